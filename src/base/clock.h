@@ -1,0 +1,24 @@
+/* Time as an interface: the core never asks the system, so that a simulator can own time. */
+#ifndef COX_BASE_CLOCK_H
+#define COX_BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct cox_clock {
+  int64_t (*mono_us)(void *ctx); /* microseconds, never goes back; for deadlines and ages */
+  int64_t (*wall_ms)(void *ctx); /* milliseconds since 1970 UTC; only for showing to people */
+  void *ctx;
+};
+
+/* The machine's own clocks. */
+const struct cox_clock *cox_clock_system(void);
+
+static inline int64_t cox_clock_mono_us(const struct cox_clock *clock) { return clock->mono_us(clock->ctx); }
+static inline int64_t cox_clock_wall_ms(const struct cox_clock *clock) { return clock->wall_ms(clock->ctx); }
+
+#define COX_CLOCK_TEXT 32
+/* RFC 3339 UTC with milliseconds, "2026-01-02T03:04:05.678Z"; `out` holds COX_CLOCK_TEXT bytes. */
+void cox_clock_format(int64_t wall_ms, char out[COX_CLOCK_TEXT]);
+
+#endif

@@ -1,0 +1,57 @@
+#include "base/lock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <time.h>
+
+static void must(int rc) { assert(rc == 0 && "a lock call failed: a bug of ours"); }
+
+void cox_mutex_init(struct cox_mutex *mutex) { must(pthread_mutex_init(&mutex->native, NULL)); }
+void cox_mutex_fini(struct cox_mutex *mutex) { must(pthread_mutex_destroy(&mutex->native)); }
+void cox_mutex_lock(struct cox_mutex *mutex) COX_NO_ANALYSIS { must(pthread_mutex_lock(&mutex->native)); }
+void cox_mutex_unlock(struct cox_mutex *mutex) COX_NO_ANALYSIS { must(pthread_mutex_unlock(&mutex->native)); }
+
+void cox_cond_init(struct cox_cond *cond) {
+  pthread_condattr_t attributes;
+  must(pthread_condattr_init(&attributes));
+  must(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC));
+  must(pthread_cond_init(&cond->native, &attributes));
+  must(pthread_condattr_destroy(&attributes));
+}
+
+void cox_cond_fini(struct cox_cond *cond) { must(pthread_cond_destroy(&cond->native)); }
+void cox_cond_signal(struct cox_cond *cond) { must(pthread_cond_signal(&cond->native)); }
+void cox_cond_broadcast(struct cox_cond *cond) { must(pthread_cond_broadcast(&cond->native)); }
+
+void cox_cond_wait(struct cox_cond *cond, struct cox_mutex *mutex) COX_NO_ANALYSIS {
+  must(pthread_cond_wait(&cond->native, &mutex->native));
+}
+
+bool cox_cond_wait_us(struct cox_cond *cond, struct cox_mutex *mutex, int64_t timeout_us) COX_NO_ANALYSIS {
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  if (timeout_us < 0) timeout_us = 0;
+  until.tv_sec += (time_t)(timeout_us / 1000000);
+  until.tv_nsec += (long)(timeout_us % 1000000) * 1000;
+  if (until.tv_nsec >= 1000000000) {
+    until.tv_sec++;
+    until.tv_nsec -= 1000000000;
+  }
+  const int rc = pthread_cond_timedwait(&cond->native, &mutex->native, &until);
+  assert(rc == 0 || rc == ETIMEDOUT);
+  return rc == 0;
+}
+
+void cox_rwlock_init(struct cox_rwlock *lock) {
+  pthread_rwlockattr_t attributes;
+  must(pthread_rwlockattr_init(&attributes));
+  must(pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP));
+  must(pthread_rwlock_init(&lock->native, &attributes));
+  must(pthread_rwlockattr_destroy(&attributes));
+}
+
+void cox_rwlock_fini(struct cox_rwlock *lock) { must(pthread_rwlock_destroy(&lock->native)); }
+void cox_rwlock_read(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_rdlock(&lock->native)); }
+void cox_rwlock_read_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_unlock(&lock->native)); }
+void cox_rwlock_write(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_wrlock(&lock->native)); }
+void cox_rwlock_write_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_unlock(&lock->native)); }

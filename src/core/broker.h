@@ -1,0 +1,83 @@
+/* The broker: registry, command loop and reconciler behind one handle. No global state outside of it.
+ *
+ * Threads: cox_broker_start runs cox-command and cox-reconcile. Without it the same two loops are driven by
+ * cox_broker_step_*, single-threaded, under an injected clock: that is what tests and the simulator do.       */
+#ifndef COX_CORE_BROKER_H
+#define COX_CORE_BROKER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "core/answer.h"
+#include "core/attempt.h"
+#include "core/policy.h"
+#include "core/store.h"
+#include "core/transport.h"
+
+struct cox_broker;
+
+struct cox_broker_options {
+  const struct cox_clock *clock;
+  uint64_t seed;
+  const struct cox_policy *policy;
+  const struct cox_transport *transport; /* may be set later, before start, by cox_broker_set_transport */
+  const struct cox_store *store;
+  json_t *participant;        /* {"address","pubkey"}, borrowed; put into every world */
+  const char *callback_url;
+  size_t queue_max;           /* commands waiting per priority; 0: 4096 */
+  double interval_s;          /* reconciler's ticker; 0: 30 */
+  double resync_s;            /* full look at every node; 0: 300 */
+  double backoff_s[2];        /* first and largest backoff; 0: 1, 60 */
+  double probe_interval_s;    /* 0: 15; negative: no probes */
+  double probe_timeout_s;     /* 0: 5 */
+  unsigned probe_fall, probe_rise; /* 0: 3, 1 */
+};
+
+struct cox_broker *cox_broker_create(const struct cox_broker_options *options, struct cox_err *err);
+void cox_broker_set_transport(struct cox_broker *broker, const struct cox_transport *transport);
+/* All threads must be stopped and every attempt given back. */
+void cox_broker_destroy(struct cox_broker *broker);
+int cox_broker_start(struct cox_broker *broker, struct cox_err *err);
+/* Refuses new commands, answers all waiting ones with COX_ESTOPPED, cancels all attempts and waits until each came
+ * back (at most `timeout_ms`), joins the threads. The transport must still run.                                     */
+void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms);
+
+/* Called exactly once per accepted command, on cox-command; must not block. Borrows the answer. */
+typedef void cox_reply_fn(void *arg, const struct cox_answer *answer);
+
+/* Any thread; never blocks. `args` is borrowed (NULL: {}). COX_ENOENT unknown command, COX_EFULL, COX_ESTOPPED:
+ * then `reply` is not called. The name must be one of the policy's.                                              */
+int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
+                      struct cox_err *err);
+/* Submits and waits at most `timeout_ms` for the answer (COX_ETIME: not answered in time, not undone). Not for threads
+ * that must not wait. The caller ends `answer` with cox_answer_fini.                                                   */
+int cox_broker_call(struct cox_broker *broker, const char *name, json_t *args, int64_t timeout_ms,
+                    struct cox_answer *answer, struct cox_err *err);
+
+/* Any thread: the worker gives an attempt back. Takes it. */
+void cox_broker_complete(struct cox_broker *broker, struct cox_attempt *attempt);
+/* Any thread: a driver pushed the deadline of its attempt out; shown in the node's state. */
+void cox_broker_extended(struct cox_broker *broker, const struct cox_fence *fence, int64_t deadline_us, const char *reason);
+/* Any thread: a pass now. */
+void cox_broker_trigger(struct cox_broker *broker);
+
+/* Readers (any thread; read lock for a bounded copy of references, rendering outside of it). New references. */
+json_t *cox_broker_nodes_json(struct cox_broker *broker);                 /* [{"node","state"}] ordered by node_num */
+json_t *cox_broker_node_json(struct cox_broker *broker, const char *id);  /* one of these, or NULL */
+json_t *cox_broker_world_json(struct cox_broker *broker);                 /* the world; {} before the first block */
+
+struct cox_stats {
+  uint64_t stale_results, cancels, attempts_started, attempts_succeeded, attempts_failed, probes, commands;
+  size_t nodes, converged, in_flight, queue_depth[COX_PRIORITY_COUNT];
+};
+void cox_broker_stats(struct cox_broker *broker, struct cox_stats *out);
+
+/* Single-threaded driving (tests, simulator, benchmarks): handle everything queued; run one pass. Each returns how much
+ * it did; step_reconcile also says when it next has work of its own (monotonic, INT64_MAX: never).                     */
+size_t cox_broker_step_commands(struct cox_broker *broker);
+size_t cox_broker_step_reconcile(struct cox_broker *broker, int64_t *next_us);
+
+#endif

@@ -1,0 +1,69 @@
+/* How workers (src/net) run drivers and jobs (src/script) without knowing each other: a fiber is a
+ * suspended script that asks for one piece of I/O at a time. The simulator runs the same fibers on virtual I/O.
+ *
+ * All functions of one VM are called on the one thread that owns it. A fiber is never resumed inside of
+ * another fiber's call. After start or start_job, finish is called exactly once, whatever happens between.  */
+#ifndef COX_CORE_FIBER_H
+#define COX_CORE_FIBER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "core/attempt.h"
+
+struct cox_fiber; /* made by the script room */
+
+enum cox_io_kind { COX_IO_HTTP, COX_IO_SLEEP, COX_IO_COMMAND };
+
+/* What a fiber waits for. Strings are borrowed from the fiber and live until its next resume or finish. */
+struct cox_io_request {
+  enum cox_io_kind kind;
+  /* HTTP */
+  const char *method; /* "GET" or "POST" */
+  const char *url;
+  const char *body;       /* NULL: none; sent as application/json */
+  size_t body_len;        /* bytes */
+  int64_t timeout_ms;     /* of this request, > 0 */
+  bool is_mutating;       /* a fresh connection, never repeated by the library */
+  size_t response_max;    /* bytes; a longer answer ends as COX_CLASS_BAD_ANSWER */
+  /* SLEEP */
+  int64_t sleep_ms;
+  /* COMMAND (jobs): the worker submits it and resumes the fiber with the answer */
+  const char *command;
+  json_t *args; /* borrowed; NULL: {} */
+};
+
+/* What came of it. `class_` is set by the transport only: a whole answer of any HTTP status is COX_CLASS_NONE. */
+struct cox_io_reply {
+  enum cox_class class_;
+  const char *error;  /* one sentence when class_ is not NONE */
+  int http_status;
+  const char *body;   /* NUL-terminated, borrowed for the call */
+  size_t body_len;
+  json_t *answer;     /* COMMAND: {"status","reason"?,"result"?,"error"?}, borrowed */
+};
+
+enum cox_fiber_state { COX_FIBER_WAITS, COX_FIBER_DONE };
+/* Why a fiber is finished; anything but DONE closes the coroutine first (to-be-closed variables run). */
+enum cox_fiber_end { COX_END_DONE, COX_END_CANCELLED, COX_END_DEADLINE };
+
+struct cox_fiber_ops {
+  void *ctx;
+  /* One VM set per worker. NULL with the reason in `err`. */
+  void *(*vm_create)(void *ctx, struct cox_err *err);
+  void (*vm_destroy)(void *vm);
+  /* A fiber for an attempt; borrows it until finish, which fills attempt->result (also when start failed inside
+   * the driver: the first resume then says DONE). NULL only when out of memory.                                 */
+  struct cox_fiber *(*start)(void *vm, struct cox_attempt *attempt);
+  /* A fiber for the job of that name. NULL with the reason in `err` when there is none. */
+  struct cox_fiber *(*start_job)(void *vm, const char *name, struct cox_err *err);
+  /* Run until it waits (then `request` is filled) or is done. `reply` is NULL at the first call.
+   * A driver may move attempt->deadline_us meanwhile: look at it after each call.                */
+  enum cox_fiber_state (*resume)(struct cox_fiber *fiber, const struct cox_io_reply *reply, struct cox_io_request *request);
+  /* Ends and frees the fiber. For jobs `err` says why it ended (code 0: its function returned); NULL for attempts. */
+  void (*finish)(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_err *err);
+};
+
+#endif
