@@ -11,9 +11,9 @@ uint64_t cox_hash_text(const char *text) {
   return hash;
 }
 
-uint64_t cox_node_url_hash(const json_t *config) {
+uint64_t cox_node_url_hash(const json_t *config, bool is_poc) {
   char url[COX_URL_MAX];
-  cox_node_config_url(config, true, url);
+  cox_node_config_url(config, is_poc, url);
   return cox_hash_text(url);
 }
 
@@ -26,31 +26,64 @@ struct cox_node *cox_node_create(json_t *config) {
   node->config = config;
   node->id = json_incref(json_object_get(config, "id"));
   node->id_hash = cox_hash_text(json_string_value(node->id));
-  node->url_hash = cox_node_url_hash(config);
+  node->url_hash = cox_node_url_hash(config, true);
+  node->inference_hash = cox_node_url_hash(config, false);
   node->admin.is_enabled = true;
   return node;
 }
 
+void cox_node_hold_parts(struct cox_node *copy) {
+  json_incref(copy->id);
+  json_incref(copy->config);
+  json_incref(copy->admin.reason);
+  json_incref(copy->failure_reason);
+  json_incref(copy->last_failure);
+  json_incref(copy->memory);
+  cox_target_hold(copy->target);
+  cox_target_hold(copy->applied);
+  cox_target_hold(copy->flight.target);
+  json_incref(copy->flight.note);
+  for (int i = 0; i < COX_NODE_NOTES; i++) json_incref(copy->notes[i].error);
+}
+
+void cox_node_release_parts(struct cox_node *copy) {
+  json_decref(copy->id);
+  json_decref(copy->config);
+  json_decref(copy->admin.reason);
+  json_decref(copy->failure_reason);
+  json_decref(copy->last_failure);
+  json_decref(copy->memory);
+  cox_target_release(copy->target);
+  cox_target_release(copy->applied);
+  cox_target_release(copy->flight.target);
+  json_decref(copy->flight.note);
+  for (int i = 0; i < COX_NODE_NOTES; i++) json_decref(copy->notes[i].error);
+}
+
 void cox_node_destroy(struct cox_node *node) {
   if (node == NULL) return;
-  json_decref(node->id);
-  json_decref(node->config);
-  json_decref(node->admin.reason);
-  json_decref(node->failure_reason);
-  json_decref(node->last_failure);
-  json_decref(node->memory);
-  cox_target_release(node->target);
-  cox_target_release(node->applied);
-  cox_target_release(node->flight.target);
-  json_decref(node->flight.note);
-  for (int i = 0; i < COX_NODE_NOTES; i++) json_decref(node->notes[i].error);
+  cox_node_release_parts(node);
   free(node);
 }
 
+static bool has_reached(const struct cox_node *node) { return node->is_settled && cox_target_equal(node->applied, node->target); }
+
 bool cox_node_is_converged(const struct cox_node *node) {
   if (node->target == NULL) return true;
-  return node->is_settled && node->current == node->target->status && node->current_poc == node->target->poc &&
-         cox_target_equal(node->applied, node->target);
+  return has_reached(node) && node->current == node->target->status && node->current_poc == node->target->poc;
+}
+
+bool cox_node_needs_attempt(const struct cox_node *node) {
+  if (cox_node_is_converged(node)) return false;
+  return node->failed_by != COX_FAILED_BY_PROBE || !has_reached(node);
+}
+
+bool cox_node_set_status(struct cox_node *node, enum cox_status status, enum cox_poc poc, int64_t now_ms) {
+  if (node->current == status && node->current_poc == poc) return false;
+  node->current = status;
+  node->current_poc = poc;
+  node->status_at_ms = now_ms;
+  return true;
 }
 
 const char *cox_node_id(const struct cox_node *node) { return json_string_value(node->id); }

@@ -45,7 +45,8 @@ struct cox_node {
 
   /* written by cox-command under the registry's write lock */
   json_t *config;
-  uint64_t url_hash; /* of the management URL: two registrations of one machine share it */
+  uint64_t url_hash;       /* of the management URL: two registrations of one machine share it */
+  uint64_t inference_hash; /* of the inference URL */
   struct {
     bool is_enabled;
     int64_t epoch;
@@ -56,6 +57,7 @@ struct cox_node {
   enum cox_status current;
   enum cox_poc current_poc;
   enum cox_status before; /* what a node was before probes called it FAILED */
+  enum cox_poc before_poc;
   bool is_settled;        /* the last attempt that touched it succeeded */
   enum cox_failed_by failed_by;
   enum cox_class failure_class;
@@ -76,7 +78,8 @@ struct cox_node {
   int64_t next_at_ms; /* the same moment on the wall clock, for people */
   uint64_t attempts;  /* ended so far */
   struct cox_attempt_note notes[COX_NODE_NOTES]; /* ring, attempts % COX_NODE_NOTES is the next to write */
-  bool wants_probe, has_probe_timer;
+  bool wants_probe, has_probe_timer, is_probe_cancelled;
+  int64_t look_at_us; /* a timer for that moment exists already */
 
   /* the registry's links */
   struct cox_node *next_by_id, *next_by_registration;
@@ -89,11 +92,18 @@ struct cox_node *cox_node_create(json_t *config);
 /* Frees what it holds; it must be in no registry. */
 void cox_node_destroy(struct cox_node *node);
 
-/* Must the reconciler bring it anywhere? (The target is not what the last successful attempt left.) */
+/* Is it, as far as we know, what it should be? (No target: yes.) */
 bool cox_node_is_converged(const struct cox_node *node);
+/* Must the reconciler bring it anywhere? Not when only probes doubt a settled node: they also clear that doubt. */
+bool cox_node_needs_attempt(const struct cox_node *node);
+/* A changed status gets the time; false: it is the same. */
+bool cox_node_set_status(struct cox_node *node, enum cox_status status, enum cox_poc poc, int64_t now_ms);
+/* Takes a reference to, or releases, everything a node holds: for copies of the struct that outlive the lock. */
+void cox_node_hold_parts(struct cox_node *copy);
+void cox_node_release_parts(struct cox_node *copy);
 const char *cox_node_id(const struct cox_node *node);
-/* Hash of the management URL of a configuration. */
-uint64_t cox_node_url_hash(const json_t *config);
+/* Hash of the management URL (is_poc) or the inference URL of a configuration. */
+uint64_t cox_node_url_hash(const json_t *config, bool is_poc);
 /* FNV-1a, seeded by the caller; 64 bits. */
 uint64_t cox_hash_text(const char *text);
 
