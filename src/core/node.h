@@ -73,6 +73,7 @@ struct cox_node {
   /* attempt record and backoff: written by cox-reconcile at dispatch, by cox-command at the result */
   struct cox_in_flight flight;
   uint64_t probe; /* number of the probe in flight, 0: none */
+  unsigned probe_worker;
   unsigned failures; /* in a row, for the backoff */
   int64_t next_at_us; /* no attempt before; 0: at once */
   int64_t next_at_ms; /* the same moment on the wall clock, for people */

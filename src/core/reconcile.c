@@ -147,6 +147,7 @@ static void probe_locked(struct cox_broker *broker, struct cox_node *node, struc
   attempt->deadline_max_us = attempt->deadline_us;
   attempt->change = node->change;
   node->probe = attempt->fence.attempt;
+  node->probe_worker = attempt->worker;
 }
 
 static void cancel(struct pass *pass, unsigned worker, uint64_t attempt) {
@@ -168,9 +169,10 @@ static void look_at_flight_locked(struct cox_broker *broker, struct cox_node *no
 }
 
 static void stop_probe_locked(struct cox_broker *broker, struct cox_node *node, struct pass *pass) COX_REQUIRES(LOCK) {
+  (void)broker;
   if (node->probe == 0 || node->is_probe_cancelled) return;
   node->is_probe_cancelled = true;
-  cancel(pass, (unsigned)(node->registration % broker->options.transport->workers), node->probe);
+  cancel(pass, node->probe_worker, node->probe);
 }
 
 /* Level-triggered: looks at what is, not at what happened. False: the limits of its driver must be asked for first. */

@@ -143,7 +143,7 @@ static void unlink_dirty_locked(struct cox_registry *registry, struct cox_node *
   node->is_dirty = false;
 }
 
-static void depart_locked(struct cox_registry *registry, const struct cox_node *node) COX_REQUIRES(registry->lock) {
+static void depart_locked(struct cox_registry *registry, struct cox_departing departing) COX_REQUIRES(registry->lock) {
   if (registry->departing_count == registry->departing_capacity) {
     const size_t capacity = registry->departing_capacity == 0 ? 16 : registry->departing_capacity * 2;
     struct cox_departing *const list = realloc(registry->departing, capacity * sizeof *list);
@@ -151,9 +151,7 @@ static void depart_locked(struct cox_registry *registry, const struct cox_node *
     registry->departing = list;
     registry->departing_capacity = capacity;
   }
-  registry->departing[registry->departing_count++] =
-      (struct cox_departing){.attempt = node->flight.attempt, .url_hash = node->url_hash, .worker = node->flight.worker,
-                             .is_cancelled = node->flight.is_cancelled};
+  registry->departing[registry->departing_count++] = departing;
 }
 
 void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *node) {
@@ -171,7 +169,13 @@ void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *
     registry->num_count--;
   }
   registry->count--;
-  if (node->flight.attempt != 0) depart_locked(registry, node);
+  const struct cox_in_flight *const flight = &node->flight;
+  if (flight->attempt != 0) {
+    depart_locked(registry, (struct cox_departing){flight->attempt, node->url_hash, flight->worker, flight->is_cancelled});
+  }
+  if (node->probe != 0) { /* reads only, so nobody has to wait for it: no machine */
+    depart_locked(registry, (struct cox_departing){node->probe, 0, node->probe_worker, node->is_probe_cancelled});
+  }
 }
 
 int cox_registry_free_num(const struct cox_registry *registry, int from) {
@@ -218,6 +222,7 @@ bool cox_registry_departed_locked(struct cox_registry *registry, uint64_t attemp
     if (registry->departing[i].attempt != attempt) continue;
     const uint64_t url_hash = registry->departing[i].url_hash;
     registry->departing[i] = registry->departing[--registry->departing_count];
+    if (url_hash == 0) return true;
     for (size_t num = 0; num < registry->num_count; num++) {
       struct cox_node *const node = registry->by_num[num];
       if (node != NULL && node->url_hash == url_hash) cox_registry_mark_locked(registry, node);

@@ -12,9 +12,9 @@
 #include "base/rng.h"
 #include "core/node.h"
 
-/* An attempt whose node was removed: until it came back, the machine may still have a call open. */
+/* An attempt or probe whose node was removed: until it came back, the machine may still have a call open. */
 struct cox_departing {
-  uint64_t attempt, url_hash;
+  uint64_t attempt, url_hash; /* hash 0: a probe, for which nobody waits */
   unsigned worker;
   bool is_cancelled;
 };
