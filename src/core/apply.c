@@ -168,9 +168,10 @@ static void record(const struct cox_change *change, json_t *records) {
                                              node->admin.reason));
   }
   if (!change->has_target) return;
-  json_t *const target = cox_target_json(node->target, true);
-  json_array_append_new(records, json_pack("{ss, sO, sI, so}", "op", "target", "node_id", node->id, "generation",
-                                           (json_int_t)node->generation, "target", target));
+  const struct cox_target *const target = node->target; /* its parameters are immutable: shared, not copied */
+  json_array_append_new(records, json_pack("{ss, sO, sI, ss, ss, sO, ss*}", "op", "target", "node_id", node->id, "generation",
+                                           (json_int_t)node->generation, "status", cox_status_name(target->status), "poc",
+                                           cox_poc_name(target->poc), "params", target->params, "reason", target->reason));
 }
 
 static int reserve(struct cox_txn *txn, struct cox_err *err) {

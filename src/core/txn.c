@@ -157,8 +157,8 @@ static const char *other_at(const struct cox_txn *txn, const json_t *config, con
   const size_t count = cox_txn_count((struct cox_txn *)(uintptr_t)txn);
   for (size_t i = 0; i < count; i++) {
     const struct cox_node *const node = node_of(txn, (int)i);
-    if (node == NULL || strcmp(cox_node_id(node), id) == 0) continue;
-    if (node->url_hash != poc && node->inference_hash != inference) continue;
+    if (node == NULL || (node->url_hash != poc && node->inference_hash != inference)) continue;
+    if (strcmp(cox_node_id(node), id) == 0) continue;
     *port = node->url_hash == poc ? "poc_port" : "inference_port";
     return cox_node_id(node);
   }
