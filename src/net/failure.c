@@ -7,7 +7,7 @@
 /* Length of "user:password@" in front of the host, which must not reach a log; `*start` is where it begins. */
 static size_t credentials(const char *url, size_t *start) {
   const char *const scheme = strstr(url, "://");
-  *start = scheme != NULL ? (size_t)(scheme - url) + 3 : 0;
+  *start = scheme != NULL && scheme - url <= 8 ? (size_t)(scheme - url) + 3 : 0;
   const char *const host = url + *start;
   const size_t authority = strcspn(host, "/?#");
   for (size_t i = authority; i > 0; i--) {
@@ -84,6 +84,9 @@ static enum cox_class reason(const struct cox_failure *failure, char *out, size_
     case CURLE_SSL_CONNECT_ERROR:
       snprintf(out, size, "TLS failed (%s)", detail);
       return COX_CLASS_RESET;
+    case CURLE_PEER_FAILED_VERIFICATION:
+      snprintf(out, size, "its certificate was not accepted (%s)", detail);
+      return COX_CLASS_BAD_ANSWER;
     default: break;
   }
   snprintf(out, size, "the answer could not be understood (%s)", detail);
@@ -95,7 +98,7 @@ enum cox_class cox_failure_describe(const struct cox_failure *failure, char out[
   const enum cox_class class_ = reason(failure, why, sizeof why);
   size_t start;
   const size_t skipped = credentials(failure->url, &start);
-  snprintf(out, COX_FAILURE_MAX, "%s %.*s%.160s: %s", failure->method, (int)(start > 16 ? 16 : start), failure->url,
-           failure->url + start + skipped, why);
+  snprintf(out, COX_FAILURE_MAX, "%.8s %.*s%.160s: %s", failure->method, (int)start, failure->url, failure->url + start + skipped,
+           why);
   return class_;
 }

@@ -1,0 +1,355 @@
+#include "net/transfer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+enum {
+  POOL_MAX = 256,            /* easy handles kept for reuse */
+  BODY_KEPT = 16 * 1024,     /* a buffer that grew larger is given back */
+  RECEIVE_BUFFER = 4 * 1024, /* libcurl holds one for each transfer in flight; its default is four times as much */
+  UPLOAD_BUFFER = 16 * 1024, /* libcurl's smallest */
+  IDLE_MAX_S = 30,           /* an idle connection older than this is closed at the next look into the cache */
+  KEEPALIVE_IDLE_S = 60,     /* a load may keep a request silent for 20 minutes: notice a machine that is gone */
+  KEEPALIVE_INTERVAL_S = 15,
+};
+
+/* ---- callbacks of libcurl: they take notes only ---- */
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *known) {
+  (void)easy;
+  struct cox_transfers *const transfers = ctx;
+  if (what == CURL_POLL_REMOVE) {
+    epoll_ctl(transfers->epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* may fail: closing a socket removed it already */
+    return 0;
+  }
+  struct epoll_event event = {.data.fd = fd};
+  if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
+  if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
+  /* libcurl remembers for us whether the socket is in the epoll set; a reused number may prove it wrong. */
+  int rc = epoll_ctl(transfers->epoll_fd, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+  if (rc != 0 && errno == EEXIST) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+  if (rc != 0 && errno == ENOENT) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_ADD, fd, &event);
+  if (rc != 0) {
+    /* An error told to libcurl would end all transfers; untold, this one ends at its time-out. */
+    cox_log(COX_LOG_ERROR, "net", "watching a socket failed", "reason", strerror(errno), NULL);
+    return 0;
+  }
+  if (known == NULL) curl_multi_assign(transfers->multi, fd, transfers);
+  return 0;
+}
+
+static int on_timer(CURLM *multi, long timeout_ms, void *ctx) {
+  (void)multi;
+  struct cox_transfers *const transfers = ctx;
+  transfers->due_us = timeout_ms < 0 ? INT64_MAX : cox_clock_mono_us(transfers->clock) + (int64_t)timeout_ms * 1000;
+  return 0;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *user) {
+  struct cox_transfer *const transfer = user;
+  if (cox_buf_add(&transfer->body, bytes, size * count)) return size * count;
+  transfer->is_body_over = true;
+  return 0;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t count, void *user) {
+  (void)bytes;
+  struct cox_transfer *const transfer = user;
+  transfer->header_len += size * count;
+  if (transfer->header_len <= COX_TRANSFER_HEADER_MAX) return size * count;
+  transfer->is_header_over = true;
+  return 0;
+}
+
+static void end_lookup(struct cox_transfer *transfer) {
+  if (!transfer->is_looking) return;
+  transfer->is_looking = false;
+  transfer->owner->lookups--;
+}
+
+/* libcurl makes its sockets without close-on-exec; and a socket means that the name is resolved. */
+static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_sockaddr *address) {
+  (void)purpose;
+  struct cox_transfer *const transfer = user;
+  end_lookup(transfer);
+  const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  if (fd < 0) transfer->os_errno = errno;
+  return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+/* Called when a connection is there, a reused one too. */
+static int on_connected(void *user, char *remote_ip, char *local_ip, int remote_port, int local_port) {
+  (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
+  end_lookup(user);
+  return CURL_PREREQFUNC_OK;
+}
+
+/* ---- set-up ---- */
+
+static int make_headers(struct cox_transfers *transfers) {
+  struct curl_slist *list = curl_slist_append(NULL, "Content-Type: application/json");
+  if (list == NULL) return COX_ENOMEM;
+  transfers->json_headers = list;
+  if (curl_slist_append(list, "Expect:") == NULL) return COX_ENOMEM; /* no "100-continue": it costs a round trip */
+  transfers->bare_headers = curl_slist_append(NULL, "Content-Type:");
+  return transfers->bare_headers == NULL ? COX_ENOMEM : 0;
+}
+
+int cox_transfers_init(struct cox_transfers *transfers, int epoll_fd, const struct cox_clock *clock, size_t max,
+                       struct cox_err *err) {
+  *transfers = (struct cox_transfers){.clock = clock, .epoll_fd = epoll_fd, .due_us = INT64_MAX, .max = max};
+  transfers->multi = curl_multi_init();
+  if (transfers->multi == NULL || make_headers(transfers) != 0)
+    return cox_err_set(err, COX_ENOMEM, "preparing a worker for HTTP failed: out of memory");
+  CURLM *const multi = transfers->multi;
+  curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+  curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, transfers);
+  curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer);
+  curl_multi_setopt(multi, CURLMOPT_TIMERDATA, transfers);
+  /* Used and idle connections together; a new one pushes out the oldest idle one. */
+  curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)max);
+  curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)max);
+  curl_multi_setopt(multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
+  return 0;
+}
+
+static void destroy(struct cox_transfer *transfer) {
+  curl_easy_cleanup(transfer->easy);
+  cox_buf_fini(&transfer->body);
+  free(transfer);
+}
+
+void cox_transfers_fini(struct cox_transfers *transfers) {
+  assert(transfers->running == 0);
+  while (transfers->pool != NULL) {
+    struct cox_transfer *const transfer = transfers->pool;
+    transfers->pool = transfer->next;
+    destroy(transfer);
+  }
+  if (transfers->multi != NULL) curl_multi_cleanup(transfers->multi);
+  curl_slist_free_all(transfers->json_headers);
+  curl_slist_free_all(transfers->bare_headers);
+  *transfers = (struct cox_transfers){.epoll_fd = -1, .due_us = INT64_MAX};
+}
+
+/* What is the same for every request. */
+static void set_common(CURL *easy, struct cox_transfer *transfer) {
+  curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
+  curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->detail);
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
+  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+  curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
+  curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+  curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+  curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* else stopping a transfer waits for its look-up to end */
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* so that a cancel closes the socket */
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* an address means itself: no proxy from the environment */
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, "coxswain");
+  curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_MAX_S);
+  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+  curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
+}
+
+static struct cox_transfer *take_pooled(struct cox_transfers *transfers) {
+  struct cox_transfer *transfer = transfers->pool;
+  if (transfer != NULL) {
+    transfers->pool = transfer->next;
+    transfers->pooled--;
+    return transfer;
+  }
+  transfer = calloc(1, sizeof *transfer);
+  if (transfer == NULL) return NULL;
+  transfer->easy = curl_easy_init();
+  if (transfer->easy == NULL) {
+    free(transfer);
+    return NULL;
+  }
+  transfer->owner = transfers;
+  set_common(transfer->easy, transfer);
+  return transfer;
+}
+
+/* Each of these is set for each request, because handles are used again. */
+static bool set_request(struct cox_transfer *transfer, const struct cox_io_request *request) {
+  CURL *const easy = transfer->easy;
+  const struct cox_transfers *const transfers = transfer->owner;
+  const long is_fresh = request->is_mutating ? 1L : 0L;
+  /* On a reused connection that turns out dead libcurl repeats the request by itself, a POST too. */
+  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_fresh);
+  curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, is_fresh);
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+  curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->body.limit);
+  if (strcmp(request->method, "POST") == 0) {
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(request->body != NULL ? request->body_len : 0));
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->body != NULL ? transfers->json_headers : transfers->bare_headers);
+  } else {
+    assert(strcmp(request->method, "GET") == 0);
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+  }
+  return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK;
+}
+
+/* Does the host have to be looked up? Numbers and localhost are known without. */
+static bool has_name(const char *url) {
+  const char *const scheme = strstr(url, "://");
+  const char *host = scheme != NULL ? scheme + 3 : url;
+  size_t length = strcspn(host, "/?#");
+  for (size_t i = length; i > 0; i--) {
+    if (host[i - 1] != '@') continue;
+    host += i;
+    length -= i;
+    break;
+  }
+  if (length == 0 || host[0] == '[') return false;
+  const size_t name = strcspn(host, ":/?#");
+  if (name == 9 && strncasecmp(host, "localhost", 9) == 0) return false;
+  return strspn(host, "0123456789.") < name;
+}
+
+enum cox_room cox_transfers_room(const struct cox_transfers *transfers, const char *url) {
+  if (transfers->running >= transfers->max) return COX_ROOM_NO_SLOT;
+  if (transfers->lookups >= COX_TRANSFER_LOOKUPS_MAX && has_name(url)) return COX_ROOM_NO_LOOKUP;
+  return COX_ROOM_FREE;
+}
+
+struct cox_transfer *cox_transfer_start(struct cox_transfers *transfers, const struct cox_io_request *request, void *user) {
+  assert(request->kind == COX_IO_HTTP && request->timeout_ms > 0);
+  struct cox_transfer *const transfer = take_pooled(transfers);
+  if (transfer == NULL) return NULL;
+  transfer->user = user;
+  transfer->request = request;
+  transfer->body.limit = request->response_max != 0 ? request->response_max : COX_TRANSFER_BODY_MAX;
+  transfer->detail[0] = '\0';
+  if (!set_request(transfer, request) || curl_multi_add_handle(transfers->multi, transfer->easy) != CURLM_OK) {
+    cox_transfer_stop(transfer);
+    return NULL;
+  }
+  transfer->is_running = true;
+  transfers->running++;
+  transfer->is_looking = has_name(request->url);
+  if (transfer->is_looking) transfers->lookups++;
+  return transfer;
+}
+
+static void detach(struct cox_transfer *transfer) {
+  if (!transfer->is_running) return;
+  curl_multi_remove_handle(transfer->owner->multi, transfer->easy);
+  end_lookup(transfer);
+  transfer->is_running = false;
+  transfer->owner->running--;
+}
+
+void cox_transfer_stop(struct cox_transfer *transfer) {
+  struct cox_transfers *const transfers = transfer->owner;
+  detach(transfer);
+  if (transfer->body.capacity > BODY_KEPT) cox_buf_fini(&transfer->body);
+  cox_buf_clear(&transfer->body);
+  transfer->header_len = 0;
+  transfer->request = NULL;
+  transfer->is_body_over = transfer->is_header_over = false;
+  transfer->os_errno = transfer->http_status = 0;
+  transfer->class_ = COX_CLASS_NONE;
+  transfer->error[0] = '\0';
+  if (transfers->pooled >= POOL_MAX) {
+    destroy(transfer);
+    return;
+  }
+  transfer->next = transfers->pool;
+  transfers->pool = transfer;
+  transfers->pooled++;
+}
+
+struct cox_io_reply cox_transfer_reply(const struct cox_transfer *transfer) {
+  if (transfer->class_ != COX_CLASS_NONE) return (struct cox_io_reply){.class_ = transfer->class_, .error = transfer->error};
+  return (struct cox_io_reply){
+      .class_ = COX_CLASS_NONE,
+      .http_status = transfer->http_status,
+      .body = transfer->body.data != NULL ? transfer->body.data : "",
+      .body_len = transfer->body.len,
+  };
+}
+
+/* ---- the loop's side ---- */
+
+void cox_transfers_event(struct cox_transfers *transfers, int fd, uint32_t events) {
+  int what = 0;
+  if ((events & EPOLLIN) != 0) what |= CURL_CSELECT_IN;
+  if ((events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) what |= CURL_CSELECT_ERR;
+  int running;
+  curl_multi_socket_action(transfers->multi, fd, what, &running);
+}
+
+void cox_transfers_tick(struct cox_transfers *transfers, int64_t now_us) {
+  if (transfers->due_us > now_us) return;
+  transfers->due_us = INT64_MAX; /* libcurl sets it anew from inside of this call */
+  int running;
+  curl_multi_socket_action(transfers->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+}
+
+/* Must be asked while libcurl still has the transfer. */
+static void conclude(struct cox_transfer *transfer, CURLcode code) {
+  CURL *const easy = transfer->easy;
+  long status = 0, os_errno = 0;
+  curl_off_t connect_us = 0;
+  curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+  curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
+  curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connect_us);
+  transfer->http_status = (int)status;
+  if (code == CURLE_OK) {
+    transfer->class_ = COX_CLASS_NONE;
+    return;
+  }
+  const size_t received = transfer->header_len + transfer->body.len;
+  const struct cox_failure failure = {
+      .code = code,
+      .method = transfer->request->method,
+      .url = transfer->request->url,
+      .detail = transfer->detail,
+      .os_errno = transfer->os_errno != 0 ? transfer->os_errno : (int)os_errno,
+      .timeout_ms = transfer->request->timeout_ms,
+      .received = received,
+      .body_max = transfer->body.limit,
+      .header_max = COX_TRANSFER_HEADER_MAX,
+      .is_body_over = transfer->is_body_over,
+      .is_header_over = transfer->is_header_over,
+      .is_looking = transfer->is_looking,
+      .is_connected = connect_us > 0 || received > 0,
+  };
+  transfer->class_ = cox_failure_describe(&failure, transfer->error);
+}
+
+struct cox_transfer *cox_transfers_take_done(struct cox_transfers *transfers) {
+  int left;
+  const CURLMsg *message;
+  do {
+    message = curl_multi_info_read(transfers->multi, &left);
+  } while (message != NULL && message->msg != CURLMSG_DONE);
+  if (message == NULL) return NULL;
+  struct cox_transfer *transfer = NULL;
+  curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
+  const CURLcode code = message->data.result; /* the message is gone once the handle is removed */
+  conclude(transfer, code);
+  detach(transfer);
+  return transfer;
+}
