@@ -105,9 +105,31 @@ static void append(void *ctx, json_t *records, void (*done)(void *, const struct
   done(arg, NULL);
 }
 
+static void make_broker(struct fake *fake, const struct cox_policy *policy, json_t *participant, const char *callback_url) {
+  const struct cox_broker_options options = {
+      .clock = &fake->clock,
+      .seed = 42,
+      .policy = policy,
+      .participant = participant,
+      .callback_url = callback_url,
+      .transport = &fake->transport,
+      .store = &fake->store,
+      .queue_max = 64,
+      .probe_interval_s = fake->probe_interval_s > 0 ? fake->probe_interval_s : -1,
+  };
+  fake->broker = cox_broker_create(&options, NULL);
+  assert_non_null(fake->broker);
+}
+
+void fake_use_policy(struct fake *fake, const struct cox_policy *policy, json_t *participant, const char *callback_url) {
+  cox_broker_destroy(fake->broker);
+  make_broker(fake, policy, participant, callback_url);
+}
+
 struct fake *fake_create(double probe_interval_s) {
   struct fake *const fake = calloc(1, sizeof *fake);
   fake->now_us = 1000000;
+  fake->probe_interval_s = probe_interval_s;
   fake->generation = 1;
   fake->limit_s = 100;
   fake->clock = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .ctx = fake};
@@ -116,17 +138,7 @@ struct fake *fake_create(double probe_interval_s) {
   fake->store = (struct cox_store){.ctx = fake, .append = append};
   fake->served = json_array();
   fake->records = json_array();
-  const struct cox_broker_options options = {
-      .clock = &fake->clock,
-      .seed = 42,
-      .policy = &fake->policy,
-      .transport = &fake->transport,
-      .store = &fake->store,
-      .queue_max = 64,
-      .probe_interval_s = probe_interval_s > 0 ? probe_interval_s : -1,
-  };
-  fake->broker = cox_broker_create(&options, NULL);
-  assert_non_null(fake->broker);
+  make_broker(fake, &fake->policy, NULL, NULL);
   return fake;
 }
 

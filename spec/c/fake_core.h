@@ -20,6 +20,7 @@ enum { FAKE_MAX = 4096 };
 
 struct fake {
   int64_t now_us;
+  double probe_interval_s; /* not above 0: none */
   struct cox_clock clock;
   struct cox_policy policy;
   struct cox_transport transport;
@@ -40,6 +41,8 @@ struct fake {
 /* Probes are off unless `probe_interval_s` > 0. */
 struct fake *fake_create(double probe_interval_s);
 void fake_destroy(struct fake *fake);
+/* Begins anew with an empty broker that is decided for by another policy. */
+void fake_use_policy(struct fake *fake, const struct cox_policy *policy, json_t *participant, const char *callback_url);
 /* Both loops until neither has anything to do. */
 void fake_run(struct fake *fake);
 /* Moves the clock on and runs. */

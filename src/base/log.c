@@ -93,27 +93,44 @@ static void put_pair(struct line *line, const char *key, const char *value) {
   else put_quoted(line, value);
 }
 
-void cox_log(enum cox_log_level level, const char *subsystem, const char *message, ...) {
-  if (!cox_log_enabled(level)) return;
-  struct line line = {.len = 0};
+static void begin(struct line *line, enum cox_log_level level, const char *subsystem, const char *message) {
   char now[COX_CLOCK_TEXT];
   cox_clock_format(cox_clock_wall_ms(cox_clock_system()), now);
-  if (use_json) put(&line, "{", 1);
-  put_pair(&line, "ts", now);
-  put_pair(&line, "level", level_names[level]);
-  put_pair(&line, "thread", cox_thread_name());
-  put_pair(&line, "subsystem", subsystem);
-  put_pair(&line, "msg", message);
+  line->len = 0;
+  if (use_json) put(line, "{", 1);
+  put_pair(line, "ts", now);
+  put_pair(line, "level", level_names[level]);
+  put_pair(line, "thread", cox_thread_name());
+  put_pair(line, "subsystem", subsystem);
+  put_pair(line, "msg", message);
+}
+
+static void end(struct line *line) {
+  const bool is_cut = line->len == LINE_MAX_BYTES - LINE_TAIL;
+  const char *const tail = use_json ? (is_cut ? "…\"}\n" : "}\n") : (is_cut ? "…\n" : "\n");
+  memcpy(line->text + line->len, tail, strlen(tail));
+  line->len += strlen(tail);
+  const ssize_t rc = write(log_fd, line->text, line->len);
+  (void)rc; /* there is nobody left to tell */
+}
+
+void cox_log(enum cox_log_level level, const char *subsystem, const char *message, ...) {
+  if (!cox_log_enabled(level)) return;
+  struct line line;
+  begin(&line, level, subsystem, message);
   va_list args;
   va_start(args, message);
   for (const char *key = va_arg(args, const char *); key != NULL; key = va_arg(args, const char *)) {
     put_pair(&line, key, va_arg(args, const char *));
   }
   va_end(args);
-  const bool is_cut = line.len == LINE_MAX_BYTES - LINE_TAIL;
-  const char *const tail = use_json ? (is_cut ? "…\"}\n" : "}\n") : (is_cut ? "…\n" : "\n");
-  memcpy(line.text + line.len, tail, strlen(tail));
-  line.len += strlen(tail);
-  const ssize_t rc = write(log_fd, line.text, line.len);
-  (void)rc; /* there is nobody left to tell */
+  end(&line);
+}
+
+void cox_log_pairs(enum cox_log_level level, const char *subsystem, const char *message, const char *const *pairs) {
+  if (!cox_log_enabled(level)) return;
+  struct line line;
+  begin(&line, level, subsystem, message);
+  for (; *pairs != NULL; pairs += 2) put_pair(&line, pairs[0], pairs[1]);
+  end(&line);
 }

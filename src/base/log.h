@@ -13,6 +13,8 @@
 enum cox_log_level { COX_LOG_DEBUG, COX_LOG_INFO, COX_LOG_WARN, COX_LOG_ERROR };
 
 void cox_log(enum cox_log_level level, const char *subsystem, const char *message, ...) __attribute__((sentinel));
+/* Same, with the pairs in a list that is ended by NULL. */
+void cox_log_pairs(enum cox_log_level level, const char *subsystem, const char *message, const char *const *pairs);
 
 struct cox_log_number {
   char text[24];

@@ -1,0 +1,234 @@
+/* The `node` of policy and command handlers. One object per slot lives as long as the VM and is filled anew for each handler: with
+ * 10 000 nodes, making them anew would cost more than deciding about them.                                                       */
+#include <lauxlib.h>
+#include <string.h>
+
+#include "core/node_config.h"
+#include "script/convert.h"
+#include "script/policy.h"
+#include "script/sandbox.h"
+
+#define NODE_TYPE "coxswain.Node"
+
+enum { CONFIG_UPVALUE = 1, MODELS_UPVALUE = 2, UPVALUES = 2 };
+
+struct policy_node {
+  struct cox_policy_vm *owner;
+  int slot;
+  uint64_t serial; /* of the handler it was filled for */
+  struct cox_txn_node view;
+  json_t *held[UPVALUES]; /* what the cached tables were made of */
+};
+
+static const char nodes_key;
+
+static struct policy_node *check_node(lua_State *L) {
+  struct policy_node *const node = luaL_checkudata(L, 1, NODE_TYPE);
+  const struct cox_policy_vm *const policy = cox_policy_vm_check(L);
+  if (node->serial != policy->serial) {
+    luaL_error(L, "this node belongs to a command that has ended: get it anew with broker:node(id) or broker:nodes()");
+  }
+  return node;
+}
+
+/* ---- fields ---- */
+
+enum field {
+  FIELD_ID = 1, /* 0 is no field */
+  FIELD_NODE_NUM,
+  FIELD_INTENDED_STATUS,
+  FIELD_CURRENT_STATUS,
+  FIELD_POC_INTENDED_STATUS,
+  FIELD_POC_CURRENT_STATUS,
+  FIELD_TARGET,
+  FIELD_FAILURE_REASON,
+  FIELD_EPOCH_MODELS,
+  FIELD_PRESERVED,
+  FIELD_ADMIN_STATE,
+  FIELD_IS_OPERATIONAL,
+  FIELD_CONFIG /* this and all further ones: of the configuration */
+};
+
+static const char *const field_names[] = {
+    "id", "node_num", "intended_status", "current_status", "poc_intended_status", "poc_current_status", "target", "failure_reason",
+    "epoch_models", "preserved", "admin_state", "is_operational", "host", "inference_port", "poc_port", "max_concurrent", "models",
+    "inference_segment", "poc_segment", "hardware", "version", "kind", NULL,
+};
+
+/* The table made of `value`, made anew only when it is another one. */
+static void push_cached(lua_State *L, struct policy_node *node, int place, json_t *value) {
+  if (value == NULL) {
+    lua_pushnil(L);
+    return;
+  }
+  json_t **const held = &node->held[place - 1];
+  if (*held == value) {
+    lua_getiuservalue(L, 1, place);
+    return;
+  }
+  cox_convert_push_shared(L, value);
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, place);
+  json_decref(*held);
+  *held = json_incref(value);
+}
+
+static void push_admin(lua_State *L, const struct cox_txn_node *view) {
+  lua_createtable(L, 0, 3);
+  lua_pushboolean(L, view->is_enabled);
+  lua_setfield(L, -2, "enabled");
+  lua_pushinteger(L, view->admin_epoch);
+  lua_setfield(L, -2, "epoch");
+  if (view->admin_reason == NULL) return;
+  lua_pushstring(L, view->admin_reason);
+  lua_setfield(L, -2, "reason");
+}
+
+static void push_target(lua_State *L, const struct cox_target *target) {
+  if (target == NULL) {
+    lua_pushnil(L);
+    return;
+  }
+  json_t *const value = cox_target_json(target, true);
+  cox_convert_push_shared(L, value);
+  json_decref(value);
+}
+
+/* The rule is policy's own: policy/eligibility.lua. */
+static void push_operational(lua_State *L) {
+  cox_sandbox_require(L, "policy.eligibility");
+  lua_getfield(L, -1, "is_operational");
+  lua_pushvalue(L, 1);
+  cox_policy_world_push(L);
+  lua_call(L, 2, 1);
+}
+
+static void push_field(lua_State *L, struct policy_node *node, lua_Integer field) {
+  const struct cox_txn_node *const view = &node->view;
+  switch (field) {
+    case FIELD_ID: lua_pushstring(L, view->id); break;
+    case FIELD_NODE_NUM: lua_pushinteger(L, view->node_num); break;
+    case FIELD_INTENDED_STATUS: lua_pushstring(L, cox_status_name(view->intended)); break;
+    case FIELD_CURRENT_STATUS: lua_pushstring(L, cox_status_name(view->current)); break;
+    case FIELD_POC_INTENDED_STATUS: lua_pushstring(L, cox_poc_name(view->intended_poc)); break;
+    case FIELD_POC_CURRENT_STATUS: lua_pushstring(L, cox_poc_name(view->current_poc)); break;
+    case FIELD_TARGET: push_target(L, view->target); break;
+    case FIELD_FAILURE_REASON: lua_pushstring(L, view->failure_reason); break; /* NULL pushes nil */
+    case FIELD_EPOCH_MODELS: push_cached(L, node, MODELS_UPVALUE, view->epoch_models); break;
+    case FIELD_PRESERVED: lua_pushboolean(L, view->is_preserved); break;
+    case FIELD_ADMIN_STATE: push_admin(L, view); break;
+    case FIELD_IS_OPERATIONAL: push_operational(L); break;
+    default: /* of the configuration */
+      push_cached(L, node, CONFIG_UPVALUE, view->config);
+      lua_getfield(L, -1, field_names[field - 1]);
+  }
+}
+
+/* ---- methods ---- */
+
+static int intend(lua_State *L) {
+  struct policy_node *const node = check_node(L);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  const char *const reason = luaL_optstring(L, 3, NULL);
+  struct cox_err err;
+  json_t *const target = cox_convert_take(L, 2, "target", &err);
+  if (target == NULL) return luaL_error(L, "node %s: %s", node->view.id, err.text);
+  struct cox_txn *const txn = node->owner->txn;
+  const int rc = cox_txn_intend(txn, node->slot, target, reason, &err);
+  json_decref(target);
+  if (rc < 0) return luaL_error(L, "node %s: %s", node->view.id, err.text);
+  if (rc > 0) cox_txn_read(txn, node->slot, &node->view);
+  lua_pushboolean(L, rc > 0);
+  return 1;
+}
+
+static int config(lua_State *L) {
+  struct policy_node *const node = check_node(L);
+  cox_convert_push(L, node->view.config);
+  lua_pushinteger(L, node->view.node_num);
+  lua_setfield(L, -2, "node_num");
+  return 1;
+}
+
+static const struct cox_binding methods[] = {
+    {"intend", intend, "(target: coxswain.Target, reason?: string) → boolean",
+     "Sets what the node should be; false: it is to be that already."},
+    {"config", config, "() → table", "A copy of the node's configuration, with its node_num."},
+    {NULL, NULL, NULL, NULL},
+};
+
+static int node_index(lua_State *L) {
+  struct policy_node *const node = check_node(L);
+  lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  switch (lua_rawget(L, lua_upvalueindex(1))) {
+    case LUA_TFUNCTION: return 1;
+    case LUA_TNUMBER: push_field(L, node, lua_tointeger(L, -1)); return 1;
+    default: return luaL_error(L, "a node has no field %s: see scripts/README.md", luaL_tolstring(L, 2, NULL));
+  }
+}
+
+static int node_newindex(lua_State *L) {
+  return luaL_error(L, "a node's fields cannot be set: not %s; use node:intend(target, reason)", luaL_tolstring(L, 2, NULL));
+}
+
+static int node_gc(lua_State *L) {
+  struct policy_node *const node = lua_touserdata(L, 1);
+  for (int i = 0; i < UPVALUES; i++) json_decref(node->held[i]);
+  return 0;
+}
+
+static void push_metatable(lua_State *L) {
+  if (!luaL_newmetatable(L, NODE_TYPE)) return;
+  cox_bindings_push(L, methods);
+  for (lua_Integer i = 0; field_names[i] != NULL; i++) {
+    lua_pushinteger(L, i + 1);
+    lua_setfield(L, -2, field_names[i]);
+  }
+  lua_pushcclosure(L, node_index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, node_newindex);
+  lua_setfield(L, -2, "__newindex");
+  lua_pushcfunction(L, node_gc);
+  lua_setfield(L, -2, "__gc");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable");
+}
+
+static void push_nodes(lua_State *L) {
+  cox_vm_push_kept(L, &nodes_key);
+  if (lua_istable(L, -1)) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  cox_vm_keep(L, &nodes_key);
+}
+
+static struct policy_node *push_object(lua_State *L, struct cox_policy_vm *policy, int slot) {
+  push_nodes(L);
+  if (lua_rawgeti(L, -1, slot + 1) != LUA_TNIL) {
+    lua_remove(L, -2);
+    return lua_touserdata(L, -1);
+  }
+  lua_pop(L, 1);
+  struct policy_node *const node = lua_newuserdatauv(L, sizeof *node, UPVALUES);
+  *node = (struct policy_node){.owner = policy, .slot = slot};
+  push_metatable(L);
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  lua_rawseti(L, -3, slot + 1);
+  lua_remove(L, -2);
+  return node;
+}
+
+void cox_policy_node_push(lua_State *L, int slot) {
+  struct cox_policy_vm *const policy = cox_policy_vm_check(L);
+  struct policy_node *const node = push_object(L, policy, slot);
+  if (cox_txn_read(policy->txn, slot, &node->view)) {
+    node->serial = policy->serial;
+    return;
+  }
+  node->serial = 0;
+  lua_pop(L, 1);
+  lua_pushnil(L);
+}

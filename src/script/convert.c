@@ -1,0 +1,238 @@
+#include "script/convert.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "script/vm.h"
+
+static const char list_key, shared_key;
+
+enum { PATH_BYTES = 200, VALUES_MAX = 4000000 };
+
+void cox_convert_push_null(lua_State *L) { lua_pushlightuserdata(L, NULL); }
+
+/* ---- to Lua ---- */
+
+static void push_list_mark(lua_State *L) {
+  cox_vm_push_kept(L, &list_key);
+  if (lua_type(L, -1) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  cox_vm_keep(L, &list_key);
+}
+
+void cox_convert_mark_list(lua_State *L, int index) {
+  index = lua_absindex(L, index);
+  push_list_mark(L);
+  lua_setmetatable(L, index);
+}
+
+static void push_list(lua_State *L, const json_t *list) {
+  const size_t len = json_array_size(list);
+  lua_createtable(L, (int)len, 0);
+  for (size_t i = 0; i < len; i++) {
+    const json_t *const item = json_array_get(list, i);
+    if (json_is_null(item)) cox_convert_push_null(L);
+    else cox_convert_push(L, item);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  if (len == 0) cox_convert_mark_list(L, -1);
+}
+
+static void push_object(lua_State *L, json_t *object) {
+  lua_createtable(L, 0, (int)json_object_size(object));
+  const char *key;
+  json_t *value;
+  json_object_foreach(object, key, value) {
+    if (json_is_null(value)) continue;
+    lua_pushstring(L, key);
+    cox_convert_push(L, value);
+    lua_rawset(L, -3);
+  }
+}
+
+void cox_convert_push(lua_State *L, const json_t *value) {
+  luaL_checkstack(L, 8, "a value is nested too deeply");
+  switch (value != NULL ? json_typeof(value) : JSON_NULL) {
+    case JSON_OBJECT: push_object(L, (json_t *)(uintptr_t)value); break;
+    case JSON_ARRAY: push_list(L, value); break;
+    case JSON_STRING: lua_pushlstring(L, json_string_value(value), json_string_length(value)); break;
+    case JSON_INTEGER: lua_pushinteger(L, json_integer_value(value)); break;
+    case JSON_REAL: lua_pushnumber(L, json_real_value(value)); break;
+    case JSON_TRUE: lua_pushboolean(L, 1); break;
+    case JSON_FALSE: lua_pushboolean(L, 0); break;
+    case JSON_NULL: lua_pushnil(L); break;
+  }
+}
+
+static int drop_shared(lua_State *L) {
+  json_t **const held = lua_touserdata(L, 1);
+  json_decref(*held);
+  *held = NULL;
+  return 0;
+}
+
+static void push_shared_table(lua_State *L) {
+  cox_vm_push_kept(L, &shared_key);
+  if (lua_type(L, -1) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "k"); /* a table that nobody has any more lets go of its json value */
+  lua_setfield(L, -2, "__mode");
+  lua_setmetatable(L, -2);
+  lua_pushvalue(L, -1);
+  cox_vm_keep(L, &shared_key);
+}
+
+void cox_convert_push_shared(lua_State *L, json_t *value) {
+  cox_convert_push(L, value);
+  if (!lua_istable(L, -1)) return;
+  push_shared_table(L);
+  lua_pushvalue(L, -2);
+  json_t **const held = lua_newuserdatauv(L, sizeof *held, 0);
+  *held = NULL;
+  if (luaL_newmetatable(L, "coxswain.shared")) {
+    lua_pushcfunction(L, drop_shared);
+    lua_setfield(L, -2, "__gc");
+  }
+  lua_setmetatable(L, -2);
+  *held = json_incref(value);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+/* ---- to jansson; nothing here throws ---- */
+
+struct taking {
+  struct cox_err *err;
+  const char *what;
+  char path[PATH_BYTES];
+  size_t values;
+};
+
+static json_t *fail(struct taking *taking, const char *why) {
+  cox_err_set(taking->err, COX_EINVAL, "%s%s %s", taking->what, taking->path, why);
+  return NULL;
+}
+
+static json_t *take(lua_State *L, int index, struct taking *taking, int depth);
+
+static bool is_marked_list(lua_State *L, int index) {
+  if (!lua_getmetatable(L, index)) return false;
+  cox_vm_push_kept(L, &list_key);
+  const bool is_marked = lua_rawequal(L, -1, -2) != 0;
+  lua_pop(L, 2);
+  return is_marked;
+}
+
+static json_t *shared_of(lua_State *L, int index) {
+  cox_vm_push_kept(L, &shared_key);
+  json_t *value = NULL;
+  if (lua_istable(L, -1)) {
+    lua_pushvalue(L, index);
+    lua_rawget(L, -2);
+    json_t *const *const held = lua_touserdata(L, -1);
+    if (held != NULL) value = json_incref(*held);
+    lua_pop(L, 1);
+  }
+  lua_pop(L, 1);
+  return value;
+}
+
+static json_t *take_list(lua_State *L, int index, size_t len, struct taking *taking, int depth) {
+  json_t *const list = json_array();
+  const size_t path_len = strlen(taking->path);
+  for (size_t i = 1; i <= len; i++) {
+    snprintf(taking->path + path_len, PATH_BYTES - path_len, "[%zu]", i);
+    lua_rawgeti(L, index, (lua_Integer)i);
+    json_t *const item = take(L, lua_gettop(L), taking, depth);
+    lua_pop(L, 1);
+    if (item == NULL || json_array_append_new(list, item) != 0) {
+      json_decref(list);
+      return NULL;
+    }
+  }
+  taking->path[path_len] = '\0';
+  return list;
+}
+
+/* The pair on top of the stack goes into `object`. */
+static bool take_pair(lua_State *L, json_t *object, struct taking *taking, int depth) {
+  const size_t path_len = strlen(taking->path);
+  if (lua_type(L, -2) != LUA_TSTRING) return fail(taking, "must be a list (1, 2, 3 …) or have names as keys, not both") != NULL;
+  size_t key_len;
+  const char *const key = lua_tolstring(L, -2, &key_len);
+  snprintf(taking->path + path_len, PATH_BYTES - path_len, "%s%.60s", taking->path[0] != '\0' || taking->what[0] != '\0' ? "." : "", key);
+  if (strlen(key) != key_len) return fail(taking, "has a zero byte in its name") != NULL;
+  json_t *const value = take(L, lua_gettop(L), taking, depth);
+  if (value == NULL) return false;
+  if (json_object_set_new(object, key, value) != 0) return fail(taking, "has a name that is not UTF-8") != NULL;
+  taking->path[path_len] = '\0';
+  return true;
+}
+
+static json_t *take_object(lua_State *L, int index, struct taking *taking, int depth) {
+  json_t *object = json_object();
+  lua_pushnil(L);
+  while (lua_next(L, index) != 0) {
+    if (!take_pair(L, object, taking, depth)) {
+      json_decref(object);
+      lua_pop(L, 2);
+      return NULL;
+    }
+    lua_pop(L, 1);
+  }
+  return object;
+}
+
+static json_t *take_table(lua_State *L, int index, struct taking *taking, int depth) {
+  if (depth >= COX_CONVERT_DEPTH_MAX || !lua_checkstack(L, 8)) return fail(taking, "is nested too deeply (a table inside of itself?)");
+  json_t *const shared = shared_of(L, index);
+  if (shared != NULL) return shared;
+  const size_t len = lua_rawlen(L, index);
+  if (len == 0) return is_marked_list(L, index) ? json_array() : take_object(L, index, taking, depth + 1);
+  size_t keys = 0;
+  lua_pushnil(L);
+  while (lua_next(L, index) != 0) {
+    keys++;
+    lua_pop(L, 1);
+  }
+  if (keys != len) return fail(taking, "must be a list (1, 2, 3 …) or have names as keys, not both");
+  return take_list(L, index, len, taking, depth + 1);
+}
+
+static json_t *take(lua_State *L, int index, struct taking *taking, int depth) {
+  if (++taking->values > VALUES_MAX) return fail(taking, "holds more than 4000000 values");
+  switch (lua_type(L, index)) {
+    case LUA_TNIL: return json_null();
+    case LUA_TBOOLEAN: return json_boolean(lua_toboolean(L, index));
+    case LUA_TTABLE: return take_table(L, index, taking, depth);
+    case LUA_TLIGHTUSERDATA:
+      if (lua_touserdata(L, index) == NULL) return json_null();
+      break;
+    case LUA_TNUMBER:
+      if (lua_isinteger(L, index)) return json_integer(lua_tointeger(L, index));
+      if (isfinite(lua_tonumber(L, index))) return json_real(lua_tonumber(L, index));
+      return fail(taking, "must be a finite number");
+    case LUA_TSTRING: {
+      size_t len;
+      const char *const text = lua_tolstring(L, index, &len);
+      json_t *const value = json_stringn(text, len);
+      return value != NULL ? value : fail(taking, "must be text in UTF-8");
+    }
+    default: break;
+  }
+  char why[64];
+  snprintf(why, sizeof why, "must be plain data, not a %s", lua_typename(L, lua_type(L, index)));
+  return fail(taking, why);
+}
+
+json_t *cox_convert_take(lua_State *L, int index, const char *what, struct cox_err *err) {
+  struct taking taking = {.err = err, .what = what};
+  if (!lua_checkstack(L, 8)) return fail(&taking, "is nested too deeply");
+  return take(L, lua_absindex(L, index), &taking, 0);
+}

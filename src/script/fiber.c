@@ -1,0 +1,305 @@
+#include "script/fiber.h"
+
+#include <assert.h>
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "script/convert.h"
+#include "script/sandbox.h"
+
+static const char drivers_key;
+
+#define LOAD_BUDGET_S 1.0
+#define CLOSE_BUDGET_S 0.05
+
+/* ---- VMs ---- */
+
+static void load_driver(void *arg, const struct cox_source *source, const char *kind) {
+  lua_State *const L = arg;
+  cox_sandbox_run(L, source);
+  lua_setfield(L, -2, kind);
+}
+
+static int load_drivers(lua_State *L) {
+  lua_newtable(L);
+  cox_sources_each(cox_vm_of(L)->sources, "drivers", load_driver, L);
+  cox_vm_keep(L, &drivers_key);
+  return 0;
+}
+
+static struct cox_vm *make_vm(struct cox_fiber_vm *owner, enum cox_context context, struct cox_err *err) {
+  const struct cox_vm_options options = {
+      .context = context,
+      .memory_max = owner->context->memory_max,
+      .sources = owner->context->sources,
+      .clock = owner->context->clock,
+      .owner = owner,
+  };
+  return cox_vm_create(&options, err);
+}
+
+static void vm_destroy(void *vm) {
+  struct cox_fiber_vm *const owner = vm;
+  if (owner == NULL) return;
+  cox_vm_destroy(owner->drivers);
+  cox_vm_destroy(owner->jobs);
+  free(owner);
+}
+
+static void *vm_create(void *ctx, struct cox_err *err) {
+  struct cox_fiber_vm *const owner = calloc(1, sizeof *owner);
+  if (owner == NULL) {
+    cox_err_set(err, COX_ENOMEM, "making a worker's script machine failed: out of memory");
+    return NULL;
+  }
+  owner->context = ctx;
+  owner->drivers = make_vm(owner, COX_CONTEXT_DRIVERS, err);
+  if (owner->drivers != NULL && cox_vm_call(owner->drivers, load_drivers, NULL, LOAD_BUDGET_S, err) == 0) return owner;
+  vm_destroy(owner);
+  return NULL;
+}
+
+/* ---- the body of a fiber ---- */
+
+struct cox_fiber *cox_fiber_check(lua_State *L) {
+  struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
+  struct cox_fiber *const fiber = owner->current;
+  if (fiber == NULL || fiber->co != L) luaL_error(L, "waiting is possible only in the function that was called, not in a coroutine of its own");
+  return fiber;
+}
+
+void cox_fiber_fail(struct cox_fiber *fiber, enum cox_class class_, int http_status, const char *text) {
+  struct cox_result *const result = &fiber->attempt->result;
+  if (result->class_ != COX_CLASS_NONE) return;
+  result->class_ = class_;
+  result->http_status = http_status;
+  free(result->error);
+  result->error = strdup(text);
+}
+
+/* The structured errors of the bindings: { class, message, status? }. False: it is none. */
+static bool take_structured(lua_State *L, struct cox_fiber *fiber) {
+  if (lua_type(L, -1) != LUA_TTABLE) return false;
+  lua_getfield(L, -1, "class");
+  lua_getfield(L, -2, "message");
+  lua_getfield(L, -3, "status");
+  enum cox_class class_;
+  const bool is_known = lua_type(L, -3) == LUA_TSTRING && cox_class_parse(lua_tostring(L, -3), &class_) && class_ != COX_CLASS_NONE;
+  if (is_known) {
+    const char *const text = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : cox_class_name(class_);
+    cox_fiber_fail(fiber, class_, (int)lua_tointeger(L, -1), text);
+  }
+  lua_pop(L, 3);
+  return is_known;
+}
+
+static void take_error(lua_State *L, struct cox_fiber *fiber, int status) {
+  const bool is_expired = cox_guard_is_expired(&fiber->vm->guard);
+  if (fiber->attempt != NULL && status != LUA_ERRMEM && !is_expired && take_structured(L, fiber)) return;
+  struct cox_err err;
+  cox_vm_describe(fiber->vm, L, status, &err);
+  if (fiber->attempt == NULL) {
+    fiber->err = err;
+    return;
+  }
+  char text[1200];
+  snprintf(text, sizeof text, "%s%s%.*d%s%s", err.file, err.file[0] != '\0' ? ":" : "", err.line > 0 ? 1 : 0, err.line,
+           err.file[0] != '\0' ? ": " : "", err.text);
+  cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, text);
+  cox_log(COX_LOG_DEBUG, "drivers", "a driver failed", "error", text, "trace", fiber->vm->trace, NULL);
+}
+
+static int conclude(lua_State *L, int status, lua_KContext context) {
+  (void)context;
+  struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
+  struct cox_fiber *const fiber = owner->current;
+  fiber->is_done = true;
+  if (status != LUA_OK && status != LUA_YIELD) {
+    take_error(L, fiber, status);
+  } else if (fiber->attempt != NULL && fiber->attempt->kind == COX_ATTEMPT_PROBE) {
+    cox_driver_take_probe(L, fiber);
+  }
+  return 0;
+}
+
+/* The pcall is ours and stands in every fiber: after a hook's error hooks stay off until such a frame unwinds, and an endless
+ * to-be-closed variable could then not be cut. Stack: the function, its arguments.                                           */
+static int body(lua_State *L) {
+  lua_pushcfunction(L, cox_vm_trace);
+  lua_insert(L, 1);
+  const int status = lua_pcallk(L, lua_gettop(L) - 2, 1, 1, 0, conclude);
+  return conclude(L, status, 0);
+}
+
+/* ---- making one ---- */
+
+/* Pushes the driver's function for the attempt; throws with words for people when there is none. */
+static void push_driver_function(lua_State *L, const struct cox_attempt *attempt) {
+  const char *const kind = json_string_value(json_object_get(attempt->node, "kind"));
+  cox_vm_push_kept(L, &drivers_key);
+  if (lua_getfield(L, -1, kind) != LUA_TTABLE) luaL_error(L, "there is no driver for nodes of kind %s: add drivers/%s.lua to the scripts", kind, kind);
+  if (attempt->kind == COX_ATTEMPT_PROBE) {
+    lua_getfield(L, -1, "probe");
+  } else {
+    const char *const status = cox_status_name(attempt->target->status);
+    lua_getfield(L, -1, "reach");
+    if (lua_getfield(L, -1, status) != LUA_TFUNCTION) luaL_error(L, "the driver of kind %s cannot reach %s: its reach.%s is missing", kind, status, status);
+    lua_remove(L, -2);
+  }
+  lua_remove(L, -2);
+  lua_remove(L, -2);
+}
+
+static void push_job_function(lua_State *L, struct cox_fiber *fiber) {
+  char name[256];
+  snprintf(name, sizeof name, "jobs/%s.lua", fiber->job);
+  const struct cox_source *const source = cox_sources_find(fiber->vm->sources, name, false);
+  if (source == NULL) luaL_error(L, "there is no job %s: add %s to the scripts", fiber->job, name);
+  cox_sandbox_run(L, source);
+  lua_getfield(L, -1, "run");
+  lua_remove(L, -2);
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, fiber->job);
+  lua_setfield(L, -2, "name");
+  cox_convert_push(L, fiber->owner->context->config);
+  lua_setfield(L, -2, "config");
+}
+
+/* Called protected: makes the coroutine with the function and its arguments in it. */
+static int make(lua_State *L) {
+  struct cox_fiber *const fiber = lua_touserdata(L, 1);
+  fiber->co = lua_newthread(L);
+  fiber->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  lua_pushcfunction(L, body);
+  if (fiber->attempt == NULL) {
+    push_job_function(L, fiber);
+  } else {
+    cox_driver_node_push(L, fiber); /* first: its memory is to be saved even when there is no driver */
+    push_driver_function(L, fiber->attempt);
+    lua_insert(L, -2);
+    if (fiber->attempt->target != NULL) {
+      json_t *const target = cox_target_json(fiber->attempt->target, true);
+      cox_convert_push_shared(L, target);
+      json_decref(target);
+    }
+  }
+  lua_xmove(L, fiber->co, lua_gettop(L) - 1);
+  return 0;
+}
+
+static void free_fiber(struct cox_fiber *fiber) {
+  if (fiber->co != NULL) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->reference);
+  if (fiber->node_reference != LUA_NOREF) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->node_reference);
+  free(fiber->url);
+  free(fiber->body);
+  json_decref(fiber->args);
+  free(fiber);
+}
+
+static struct cox_fiber *start(void *vm, struct cox_attempt *attempt) {
+  struct cox_fiber_vm *const owner = vm;
+  struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
+  if (fiber == NULL) return NULL;
+  *fiber = (struct cox_fiber){.owner = owner, .vm = owner->drivers, .attempt = attempt, .node_reference = LUA_NOREF};
+  struct cox_err err;
+  if (cox_vm_call(fiber->vm, make, fiber, owner->context->resume_budget_s, &err) != 0) {
+    cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err.text);
+    fiber->is_done = true;
+  }
+  return fiber;
+}
+
+static struct cox_fiber *start_job(void *vm, const char *name, struct cox_err *err) {
+  struct cox_fiber_vm *const owner = vm;
+  if (owner->jobs == NULL) owner->jobs = make_vm(owner, COX_CONTEXT_JOBS, err);
+  if (owner->jobs == NULL) return NULL;
+  struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
+  if (fiber == NULL) {
+    cox_err_set(err, COX_ENOMEM, "starting the job %s failed: out of memory", name);
+    return NULL;
+  }
+  *fiber = (struct cox_fiber){.owner = owner, .vm = owner->jobs, .job = name, .node_reference = LUA_NOREF};
+  const int rc = cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, err);
+  fiber->job = NULL;
+  if (rc == 0) return fiber;
+  free_fiber(fiber);
+  return NULL;
+}
+
+/* ---- running and ending ---- */
+
+static enum cox_fiber_state resume(struct cox_fiber *fiber, const struct cox_io_reply *reply, struct cox_io_request *request) {
+  if (fiber->is_done) return COX_FIBER_DONE;
+  struct cox_err err = {0};
+  if (cox_guard_enter(&fiber->vm->guard, fiber->co, fiber->owner->context->resume_budget_s, &err) != 0) {
+    if (fiber->attempt != NULL) cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err.text);
+    else fiber->err = err;
+    return COX_FIBER_DONE;
+  }
+  fiber->owner->current = fiber;
+  fiber->reply = reply;
+  int results;
+  const bool is_first = lua_status(fiber->co) == LUA_OK;
+  const int status = lua_resume(fiber->co, fiber->vm->L, is_first ? lua_gettop(fiber->co) - 1 : 0, &results);
+  if (status != LUA_YIELD && !fiber->is_done) take_error(fiber->co, fiber, status); /* memory, in our own frame */
+  fiber->reply = NULL;
+  fiber->owner->current = NULL;
+  cox_guard_leave(&fiber->vm->guard);
+  if (status != LUA_YIELD) {
+    fiber->is_done = true;
+    return COX_FIBER_DONE;
+  }
+  *request = fiber->request;
+  return COX_FIBER_WAITS;
+}
+
+/* What it waited for, for the words about its end. */
+static void describe_wait(const struct cox_fiber *fiber, char *out, size_t size) {
+  if (fiber->request.url != NULL) snprintf(out, size, "%s %.200s was not answered", fiber->request.method, fiber->request.url);
+  else snprintf(out, size, "it waited");
+}
+
+static void close_fiber(struct cox_fiber *fiber, enum cox_fiber_end why) {
+  if (fiber->co != NULL && lua_status(fiber->co) == LUA_YIELD && cox_guard_enter(&fiber->vm->guard, fiber->co, CLOSE_BUDGET_S, NULL) == 0) {
+    lua_resetthread(fiber->co); /* to-be-closed variables run; their errors are of no interest any more */
+    cox_guard_leave(&fiber->vm->guard);
+  }
+  if (fiber->attempt == NULL) return;
+  char wait[280], text[400];
+  describe_wait(fiber, wait, sizeof wait);
+  if (why == COX_END_DEADLINE) snprintf(text, sizeof text, "the attempt's deadline passed while %s", wait);
+  else snprintf(text, sizeof text, "cancelled while %s", wait);
+  cox_fiber_fail(fiber, why == COX_END_DEADLINE ? COX_CLASS_TIMEOUT : COX_CLASS_CANCELLED, 0, text);
+}
+
+static void finish(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_err *err) {
+  if (!fiber->is_done) close_fiber(fiber, why);
+  if (fiber->attempt != NULL) {
+    struct cox_result *const result = &fiber->attempt->result;
+    json_t *const memory = cox_driver_node_end(fiber);
+    if (fiber->attempt->kind == COX_ATTEMPT_REACH) {
+      result->memory = memory;
+      if (result->class_ == COX_CLASS_NONE) result->unanswered.call[0] = '\0'; /* the node is where it should be */
+    } else {
+      json_decref(memory); /* a probe changes nothing */
+    }
+  } else if (err != NULL) {
+    *err = fiber->err;
+  }
+  free_fiber(fiber);
+}
+
+struct cox_fiber_ops cox_fiber_ops(const struct cox_fiber_context *context) {
+  return (struct cox_fiber_ops){
+      .ctx = (void *)(uintptr_t)context,
+      .vm_create = vm_create,
+      .vm_destroy = vm_destroy,
+      .start = start,
+      .start_job = start_job,
+      .resume = resume,
+      .finish = finish,
+  };
+}

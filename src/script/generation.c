@@ -1,0 +1,103 @@
+#include "script/generation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "script/declared.h"
+
+static const char *const phase_commands[] = {"start_poc", "init_validate", "inference_up_all"};
+
+/* Drivers and jobs are run once in a VM that is thrown away: only to see what they declare. */
+static void check_in_own_vm(struct cox_generation *generation, enum cox_context context, enum cox_declared_kind kind, json_t *out,
+                            struct cox_faults *faults) {
+  struct cox_err err = {0};
+  struct cox_vm *const vm = cox_vm_create(&(struct cox_vm_options){.context = context,
+                                                                   .memory_max = generation->memory_max,
+                                                                   .sources = generation->sources,
+                                                                   .clock = generation->clock},
+                                          &err);
+  if (vm == NULL) cox_faults_add(faults, err.file, err.line, "%s", err.text);
+  else cox_declared_load(vm, kind, NULL, out, faults);
+  cox_vm_destroy(vm);
+}
+
+static void check_whole(const struct cox_generation *generation, const char *scripts_dir, struct cox_faults *faults) {
+  for (size_t i = 0; i < sizeof phase_commands / sizeof *phase_commands; i++) {
+    if (json_object_get(generation->commands, phase_commands[i]) != NULL) continue;
+    cox_faults_add(faults, scripts_dir, 0, "the phase command %s is missing: add commands/%s.lua", phase_commands[i], phase_commands[i]);
+  }
+  if (json_object_size(generation->drivers) == 0) cox_faults_add(faults, scripts_dir, 0, "there is no driver: add drivers/mlnode.lua");
+}
+
+static struct cox_policy_vm *make_policy(struct cox_generation *generation, json_t *commands, struct cox_faults *faults) {
+  const struct cox_policy_options options = {
+      .sources = generation->sources, .clock = generation->clock, .memory_max = generation->memory_max};
+  return cox_policy_vm_create(&options, commands, faults);
+}
+
+struct cox_generation *cox_generation_create(const struct cox_generation_options *options, struct cox_faults *faults) {
+  struct cox_generation *const generation = calloc(1, sizeof *generation);
+  if (generation == NULL) {
+    cox_faults_add(faults, options->scripts_dir, 0, "loading the scripts failed: out of memory");
+    return NULL;
+  }
+  const size_t before = faults->count;
+  *generation = (struct cox_generation){.number = options->number,
+                                        .clock = options->clock,
+                                        .memory_max = options->memory_max,
+                                        .commands = json_object(),
+                                        .drivers = json_object(),
+                                        .jobs = json_object()};
+  generation->sources = cox_sources_read(options->scripts_dir, options->library_dir, faults);
+  if (generation->sources != NULL) {
+    generation->policy = make_policy(generation, generation->commands, faults);
+    check_in_own_vm(generation, COX_CONTEXT_DRIVERS, COX_DECLARED_DRIVERS, generation->drivers, faults);
+    check_in_own_vm(generation, COX_CONTEXT_JOBS, COX_DECLARED_JOBS, generation->jobs, faults);
+  }
+  if (faults->count == before) check_whole(generation, options->scripts_dir, faults);
+  if (faults->count == before) return generation;
+  cox_generation_destroy(generation);
+  return NULL;
+}
+
+void cox_generation_destroy(struct cox_generation *generation) {
+  if (generation == NULL) return;
+  cox_policy_vm_destroy(generation->policy);
+  json_decref(generation->commands);
+  json_decref(generation->drivers);
+  json_decref(generation->jobs);
+  cox_sources_release(generation->sources);
+  free(generation);
+}
+
+void cox_generation_renew_policy(struct cox_generation *generation) {
+  struct cox_faults faults = {0};
+  json_t *const commands = json_object();
+  struct cox_policy_vm *const fresh = make_policy(generation, commands, &faults);
+  json_decref(commands);
+  if (fresh != NULL) {
+    cox_policy_vm_destroy(generation->policy);
+    generation->policy = fresh;
+    cox_log(COX_LOG_WARN, "policy", "the policy's script machine was made anew after an overrun", NULL);
+  } else {
+    cox_log(COX_LOG_ERROR, "policy", "making the policy's script machine anew failed: the old one goes on", "error", faults.list[0].text, NULL);
+  }
+  cox_faults_fini(&faults);
+}
+
+int cox_generation_lookup(const struct cox_generation *generation, const char *name, enum cox_priority *priority) {
+  const json_t *const command = json_object_get(generation->commands, name);
+  if (command == NULL) return COX_ENOENT;
+  const char *const word = json_string_value(json_object_get(command, "priority"));
+  *priority = word != NULL && strcmp(word, "low") == 0 ? COX_PRIORITY_LOW : COX_PRIORITY_HIGH;
+  return 0;
+}
+
+double cox_generation_limit_s(const struct cox_generation *generation, const char *kind, enum cox_status status) {
+  const json_t *const driver = json_object_get(generation->drivers, kind);
+  const json_t *const limit = status == COX_STATUS_UNKNOWN
+                                  ? json_object_get(driver, "probe_deadline")
+                                  : json_object_get(json_object_get(driver, "deadline"), cox_status_name(status));
+  return json_number_value(limit);
+}

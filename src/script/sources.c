@@ -1,0 +1,217 @@
+#include "script/sources.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { DEPTH_MAX = 8, NAME_MAX_BYTES = 512 };
+
+struct reading {
+  struct cox_sources *sources;
+  struct cox_faults *faults;
+  char *root; /* resolved, to recognise links that lead out of it */
+  const char *dir; /* as people wrote it */
+  bool is_trusted;
+};
+
+static bool is_utf8(const unsigned char *p, size_t len) {
+  const unsigned char *const end = p + len;
+  while (p < end) {
+    const int more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : *p >= 0xe0 && *p < 0xf0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : -1;
+    if (more < 0 || end - p <= more) return false;
+    for (int i = 1; i <= more; i++) {
+      if ((p[i] & 0xc0) != 0x80) return false;
+    }
+    p += more + 1;
+  }
+  return true;
+}
+
+static struct cox_source *add(struct cox_sources *sources) {
+  if (sources->count == sources->capacity) {
+    const size_t capacity = sources->capacity == 0 ? 32 : sources->capacity * 2;
+    struct cox_source *const list = realloc(sources->list, capacity * sizeof *list);
+    if (list == NULL) return NULL;
+    sources->list = list;
+    sources->capacity = capacity;
+  }
+  struct cox_source *const source = &sources->list[sources->count++];
+  *source = (struct cox_source){0};
+  return source;
+}
+
+/* Whole file, NUL-terminated; NULL with a fault. */
+static char *read_text(const struct reading *reading, const char *path, size_t *len) {
+  FILE *const file = fopen(path, "rb");
+  char *text = NULL;
+  if (file == NULL) {
+    cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", strerror(errno));
+    return NULL;
+  }
+  text = malloc(COX_SOURCES_FILE_BYTES_MAX + 1);
+  if (text != NULL) *len = fread(text, 1, COX_SOURCES_FILE_BYTES_MAX + 1, file);
+  const bool is_whole = text != NULL && ferror(file) == 0;
+  fclose(file);
+  if (!is_whole) {
+    cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", text == NULL ? "out of memory" : "a read error");
+  } else if (*len > COX_SOURCES_FILE_BYTES_MAX) {
+    cox_faults_add(reading->faults, path, 0, "the script is larger than %d bytes: split it", COX_SOURCES_FILE_BYTES_MAX);
+  } else if (!is_utf8((const unsigned char *)text, *len)) {
+    cox_faults_add(reading->faults, path, 0, "the script is not text in UTF-8");
+  } else {
+    text[*len] = '\0';
+    char *const fitting = realloc(text, *len + 1);
+    return fitting != NULL ? fitting : text;
+  }
+  free(text);
+  return NULL;
+}
+
+static bool leads_out(const struct reading *reading, const char *path) {
+  char *const real = realpath(path, NULL);
+  const size_t len = strlen(reading->root);
+  const bool is_inside = real != NULL && strncmp(real, reading->root, len) == 0 && (real[len] == '/' || real[len] == '\0');
+  free(real);
+  return !is_inside;
+}
+
+static void read_file(const struct reading *reading, const char *path, const char *name) {
+  if (leads_out(reading, path)) {
+    cox_faults_add(reading->faults, path, 0, "the script is a link that leads out of %s: copy the file instead", reading->dir);
+    return;
+  }
+  if (reading->sources->count >= COX_SOURCES_FILES_MAX) {
+    cox_faults_add(reading->faults, path, 0, "there are more than %d scripts in %s", COX_SOURCES_FILES_MAX, reading->dir);
+    return;
+  }
+  size_t len;
+  char *const text = read_text(reading, path, &len);
+  if (text == NULL) return;
+  struct cox_source *const source = add(reading->sources);
+  if (source == NULL) {
+    free(text);
+    cox_faults_add(reading->faults, path, 0, "reading the script failed: out of memory");
+    return;
+  }
+  *source = (struct cox_source){.name = strdup(name), .path = strdup(path), .text = text, .len = len,
+                                .is_trusted = reading->is_trusted};
+}
+
+static bool is_script(const char *name) {
+  const size_t len = strlen(name);
+  return len > 4 && strcmp(name + len - 4, ".lua") == 0;
+}
+
+static void read_folder(const struct reading *reading, const char *below, int depth) {
+  char dir[PATH_MAX], path[PATH_MAX + NAME_MAX + 2], name[NAME_MAX_BYTES];
+  snprintf(dir, sizeof dir, "%s%s%s", reading->dir, *below != '\0' ? "/" : "", below);
+  DIR *const folder = opendir(dir);
+  if (folder == NULL) {
+    cox_faults_add(reading->faults, dir, 0, "reading the folder of scripts failed: %s", strerror(errno));
+    return;
+  }
+  for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    if (entry->d_name[0] == '.') continue; /* also what editors leave */
+    struct stat info;
+    const int len = snprintf(name, sizeof name, "%s%s%s", below, *below != '\0' ? "/" : "", entry->d_name);
+    snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
+    if (len < 0 || (size_t)len >= sizeof name || stat(path, &info) != 0) {
+      cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", strerror(errno));
+    } else if (S_ISDIR(info.st_mode) && depth < DEPTH_MAX) {
+      read_folder(reading, name, depth + 1);
+    } else if (S_ISREG(info.st_mode) && is_script(entry->d_name)) {
+      read_file(reading, path, name);
+    }
+  }
+  closedir(folder);
+}
+
+static void read_root(struct cox_sources *sources, const char *dir, bool is_trusted, struct cox_faults *faults) {
+  struct reading reading = {.sources = sources, .faults = faults, .dir = dir, .is_trusted = is_trusted, .root = realpath(dir, NULL)};
+  if (reading.root == NULL) {
+    cox_faults_add(faults, dir, 0, "the folder of %s cannot be read: %s; give its path with `scripts = …`",
+                   is_trusted ? "the trusted library" : "scripts", strerror(errno));
+    return;
+  }
+  read_folder(&reading, "", 0);
+  free(reading.root);
+}
+
+static int by_name(const void *left, const void *right) {
+  const struct cox_source *const a = left, *const b = right;
+  if (a->is_trusted != b->is_trusted) return a->is_trusted ? 1 : -1;
+  return strcmp(a->name, b->name);
+}
+
+static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t len) {
+  for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3ULL; /* FNV-1a */
+  return (hash ^ 0xff) * 0x100000001b3ULL; /* 0xff is in no UTF-8: names and texts cannot run into each other */
+}
+
+struct cox_sources *cox_sources_read(const char *scripts_dir, const char *library_dir, struct cox_faults *faults) {
+  struct cox_sources *const sources = calloc(1, sizeof *sources);
+  if (sources == NULL) {
+    cox_faults_add(faults, scripts_dir, 0, "reading the scripts failed: out of memory");
+    return NULL;
+  }
+  atomic_init(&sources->references, 1);
+  const size_t before = faults->count;
+  read_root(sources, scripts_dir, false, faults);
+  read_root(sources, library_dir, true, faults);
+  if (faults->count > before) {
+    cox_sources_release(sources);
+    return NULL;
+  }
+  if (sources->count > 0) qsort(sources->list, sources->count, sizeof *sources->list, by_name);
+  sources->hash = 0xcbf29ce484222325ULL;
+  for (size_t i = 0; i < sources->count; i++) {
+    sources->hash = hash_bytes(sources->hash, sources->list[i].name, strlen(sources->list[i].name));
+    sources->hash = hash_bytes(sources->hash, sources->list[i].text, sources->list[i].len);
+  }
+  return sources;
+}
+
+struct cox_sources *cox_sources_hold(struct cox_sources *sources) {
+  atomic_fetch_add_explicit(&sources->references, 1, memory_order_relaxed);
+  return sources;
+}
+
+void cox_sources_release(struct cox_sources *sources) {
+  if (sources == NULL || atomic_fetch_sub_explicit(&sources->references, 1, memory_order_acq_rel) != 1) return;
+  for (size_t i = 0; i < sources->count; i++) {
+    free(sources->list[i].name);
+    free(sources->list[i].path);
+    free(sources->list[i].text);
+  }
+  free(sources->list);
+  free(sources);
+}
+
+const struct cox_source *cox_sources_find(const struct cox_sources *sources, const char *name, bool is_trusted) {
+  const struct cox_source key = {.name = (char *)(uintptr_t)name, .is_trusted = is_trusted};
+  return sources->count == 0 ? NULL : bsearch(&key, sources->list, sources->count, sizeof *sources->list, by_name);
+}
+
+const char *cox_sources_path(const struct cox_sources *sources, const char *name) {
+  const struct cox_source *source = cox_sources_find(sources, name, false);
+  if (source == NULL) source = cox_sources_find(sources, name, true);
+  return source != NULL ? source->path : name;
+}
+
+void cox_sources_each(const struct cox_sources *sources, const char *folder,
+                      void (*each)(void *arg, const struct cox_source *source, const char *stem), void *arg) {
+  const size_t len = strlen(folder);
+  for (size_t i = 0; i < sources->count; i++) {
+    const struct cox_source *const source = &sources->list[i];
+    if (source->is_trusted || strncmp(source->name, folder, len) != 0 || source->name[len] != '/') continue;
+    const char *const file = source->name + len + 1;
+    if (strchr(file, '/') != NULL) continue;
+    char stem[NAME_MAX_BYTES];
+    snprintf(stem, sizeof stem, "%.*s", (int)(strlen(file) - 4), file);
+    each(arg, source, stem);
+  }
+}
