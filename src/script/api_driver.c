@@ -70,7 +70,7 @@ static void set_body(lua_State *L, struct cox_fiber *fiber, int index) {
   struct cox_err err;
   json_t *const body = cox_convert_take(L, index, "body", &err);
   if (body == NULL) luaL_error(L, "%s", err.text);
-  char *const text = json_dumps(body, JSON_COMPACT);
+  char *const text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
   json_decref(body);
   set_string(L, &fiber->body, text);
 }

@@ -17,7 +17,10 @@ enum { HOOK_COUNT = 1000 };
 
 static void raise(lua_State *L, lua_Debug *unused) {
   (void)unused;
-  luaL_error(L, COX_GUARD_MESSAGE);
+  luaL_where(L, 0); /* a hook has no level of its own: 0 is the function that was cut */
+  lua_pushliteral(L, COX_GUARD_MESSAGE);
+  lua_concat(L, 2);
+  lua_error(L);
 }
 
 static void arm(struct cox_guard *guard) {

@@ -1,0 +1,362 @@
+/* Drivers and jobs as fibers: what a worker does with them, done by hand. */
+#include "fake_core.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "script/script.h"
+
+static char folder[64];
+static int64_t now_us;
+static struct cox_clock clock_;
+static struct cox_script *script;
+static const struct cox_fiber_ops *ops;
+static void *vm;
+static struct cox_attempt *attempt;
+static struct cox_fiber *fiber;
+static struct cox_io_request request;
+
+static int64_t mono_us(void *ctx) { return *(int64_t *)ctx; }
+static int64_t wall_ms(void *ctx) { return 1700000000000 + *(int64_t *)ctx / 1000; }
+
+static int group_setup(void **state) {
+  (void)state;
+  snprintf(folder, sizeof folder, "/tmp/coxswain-fibers-XXXXXX");
+  if (mkdtemp(folder) == NULL) return -1;
+  char command[256];
+  snprintf(command, sizeof command, "cp -r scripts/. spec/fixtures/fibers/. %s", folder);
+  return system(command);
+}
+
+static int group_teardown(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  return system(command);
+}
+
+static int setup(void **state) {
+  (void)state;
+  now_us = 1000000;
+  clock_ = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .ctx = &now_us};
+  struct cox_faults faults = {0};
+  json_t *const config = json_pack("{s{ss}}", "feed", "kind", "none");
+  const struct cox_script_options options = {.scripts_dir = folder, .library_dir = "lua", .clock = &clock_, .config = config};
+  script = cox_script_create(&options, &faults);
+  for (size_t i = 0; i < faults.count; i++) print_error("%s:%d: %s\n", faults.list[i].file, faults.list[i].line, faults.list[i].text);
+  cox_faults_fini(&faults);
+  json_decref(config);
+  if (script == NULL) return -1;
+  ops = cox_script_fiber_ops(script);
+  struct cox_err err;
+  vm = ops->vm_create(ops->ctx, &err);
+  return vm != NULL ? 0 : -1;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  cox_attempt_destroy(attempt);
+  attempt = NULL;
+  ops->vm_destroy(vm);
+  cox_script_destroy(script);
+  return 0;
+}
+
+static struct cox_attempt *make_attempt(enum cox_attempt_kind kind, const char *way) {
+  struct cox_attempt *const made = cox_attempt_create(kind);
+  made->node = fake_node("node1", 5000);
+  json_object_set_new(made->node, "kind", json_string("probe_me"));
+  json_t *const target = json_pack("{ss, ss}", "status", "INFERENCE", "model", way);
+  made->target = kind == COX_ATTEMPT_REACH ? cox_target_create(target, "because", NULL) : NULL;
+  json_decref(target);
+  made->deadline_us = now_us + 10000000;
+  made->deadline_max_us = now_us + 40000000;
+  return made;
+}
+
+static void begin(enum cox_attempt_kind kind, const char *way) {
+  cox_attempt_destroy(attempt);
+  attempt = make_attempt(kind, way);
+  fiber = ops->start(vm, attempt);
+  assert_non_null(fiber);
+}
+
+static enum cox_fiber_state go(const struct cox_io_reply *reply) { return ops->resume(fiber, reply, &request); }
+
+static enum cox_fiber_state answer(int status, const char *body) {
+  return go(&(struct cox_io_reply){.http_status = status, .body = body, .body_len = strlen(body)});
+}
+
+static enum cox_fiber_state break_off(enum cox_class class_) { return go(&(struct cox_io_reply){.class_ = class_, .error = "it failed"}); }
+
+static void end(enum cox_fiber_end why) { ops->finish(fiber, why, NULL); }
+
+/* Runs one that asks nothing to its end. */
+static void run_alone(const char *way) {
+  begin(COX_ATTEMPT_REACH, way);
+  assert_int_equal(go(NULL), COX_FIBER_DONE);
+  end(COX_END_DONE);
+}
+
+static const char *memory_text(const char *key) {
+  const char *const text = json_string_value(json_object_get(attempt->result.memory, key));
+  return text != NULL ? text : "absent";
+}
+
+static void a_driver_asks_remembers_and_returns(void **state) {
+  (void)state;
+  begin(COX_ATTEMPT_REACH, "good");
+  assert_int_equal(go(NULL), COX_FIBER_WAITS);
+  assert_int_equal(request.kind, COX_IO_HTTP);
+  assert_string_equal(request.method, "GET");
+  assert_string_equal(request.url, "http://10.0.0.1:15000/state");
+  assert_false(request.is_mutating);
+  assert_int_equal(answer(200, "{\"value\":9007199254740993}"), COX_FIBER_WAITS);
+  assert_string_equal(request.method, "POST");
+  assert_string_equal(request.body, "{\"list\":[],\"number\":3}");
+  assert_true(request.is_mutating);
+  assert_string_equal(attempt->result.unanswered.call, "POST /go");
+  assert_int_equal(answer(200, "{\"status\":\"OK\"}"), COX_FIBER_DONE);
+  end(COX_END_DONE);
+  assert_int_equal(attempt->result.class_, COX_CLASS_NONE);
+  assert_string_equal(attempt->result.unanswered.call, "");
+  assert_true(attempt->result.has_answered);
+  assert_true(json_integer_value(json_object_get(attempt->result.memory, "seen")) == 9007199254740993);
+}
+
+static void an_answer_that_is_no_success_fails_with_its_class_and_words(void **state) {
+  (void)state;
+  const struct {
+    int status;
+    const char *body;
+    enum cox_class class_;
+    const char *words;
+  } cases[] = {
+      {409, "{\"detail\":\"currently in ServiceState.INFERENCE mode\"}", COX_CLASS_CONFLICT, "409: currently in"},
+      {500, "{\"detail\":\"boom\"}", COX_CLASS_SERVER, "POST http://10.0.0.1:15000/go was answered 500: boom"},
+      {502, "<html>\nbad gateway</html>", COX_CLASS_SERVER, "502: <html> bad gateway"},
+      {422, "", COX_CLASS_CLIENT, "was answered 422"},
+      {302, "", COX_CLASS_CLIENT, "was answered 302"},
+      {200, "{\"status\":\"ERROR\",\"message\":\"no GPU\"}", COX_CLASS_SERVER, "status ERROR: no GPU"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    begin(COX_ATTEMPT_REACH, "posts");
+    go(NULL);
+    assert_int_equal(request.timeout_ms, 2500);
+    assert_int_equal(answer(cases[i].status, cases[i].body), COX_FIBER_DONE);
+    end(COX_END_DONE);
+    assert_int_equal(attempt->result.class_, cases[i].class_);
+    assert_non_null(strstr(attempt->result.error, cases[i].words));
+    assert_string_equal(attempt->result.unanswered.call, ""); /* it was answered */
+  }
+  begin(COX_ATTEMPT_REACH, "accepts");
+  go(NULL);
+  assert_int_equal(answer(409, "not json"), COX_FIBER_DONE);
+  end(COX_END_DONE);
+  assert_int_equal(attempt->result.class_, COX_CLASS_NONE);
+  assert_int_equal(json_integer_value(json_object_get(attempt->result.memory, "status")), 409);
+}
+
+static void a_call_without_an_answer_stays_open_unless_it_never_left(void **state) {
+  (void)state;
+  const enum cox_class classes[] = {COX_CLASS_TIMEOUT, COX_CLASS_RESET, COX_CLASS_BAD_ANSWER, COX_CLASS_REFUSED, COX_CLASS_RESOLVE};
+  for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+    begin(COX_ATTEMPT_REACH, "posts");
+    go(NULL);
+    assert_int_equal(break_off(classes[i]), COX_FIBER_DONE);
+    end(COX_END_DONE);
+    assert_int_equal(attempt->result.class_, classes[i]);
+    assert_string_equal(attempt->result.unanswered.call, i < 3 ? "POST /go" : "");
+    assert_false(attempt->result.has_answered);
+  }
+  begin(COX_ATTEMPT_REACH, "stays_calm");
+  go(NULL);
+  break_off(COX_CLASS_TIMEOUT);
+  end(COX_END_DONE);
+  assert_string_equal(memory_text("outcome"), "timeout");
+}
+
+static void cancelling_closes_variables_and_keeps_what_is_known(void **state) {
+  (void)state;
+  begin(COX_ATTEMPT_REACH, "closes");
+  go(NULL);
+  end(COX_END_CANCELLED);
+  assert_int_equal(attempt->result.class_, COX_CLASS_CANCELLED);
+  assert_true(json_is_true(json_object_get(attempt->result.memory, "is_closed")));
+  begin(COX_ATTEMPT_REACH, "posts");
+  go(NULL);
+  end(COX_END_CANCELLED);
+  assert_string_equal(attempt->result.unanswered.call, "POST /go");
+  begin(COX_ATTEMPT_REACH, "good");
+  end(COX_END_CANCELLED); /* before its first step */
+  assert_int_equal(attempt->result.class_, COX_CLASS_CANCELLED);
+  begin(COX_ATTEMPT_REACH, "posts");
+  go(NULL);
+  end(COX_END_DEADLINE);
+  assert_int_equal(attempt->result.class_, COX_CLASS_TIMEOUT);
+  assert_non_null(strstr(attempt->result.error, "POST http://10.0.0.1:15000/go was not answered"));
+}
+
+static void a_runaway_driver_is_cut_and_others_of_its_machine_go_on(void **state) {
+  (void)state;
+  struct cox_attempt *const other = make_attempt(COX_ATTEMPT_REACH, "good");
+  struct cox_fiber *const calm = ops->start(vm, other);
+  struct cox_io_request calm_request;
+  assert_int_equal(ops->resume(calm, NULL, &calm_request), COX_FIBER_WAITS);
+  static const char *const ways[] = {"loops", "loops_over_pcall"};
+  for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+    run_alone(ways[i]);
+    assert_int_equal(attempt->result.class_, COX_CLASS_SCRIPT);
+    assert_non_null(strstr(attempt->result.error, "longer than its time budget"));
+    assert_non_null(strstr(attempt->result.error, "drivers/probe_me.lua:"));
+  }
+  begin(COX_ATTEMPT_REACH, "closes_for_ever");
+  go(NULL);
+  end(COX_END_CANCELLED);
+  assert_int_equal(attempt->result.class_, COX_CLASS_CANCELLED);
+  const struct cox_io_reply reply = {.http_status = 200, .body = "{\"value\":1}", .body_len = 11};
+  assert_int_equal(ops->resume(calm, &reply, &calm_request), COX_FIBER_WAITS);
+  assert_int_equal(ops->resume(calm, &reply, &calm_request), COX_FIBER_DONE);
+  ops->finish(calm, COX_END_DONE, NULL);
+  assert_int_equal(other->result.class_, COX_CLASS_NONE);
+  cox_attempt_destroy(other);
+}
+
+static void a_driver_may_sleep_and_push_its_deadline_out_within_limits(void **state) {
+  (void)state;
+  begin(COX_ATTEMPT_REACH, "sleeps");
+  const int64_t before_us = attempt->deadline_us;
+  assert_int_equal(go(NULL), COX_FIBER_WAITS);
+  assert_int_equal(request.kind, COX_IO_SLEEP);
+  assert_int_equal(request.sleep_ms, 1500);
+  assert_int_equal(go(&(struct cox_io_reply){0}), COX_FIBER_WAITS);
+  assert_true(attempt->deadline_us > before_us);
+  assert_true(attempt->deadline_us == attempt->deadline_max_us);
+  assert_int_equal(go(&(struct cox_io_reply){0}), COX_FIBER_DONE);
+  end(COX_END_DONE);
+  assert_int_equal(attempt->result.class_, COX_CLASS_NONE);
+}
+
+static void what_a_driver_does_wrong_is_told_with_its_place(void **state) {
+  (void)state;
+  run_alone("fails");
+  assert_int_equal(attempt->result.class_, COX_CLASS_CONFLICT);
+  assert_string_equal(attempt->result.error, "in plain words");
+  run_alone("breaks");
+  assert_int_equal(attempt->result.class_, COX_CLASS_SCRIPT);
+  assert_non_null(strstr(attempt->result.error, "drivers/probe_me.lua:"));
+  run_alone("raises_a_table");
+  assert_non_null(strstr(attempt->result.error, "no text but a table"));
+  run_alone("looks");
+  assert_int_equal(attempt->result.class_, COX_CLASS_SCRIPT);
+  run_alone("keeps_functions");
+  assert_null(attempt->result.memory);
+  begin(COX_ATTEMPT_REACH, "base");
+  go(NULL);
+  assert_string_equal(request.url, "http://10.0.0.1:5000/health");
+  assert_int_equal(answer(200, ""), COX_FIBER_DONE);
+  end(COX_END_DONE);
+  assert_non_null(strstr(attempt->result.error, "base must be"));
+}
+
+static void a_node_object_does_not_outlive_its_attempt(void **state) {
+  (void)state;
+  run_alone("keeps_the_node");
+  assert_int_equal(attempt->result.class_, COX_CLASS_NONE);
+  run_alone("keeps_the_node");
+  assert_non_null(strstr(attempt->result.error, "an attempt that has ended"));
+}
+
+static void a_missing_driver_is_told_in_plain_words(void **state) {
+  (void)state;
+  cox_attempt_destroy(attempt);
+  attempt = make_attempt(COX_ATTEMPT_REACH, "good");
+  json_object_set_new(attempt->node, "kind", json_string("toaster"));
+  fiber = ops->start(vm, attempt);
+  assert_int_equal(go(NULL), COX_FIBER_DONE);
+  end(COX_END_DONE);
+  assert_non_null(strstr(attempt->result.error, "no driver for nodes of kind toaster"));
+}
+
+static void a_driver_sees_its_node_and_what_was_left_open(void **state) {
+  (void)state;
+  cox_attempt_destroy(attempt);
+  attempt = make_attempt(COX_ATTEMPT_REACH, "tells");
+  attempt->applied = cox_target_hold(attempt->target);
+  snprintf(attempt->unanswered.call, sizeof attempt->unanswered.call, "POST /api/v1/stop");
+  attempt->unanswered.at_ms = wall_ms(&now_us) - 1500;
+  attempt->result.unanswered = attempt->unanswered;
+  fiber = ops->start(vm, attempt);
+  assert_int_equal(go(NULL), COX_FIBER_DONE);
+  end(COX_END_DONE);
+  json_t *const expected = json_pack("{s{ss, ss, ss, ss, ss, sf, ss}}", "told", "id", "node1", "host", "10.0.0.1", "poc",
+                                     "http://10.0.0.1:15000", "applied", "tells", "unanswered", "POST /api/v1/stop", "age", 1.5, "reason",
+                                     "because");
+  assert_true(json_equal(attempt->result.memory, expected));
+  json_decref(expected);
+}
+
+static void a_probe_looks_and_says_what_it_saw(void **state) {
+  (void)state;
+  begin(COX_ATTEMPT_PROBE, NULL);
+  go(NULL);
+  assert_int_equal(answer(200, "{\"returns\":{\"status\":\"POC\",\"poc\":\"GENERATING\",\"ready\":false,\"model\":\"m\"}}"), COX_FIBER_DONE);
+  end(COX_END_DONE);
+  assert_int_equal(attempt->result.class_, COX_CLASS_NONE);
+  assert_int_equal(attempt->result.seen, COX_STATUS_POC);
+  assert_int_equal(attempt->result.seen_poc, COX_POC_GENERATING);
+  assert_string_equal(attempt->result.seen_model, "m");
+  static const char *const wrong[] = {"{\"posts\":true}", "{\"returns\":{\"status\":\"SLEEPY\"}}", "{\"returns\":3}", "{}"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    begin(COX_ATTEMPT_PROBE, NULL);
+    go(NULL);
+    assert_int_equal(answer(200, wrong[i]), COX_FIBER_DONE);
+    end(COX_END_DONE);
+    assert_int_equal(attempt->result.class_, COX_CLASS_SCRIPT);
+  }
+}
+
+static void a_job_commands_sleeps_and_ends(void **state) {
+  (void)state;
+  struct cox_err err = {0};
+  fiber = ops->start_job(vm, "speaks", &err);
+  assert_non_null(fiber);
+  assert_int_equal(go(NULL), COX_FIBER_WAITS);
+  assert_int_equal(request.kind, COX_IO_COMMAND);
+  assert_string_equal(request.command, "new_block");
+  assert_int_equal(json_integer_value(json_object_get(request.args, "height")), 1);
+  json_t *const told = json_pack("{ss, s{si}}", "status", "done", "result", "seconds", 7);
+  assert_int_equal(go(&(struct cox_io_reply){.answer = told}), COX_FIBER_WAITS);
+  json_decref(told);
+  assert_int_equal(request.sleep_ms, 7000);
+  assert_int_equal(go(&(struct cox_io_reply){0}), COX_FIBER_DONE);
+  ops->finish(fiber, COX_END_DONE, &err);
+  assert_int_equal(err.code, COX_ESCRIPT);
+  assert_string_equal(err.text, "job speaks of feed none is over");
+  fiber = ops->start_job(vm, "returns", &err);
+  assert_int_equal(go(NULL), COX_FIBER_DONE);
+  ops->finish(fiber, COX_END_DONE, &err);
+  assert_int_equal(err.code, 0);
+  assert_null(ops->start_job(vm, "nobody", &err));
+  assert_non_null(strstr(err.text, "there is no job nobody"));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+      TEST(a_driver_asks_remembers_and_returns),
+      TEST(an_answer_that_is_no_success_fails_with_its_class_and_words),
+      TEST(a_call_without_an_answer_stays_open_unless_it_never_left),
+      TEST(cancelling_closes_variables_and_keeps_what_is_known),
+      TEST(a_runaway_driver_is_cut_and_others_of_its_machine_go_on),
+      TEST(a_driver_may_sleep_and_push_its_deadline_out_within_limits),
+      TEST(what_a_driver_does_wrong_is_told_with_its_place),
+      TEST(a_node_object_does_not_outlive_its_attempt),
+      TEST(a_missing_driver_is_told_in_plain_words),
+      TEST(a_driver_sees_its_node_and_what_was_left_open),
+      TEST(a_probe_looks_and_says_what_it_saw),
+      TEST(a_job_commands_sleeps_and_ends),
+  };
+  return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
