@@ -53,7 +53,8 @@ static const char *config_file(const char *text) {
 static json_t *load_good(const char *path, const char *const *overrides) {
   struct cox_faults faults = {0};
   json_t *const config = cox_config_load(path, overrides, "/usr/share/coxswain/scripts", &faults);
-  for (size_t i = 0; i < faults.count; i++) print_error("%s:%d: %s\n", faults.list[i].file, faults.list[i].line, faults.list[i].text);
+  for (size_t i = 0; i < faults.count; i++)
+    print_error("%s:%d: %s\n", faults.list[i].file, faults.list[i].line, faults.list[i].text);
   assert_int_equal(faults.count, 0);
   assert_non_null(config);
   cox_faults_fini(&faults);
@@ -151,13 +152,14 @@ static void the_defaults_of_a_feed_come_only_with_its_kind(void **state) {
 
 static void a_configuration_may_compute_what_it_returns(void **state) {
   (void)state;
-  json_t *const config = load_good(config_file("local nodes = {}\n"
-                                               "for i = 1, 50 do\n"
-                                               "  nodes[i] = { id = ('n%02d'):format(i), host = '10.0.0.' .. i, inference_port = 5050,\n"
-                                               "    poc_port = 8080, max_concurrent = 10, models = { ['a/b'] = {} } }\n"
-                                               "end\n"
-                                               "return { nodes = nodes, probe = { timeout_s = 1 / 4 } }"),
-                                   NULL);
+  json_t *const config =
+      load_good(config_file("local nodes = {}\n"
+                            "for i = 1, 50 do\n"
+                            "  nodes[i] = { id = ('n%02d'):format(i), host = '10.0.0.' .. i, inference_port = 5050,\n"
+                            "    poc_port = 8080, max_concurrent = 10, models = { ['a/b'] = {} } }\n"
+                            "end\n"
+                            "return { nodes = nodes, probe = { timeout_s = 1 / 4 } }"),
+                NULL);
   assert_int_equal(json_array_size(json_object_get(config, "nodes")), 50);
   assert_null(json_object_get(config, "nodes_file"));
   assert_float_equal(number_at(config, "probe.timeout_s"), 0.25, 0);
@@ -247,7 +249,7 @@ static void an_endless_loop_ends_with_the_budget(void **state) {
 
 static void a_memory_bomb_ends_with_the_limit(void **state) {
   (void)state;
-  assert_only_fault("local t = {}\nfor i = 1, 1e9 do t[i] = { i } end\nreturn t", 0, "64 MiB");
+  assert_only_fault("local t = {}\nfor i = 1, 1e9 do t[i] = ('x'):rep(1 << 20) .. i end\nreturn t", 0, "64 MiB");
   assert_only_fault("return { store = ('x'):rep(1 << 30) }", 0, "64 MiB");
 }
 
@@ -269,13 +271,15 @@ static void a_line_is_named_only_when_it_is_plain(void **state) {
   (void)state;
   assert_only_fault("local level = 3\nreturn {\n  log = { level = level },\n}", 3, "log.level: must be one of");
   assert_only_fault("local t = {}\nt.workers = 0\nt.workers = -1\nreturn t", 0, "workers: must be an integer");
-  assert_only_fault("return {\n  --[[ workers = 1\n  workers = 2 ]]\n  store = [[ workers = 3 ]], workers =\n  -1 }", 4, "workers: must be");
+  assert_only_fault("return {\n  --[[ workers = 1\n  workers = 2 ]]\n  store = [[ workers = 3 ]], workers =\n  -1 }", 4,
+                    "workers: must be");
   assert_only_fault("local name = 'wor' .. 'kers'\nreturn { [name] = 0 }", 0, "workers: must be an integer");
 }
 
 static void lines_are_found_in_broken_sources_without_reading_past_their_end(void **state) {
   (void)state;
-  const char *const sources[] = {"", "'", "\"\\", "[", "[=", "[==[", "--", "--[", "--[[", "a", "a=", "a={", "a={b={}", "a = 1 -- a = 2"};
+  const char *const sources[] = {"",    "'",    "\"\\", "[",  "[=",  "[==[",    "--",
+                                 "--[", "--[[", "a",    "a=", "a={", "a={b={}", "a = 1 -- a = 2"};
   for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
     struct cox_config_lines lines;
     cox_config_lines_init(&lines, sources[i], strlen(sources[i]));
@@ -289,7 +293,8 @@ static void lines_are_found_in_broken_sources_without_reading_past_their_end(voi
 
 static void an_epoch_must_be_longer_than_its_own_stages(void **state) {
   (void)state;
-  assert_only_fault("return {\n feed = { kind = 'clock', epoch = { epoch_length = 34 } } }", 2, "feed.epoch.epoch_length: must be more than");
+  assert_only_fault("return {\n feed = { kind = 'clock', epoch = { epoch_length = 34 } } }", 2,
+                    "feed.epoch.epoch_length: must be more than");
 }
 
 static void a_missing_nodes_file_is_a_fault_beside_the_others(void **state) {
@@ -344,11 +349,12 @@ static void nodes_written_into_the_file_are_checked_too(void **state) {
 
 static void machines_behind_one_port_differ_by_their_segments(void **state) {
   (void)state;
-  const char *const text = "local function node(id, segment)\n"
-                           "  return { id = id, host = 'h', inference_port = 80, poc_port = 80, max_concurrent = 1, models = { m = {} },\n"
-                           "    inference_segment = segment, poc_segment = segment }\n"
-                           "end\n"
-                           "return { nodes = { node('a', '/a'), node('b', '/b') } }";
+  const char *const text =
+      "local function node(id, segment)\n"
+      "  return { id = id, host = 'h', inference_port = 80, poc_port = 80, max_concurrent = 1, models = { m = {} },\n"
+      "    inference_segment = segment, poc_segment = segment }\n"
+      "end\n"
+      "return { nodes = { node('a', '/a'), node('b', '/b') } }";
   json_decref(load_good(config_file(text), NULL));
 }
 
@@ -454,7 +460,8 @@ static void log_of_a_load(char *log, size_t size) {
 
 static void an_unknown_variable_is_a_warning_and_those_of_clients_are_not(void **state) {
   (void)state;
-  const char *const quiet[] = {"COXSWAIN_SOCKET", "COXSWAIN_ADMIN", "COXSWAIN_CONFIG", "COXSWAIN_TOKEN", "COXSWAIN_BIN", "COXSWAIN_SOURCE"};
+  const char *const quiet[] = {"COXSWAIN_SOCKET", "COXSWAIN_ADMIN", "COXSWAIN_CONFIG",
+                               "COXSWAIN_TOKEN",  "COXSWAIN_BIN",   "COXSWAIN_SOURCE"};
   char log[4096];
   for (size_t i = 0; i < sizeof quiet / sizeof *quiet; i++) setenv(quiet[i], "{}", 1);
   log_of_a_load(log, sizeof log);
@@ -474,7 +481,8 @@ static void paths_are_seen_from_who_says_them(void **state) {
   assert_non_null(getcwd(here, sizeof here));
   setenv("COXSWAIN_SCRIPTS", "policies", 1);
   const char *const overrides[] = {"admin.socket=run/s.sock", NULL};
-  json_t *const config = load_good(config_file("return { store = 'db/c.db', scripts = 'mine', admin = { socket = 'x' } }"), overrides);
+  json_t *const config =
+      load_good(config_file("return { store = 'db/c.db', scripts = 'mine', admin = { socket = 'x' } }"), overrides);
   unsetenv("COXSWAIN_SCRIPTS");
   snprintf(expected, sizeof expected, "%s/db/c.db", folder);
   assert_string_equal(text_at(config, "store"), expected);
@@ -520,9 +528,10 @@ static void a_partial_configuration_still_says_where_the_scripts_are(void **stat
 
 static void secrets_are_masked_in_a_copy(void **state) {
   (void)state;
-  json_t *const config = load_good(config_file("return { admin = { token = 'hunter2' }, callback_url = 'http://u:p@h:1/x@y',\n"
-                                               "  feed = { kind = 'cometbft', rpc = 'https://key@rpc', rest = 'http://rest/a@b' } }"),
-                                   NULL);
+  json_t *const config =
+      load_good(config_file("return { admin = { token = 'hunter2' }, callback_url = 'http://u:p@h:1/x@y',\n"
+                            "  feed = { kind = 'cometbft', rpc = 'https://key@rpc', rest = 'http://rest/a@b' } }"),
+                NULL);
   json_t *const masked = cox_config_masked(config);
   assert_string_equal(text_at(masked, "admin.token"), "***");
   assert_string_equal(text_at(masked, "callback_url"), "http://***@h:1/x@y");
@@ -542,9 +551,11 @@ static void ten_thousand_nodes_are_read_in_little_time(void **state) {
   (void)state;
   struct cox_buf text = {0};
   for (int i = 0; i < 10000; i++) {
-    assert_true(cox_buf_addf(&text, "%s{\"id\":\"n%d\",\"host\":\"10.0.%d.%d\",\"inference_port\":5050,\"poc_port\":%d,\"max_concurrent\":5,"
-                                    "\"models\":{\"m\":{}}}",
-                             i == 0 ? "[\n" : ",\n", i, i / 250, i % 250, i % 2 == 0 ? 8080 : 0));
+    assert_true(
+        cox_buf_addf(&text,
+                     "%s{\"id\":\"n%d\",\"host\":\"10.0.%d.%d\",\"inference_port\":5050,\"poc_port\":%d,\"max_concurrent\":5,"
+                     "\"models\":{\"m\":{}}}",
+                     i == 0 ? "[\n" : ",\n", i, i / 250, i % 250, i % 2 == 0 ? 8080 : 0));
   }
   assert_true(cox_buf_addf(&text, "]"));
   write_file(nodes_path, text.data, text.len);

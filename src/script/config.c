@@ -44,15 +44,16 @@ static json_t *run_file(struct load *load) {
 static void add_fault(void *arg, const char *path, const char *message) {
   const struct load *const load = arg;
   const char *const origin = cox_config_layers_origin(&load->layers, path);
-  cox_faults_add(load->faults, origin != NULL ? origin : load->path, origin != NULL ? 0 : cox_config_lines_find(&load->lines, path),
-                 "%s: %s", path, message);
+  cox_faults_add(load->faults, origin != NULL ? origin : load->path,
+                 origin != NULL ? 0 : cox_config_lines_find(&load->lines, path), "%s: %s", path, message);
 }
 
 /* Absolute, seen from where the key was given; NULL with a fault. */
 static char *locate(struct load *load, const char *key, const char *value) {
   const bool is_of_file = cox_config_layers_origin(&load->layers, key) == NULL;
   char *const located = cox_config_file_locate(is_of_file ? load->path : NULL, value);
-  if (located == NULL) add_fault(load, key, "the working directory is gone, so a relative path means nothing; give an absolute one");
+  if (located == NULL)
+    add_fault(load, key, "the working directory is gone, so a relative path means nothing; give an absolute one");
   return located;
 }
 

@@ -28,7 +28,8 @@ int cox_config_file_read(struct cox_buf *buf, const char *what, const char *path
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
   const int rc = fd < 0 ? errno : read_all(fd, buf);
   if (fd >= 0) close(fd);
-  if (rc == 0) return cox_buf_add(buf, "", 0) ? 0 : cox_err_at(err, COX_ENOMEM, path, 0, "reading %s failed: out of memory", what);
+  if (rc == 0)
+    return cox_buf_add(buf, "", 0) ? 0 : cox_err_at(err, COX_ENOMEM, path, 0, "reading %s failed: out of memory", what);
   if (rc == EFBIG) {
     return cox_err_at(err, COX_EFULL, path, 0, "reading %s failed: it is longer than %zu bytes", what, buf->limit);
   }

@@ -56,8 +56,8 @@ static void check_id(struct list_check *check, const json_t *node, const char *p
     json_object_set_new(check->ids, id, json_integer((json_int_t)index));
     return;
   }
-  cox_faults_add(check->faults, check->file, line, "%s: the id %.80s is that of %s[%lld] already; give one of them another id", place,
-                 id, check->place, (long long)json_integer_value(first));
+  cox_faults_add(check->faults, check->file, line, "%s: the id %.80s is that of %s[%lld] already; give one of them another id",
+                 place, id, check->place, (long long)json_integer_value(first));
 }
 
 static void check_address(struct list_check *check, const json_t *node, bool is_poc, const char *place, int line) {
