@@ -1,112 +1,29 @@
-/* What a configuration may say, what is laid over it, and every way in which it can be wrong. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* What a configuration may say, and every way in which it can be wrong. */
+#include "load_config.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <setjmp.h>
-
-#include <cmocka.h>
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/log.h"
 #include "script/config_lines.h"
 #include "script/config_schema.h"
 #include "script/script.h"
 
-#define FIXTURES "spec/fixtures/config/"
-
-static char folder[] = "/tmp/coxswain-config-XXXXXX";
-static char config_path[64], nodes_path[64];
-
-static int make_folder(void **state) {
-  (void)state;
-  if (mkdtemp(folder) == NULL) return -1;
-  snprintf(config_path, sizeof config_path, "%s/coxswain.lua", folder);
-  snprintf(nodes_path, sizeof nodes_path, "%s/nodes.json", folder);
-  return 0;
-}
-
-static int remove_folder(void **state) {
-  (void)state;
-  unlink(config_path);
-  unlink(nodes_path);
-  return rmdir(folder);
-}
-
-static void write_file(const char *path, const char *text, size_t len) {
-  FILE *const file = fopen(path, "w");
-  assert_non_null(file);
-  assert_int_equal(fwrite(text, 1, len, file), len);
-  assert_int_equal(fclose(file), 0);
-}
-
-static const char *config_file(const char *text) {
-  write_file(config_path, text, strlen(text));
-  return config_path;
-}
-
-static json_t *load_good(const char *path, const char *const *overrides) {
-  struct cox_faults faults = {0};
-  json_t *const config = cox_config_load(path, overrides, "/usr/share/coxswain/scripts", &faults);
-  for (size_t i = 0; i < faults.count; i++)
-    print_error("%s:%d: %s\n", faults.list[i].file, faults.list[i].line, faults.list[i].text);
-  assert_int_equal(faults.count, 0);
-  assert_non_null(config);
-  cox_faults_fini(&faults);
-  return config;
-}
-
-static struct cox_faults load_bad(const char *path, const char *const *overrides) {
-  struct cox_faults faults = {0};
-  assert_null(cox_config_load(path, overrides, NULL, &faults));
-  assert_true(faults.count > 0);
-  return faults;
-}
-
-static size_t count_faults(const struct cox_faults *faults, const char *file, int line, const char *part) {
-  size_t count = 0;
-  for (size_t i = 0; i < faults->count; i++) {
-    const struct cox_err *const fault = &faults->list[i];
-    const char *const name = strrchr(fault->file, '/') != NULL ? strrchr(fault->file, '/') + 1 : fault->file;
-    count += strcmp(name, file) == 0 && fault->line == line && strstr(fault->text, part) != NULL;
-  }
-  return count;
-}
-
-static void assert_fault(const struct cox_faults *faults, const char *file, int line, const char *part) {
-  if (count_faults(faults, file, line, part) == 1) return;
-  for (size_t i = 0; i < faults->count; i++) {
-    print_error("has %s:%d: %s\n", faults->list[i].file, faults->list[i].line, faults->list[i].text);
-  }
-  fail_msg("no fault %s:%d: …%s…", file, line, part);
-}
-
 /* The text of a configuration has exactly one fault, with these words, at that line. */
 static void assert_only_fault(const char *text, int line, const char *part) {
-  struct cox_faults faults = load_bad(config_file(text), NULL);
-  assert_fault(&faults, "coxswain.lua", line, part);
+  struct cox_faults faults = load_bad(load_file(text), NULL);
+  load_assert_fault(&faults, "coxswain.lua", line, part);
   assert_int_equal(faults.count, 1);
   cox_faults_fini(&faults);
 }
 
-static const char *text_at(const json_t *config, const char *path) {
-  const char *const text = json_string_value(cox_config_get(config, path));
-  return text != NULL ? text : "(absent)";
-}
-
-static double number_at(const json_t *config, const char *path) { return json_number_value(cox_config_get(config, path)); }
-
 static void the_example_of_the_contract_is_a_good_configuration(void **state) {
   (void)state;
-  json_t *const config = load_good(FIXTURES "contract.lua", NULL);
-  assert_string_equal(text_at(config, "participant.address"), "gonka1…");
-  assert_string_equal(text_at(config, "feed.rpc"), "http://127.0.0.1:26657");
-  assert_float_equal(number_at(config, "reconcile.resync_s"), 300, 0);
+  json_t *const config = load_good(LOAD_FIXTURES "contract.lua", NULL);
+  assert_string_equal(load_text(config, "participant.address"), "gonka1…");
+  assert_string_equal(load_text(config, "feed.rpc"), "http://127.0.0.1:26657");
+  assert_float_equal(load_number(config, "reconcile.resync_s"), 300, 0);
   json_t *const nodes = json_object_get(config, "nodes");
   assert_int_equal(json_array_size(nodes), 1);
   assert_string_equal(json_string_value(json_object_get(json_array_get(nodes, 0), "id")), "node1");
@@ -116,22 +33,22 @@ static void the_example_of_the_contract_is_a_good_configuration(void **state) {
 
 static void both_examples_of_nodes_files_are_good(void **state) {
   (void)state;
-  const char *const overrides[] = {"nodes=" FIXTURES "node-config-two-nodes.json", NULL};
-  json_t *const config = load_good(FIXTURES "contract.lua", overrides);
+  const char *const overrides[] = {"nodes=" LOAD_FIXTURES "node-config-two-nodes.json", NULL};
+  json_t *const config = load_good(LOAD_FIXTURES "contract.lua", overrides);
   assert_int_equal(json_array_size(json_object_get(config, "nodes")), 2);
-  assert_non_null(strstr(text_at(config, "nodes_file"), "/node-config-two-nodes.json"));
+  assert_non_null(strstr(load_text(config, "nodes_file"), "/node-config-two-nodes.json"));
   json_decref(config);
 }
 
 static void an_empty_table_and_no_file_at_all_give_the_defaults(void **state) {
   (void)state;
-  const char *const paths[] = {config_file("return {}"), NULL};
+  const char *const paths[] = {load_file("return {}"), NULL};
   for (size_t i = 0; i < 2; i++) {
     json_t *const config = load_good(paths[i], NULL);
-    assert_string_equal(text_at(config, "admin.listen"), "127.0.0.1:9200");
-    assert_string_equal(text_at(config, "feed.kind"), "none");
-    assert_string_equal(text_at(config, "scripts"), "/usr/share/coxswain/scripts");
-    assert_float_equal(number_at(config, "workers"), 2, 0);
+    assert_string_equal(load_text(config, "admin.listen"), "127.0.0.1:9200");
+    assert_string_equal(load_text(config, "feed.kind"), "none");
+    assert_string_equal(load_text(config, "scripts"), "/usr/share/coxswain/scripts");
+    assert_float_equal(load_number(config, "workers"), 2, 0);
     assert_int_equal(json_array_size(json_object_get(config, "nodes")), 0);
     assert_true(json_is_array(json_object_get(config, "nodes")));
     assert_null(json_object_get(config, "nodes_file"));
@@ -142,10 +59,10 @@ static void an_empty_table_and_no_file_at_all_give_the_defaults(void **state) {
 
 static void the_defaults_of_a_feed_come_only_with_its_kind(void **state) {
   (void)state;
-  json_t *const config = load_good(config_file("return { feed = { kind = 'clock', epoch = { epoch_length = 60 } } }"), NULL);
-  assert_float_equal(number_at(config, "feed.block_ms"), 1000, 0);
-  assert_float_equal(number_at(config, "feed.epoch.epoch_length"), 60, 0);
-  assert_float_equal(number_at(config, "feed.epoch.poc_stage_duration"), 20, 0);
+  json_t *const config = load_good(load_file("return { feed = { kind = 'clock', epoch = { epoch_length = 60 } } }"), NULL);
+  assert_float_equal(load_number(config, "feed.block_ms"), 1000, 0);
+  assert_float_equal(load_number(config, "feed.epoch.epoch_length"), 60, 0);
+  assert_float_equal(load_number(config, "feed.epoch.poc_stage_duration"), 20, 0);
   assert_null(cox_config_get(config, "feed.rpc"));
   json_decref(config);
 }
@@ -153,22 +70,22 @@ static void the_defaults_of_a_feed_come_only_with_its_kind(void **state) {
 static void a_configuration_may_compute_what_it_returns(void **state) {
   (void)state;
   json_t *const config =
-      load_good(config_file("local nodes = {}\n"
-                            "for i = 1, 50 do\n"
-                            "  nodes[i] = { id = ('n%02d'):format(i), host = '10.0.0.' .. i, inference_port = 5050,\n"
-                            "    poc_port = 8080, max_concurrent = 10, models = { ['a/b'] = {} } }\n"
-                            "end\n"
-                            "return { nodes = nodes, probe = { timeout_s = 1 / 4 } }"),
+      load_good(load_file("local nodes = {}\n"
+                          "for i = 1, 50 do\n"
+                          "  nodes[i] = { id = ('n%02d'):format(i), host = '10.0.0.' .. i, inference_port = 5050,\n"
+                          "    poc_port = 8080, max_concurrent = 10, models = { ['a/b'] = {} } }\n"
+                          "end\n"
+                          "return { nodes = nodes, probe = { timeout_s = 1 / 4 } }"),
                 NULL);
   assert_int_equal(json_array_size(json_object_get(config, "nodes")), 50);
   assert_null(json_object_get(config, "nodes_file"));
-  assert_float_equal(number_at(config, "probe.timeout_s"), 0.25, 0);
+  assert_float_equal(load_number(config, "probe.timeout_s"), 0.25, 0);
   json_decref(config);
 }
 
 static void all_faults_are_listed_at_once_with_their_lines(void **state) {
   (void)state;
-  struct cox_faults faults = load_bad(FIXTURES "faults.lua", NULL);
+  struct cox_faults faults = load_bad(LOAD_FIXTURES "faults.lua", NULL);
   const struct {
     const char *file;
     int line;
@@ -195,7 +112,7 @@ static void all_faults_are_listed_at_once_with_their_lines(void **state) {
       {"broken-nodes.json", 10, "[6]: unknown field colour"},
   };
   for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-    assert_fault(&faults, expected[i].file, expected[i].line, expected[i].part);
+    load_assert_fault(&faults, expected[i].file, expected[i].line, expected[i].part);
   }
   assert_int_equal(faults.count, sizeof expected / sizeof *expected);
   cox_faults_fini(&faults);
@@ -203,7 +120,7 @@ static void all_faults_are_listed_at_once_with_their_lines(void **state) {
 
 static void faults_of_a_file_stand_in_the_order_of_its_lines(void **state) {
   (void)state;
-  struct cox_faults faults = load_bad(FIXTURES "faults.lua", NULL);
+  struct cox_faults faults = load_bad(LOAD_FIXTURES "faults.lua", NULL);
   for (size_t i = 1; i < faults.count && strstr(faults.list[i].file, ".lua") != NULL; i++) {
     assert_true(faults.list[i - 1].line <= faults.list[i].line);
   }
@@ -225,18 +142,18 @@ static void a_file_that_cannot_run_says_why_and_where(void **state) {
 
 static void a_table_inside_of_itself_is_a_fault(void **state) {
   (void)state;
-  struct cox_faults faults = load_bad(config_file("local t = {}\nt.admin = t\nreturn t"), NULL);
-  assert_fault(&faults, "coxswain.lua", 0, "nested too deeply");
+  struct cox_faults faults = load_bad(load_file("local t = {}\nt.admin = t\nreturn t"), NULL);
+  load_assert_fault(&faults, "coxswain.lua", 0, "nested too deeply");
   cox_faults_fini(&faults);
 }
 
 static void a_file_that_is_not_there_or_no_file_is_a_fault(void **state) {
   (void)state;
   struct cox_faults faults = load_bad("/nowhere/coxswain.lua", NULL);
-  assert_fault(&faults, "coxswain.lua", 0, "reading the configuration failed: No such file or directory");
+  load_assert_fault(&faults, "coxswain.lua", 0, "reading the configuration failed: No such file or directory");
   cox_faults_fini(&faults);
-  faults = load_bad(folder, NULL);
-  assert_fault(&faults, folder + strlen("/tmp/"), 0, "Is a directory");
+  faults = load_bad(load_folder, NULL);
+  load_assert_fault(&faults, load_folder + strlen("/tmp/"), 0, "Is a directory");
   cox_faults_fini(&faults);
 }
 
@@ -261,9 +178,9 @@ static void the_sandbox_has_no_way_out(void **state) {
     snprintf(text, sizeof text, "return { store = %s.x }", names[i]);
     assert_only_fault(text, 1, names[i]);
   }
-  write_file(config_path, "\x1bLua", 4);
-  struct cox_faults faults = load_bad(config_path, NULL);
-  assert_fault(&faults, "coxswain.lua", 0, "binary chunk");
+  load_write(load_config_path, "\x1bLua", 4);
+  struct cox_faults faults = load_bad(load_config_path, NULL);
+  load_assert_fault(&faults, "coxswain.lua", 0, "binary chunk");
   cox_faults_fini(&faults);
 }
 
@@ -299,9 +216,9 @@ static void an_epoch_must_be_longer_than_its_own_stages(void **state) {
 
 static void a_missing_nodes_file_is_a_fault_beside_the_others(void **state) {
   (void)state;
-  struct cox_faults faults = load_bad(config_file("return {\n nodes = 'missing.json',\n workers = 0 }"), NULL);
-  assert_fault(&faults, "missing.json", 0, "reading the nodes file failed: No such file or directory");
-  assert_fault(&faults, "coxswain.lua", 3, "workers");
+  struct cox_faults faults = load_bad(load_file("return {\n nodes = 'missing.json',\n workers = 0 }"), NULL);
+  load_assert_fault(&faults, "missing.json", 0, "reading the nodes file failed: No such file or directory");
+  load_assert_fault(&faults, "coxswain.lua", 3, "workers");
   assert_int_equal(faults.count, 2);
   cox_faults_fini(&faults);
 }
@@ -322,28 +239,28 @@ static void a_nodes_file_that_is_no_array_of_nodes_is_a_fault_at_its_line(void *
       {"[[],\n[2,[\"]\"]],\n{}]", 2, "[1]: a node must be an object"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    write_file(nodes_path, cases[i].text, strlen(cases[i].text));
-    struct cox_faults faults = load_bad(config_file("return { nodes = 'nodes.json' }"), NULL);
-    assert_fault(&faults, "nodes.json", cases[i].line, cases[i].part);
+    load_write(load_nodes_path, cases[i].text, strlen(cases[i].text));
+    struct cox_faults faults = load_bad(load_file("return { nodes = 'nodes.json' }"), NULL);
+    load_assert_fault(&faults, "nodes.json", cases[i].line, cases[i].part);
     cox_faults_fini(&faults);
   }
 }
 
 static void an_empty_nodes_file_is_an_empty_fleet(void **state) {
   (void)state;
-  write_file(nodes_path, "[]\n", 3);
-  json_t *const config = load_good(config_file("return { nodes = 'nodes.json' }"), NULL);
+  load_write(load_nodes_path, "[]\n", 3);
+  json_t *const config = load_good(load_file("return { nodes = 'nodes.json' }"), NULL);
   assert_int_equal(json_array_size(json_object_get(config, "nodes")), 0);
-  assert_string_equal(text_at(config, "nodes_file"), nodes_path);
+  assert_string_equal(load_text(config, "nodes_file"), load_nodes_path);
   json_decref(config);
 }
 
 static void nodes_written_into_the_file_are_checked_too(void **state) {
   (void)state;
-  struct cox_faults faults = load_bad(config_file("return { nodes = { { id = 'a' }, 5 } }"), NULL);
-  assert_fault(&faults, "coxswain.lua", 0, "nodes[0]: host is required (node a)");
-  assert_fault(&faults, "coxswain.lua", 0, "nodes[0]: at least one model must be specified (node a)");
-  assert_fault(&faults, "coxswain.lua", 0, "nodes[1]: a node must be an object");
+  struct cox_faults faults = load_bad(load_file("return { nodes = { { id = 'a' }, 5 } }"), NULL);
+  load_assert_fault(&faults, "coxswain.lua", 0, "nodes[0]: host is required (node a)");
+  load_assert_fault(&faults, "coxswain.lua", 0, "nodes[0]: at least one model must be specified (node a)");
+  load_assert_fault(&faults, "coxswain.lua", 0, "nodes[1]: a node must be an object");
   cox_faults_fini(&faults);
 }
 
@@ -355,196 +272,7 @@ static void machines_behind_one_port_differ_by_their_segments(void **state) {
       "    inference_segment = segment, poc_segment = segment }\n"
       "end\n"
       "return { nodes = { node('a', '/a'), node('b', '/b') } }";
-  json_decref(load_good(config_file(text), NULL));
-}
-
-static void an_option_is_laid_over_the_environment_over_the_file_over_the_default(void **state) {
-  (void)state;
-  const char *const path = config_file("return { workers = 3, probe = { fall = 4, rise = 5 }, admin = { token = 'x' } }");
-  setenv("COXSWAIN_WORKERS", "6", 1);
-  setenv("COXSWAIN_Probe__FALL", "7", 1);
-  const char *const overrides[] = {"workers=8", "workers=9", NULL};
-  json_t *const config = load_good(path, overrides);
-  unsetenv("COXSWAIN_WORKERS");
-  unsetenv("COXSWAIN_Probe__FALL");
-  assert_float_equal(number_at(config, "workers"), 9, 0);
-  assert_float_equal(number_at(config, "probe.fall"), 7, 0);
-  assert_float_equal(number_at(config, "probe.rise"), 5, 0);
-  assert_float_equal(number_at(config, "probe.timeout_s"), 5, 0);
-  json_decref(config);
-}
-
-static void values_of_options_are_numbers_truths_tables_or_text(void **state) {
-  (void)state;
-  const char *const overrides[] = {"admin.insecure=true", "reconcile.backoff_s=[0.5, 20]", "probe.timeout_s=2.5",
-                                   "admin.token=0042",    "log={\"level\":\"debug\"}",     "store=:memory:",
-                                   "prune=false",         "feed.rpc=http://h/?a=b=c",      NULL};
-  json_t *const config = load_good(config_file("return { log = { format = 'json' } }"), overrides);
-  assert_true(json_is_true(cox_config_get(config, "admin.insecure")));
-  assert_true(json_is_false(cox_config_get(config, "prune")));
-  assert_float_equal(json_number_value(json_array_get(cox_config_get(config, "reconcile.backoff_s"), 0)), 0.5, 0);
-  assert_float_equal(number_at(config, "probe.timeout_s"), 2.5, 0);
-  assert_string_equal(text_at(config, "admin.token"), "0042");
-  assert_string_equal(text_at(config, "log.level"), "debug");
-  assert_string_equal(text_at(config, "log.format"), "json"); /* a table is laid key by key */
-  assert_string_equal(text_at(config, "store"), ":memory:");
-  assert_string_equal(text_at(config, "feed.rpc"), "http://h/?a=b=c");
-  json_decref(config);
-}
-
-static void a_wrong_option_can_be_told_from_a_wrong_file(void **state) {
-  (void)state;
-  const struct {
-    const char *option, *part;
-  } cases[] = {
-      {"workers", "must be key=value"},
-      {"=3", "must be key=value"},
-      {"", "must be key=value"},
-      {"wokers=3", "wokers: unknown key; accepted here: participant"},
-      {"admin.lisen=3", "admin.lisen: unknown key; accepted here: listen"},
-      {"workers.deep=3", "workers: must be an integer"},
-      {"workers=many", "workers: must be an integer from 1 to 64, not \"many\""},
-      {"workers=", "workers: must be an integer"},
-      {"feed={\"kind\":\"x\"}", "feed.kind: must be one of"},
-      {"feed={\"knd\":\"x\"}", "feed.knd: unknown key"},
-      {"feed={\"epoch.epoch_length\":1}", "cannot be the name of a key"},
-      {"feed={kind", "feed: must be a table"},
-      {"store=\xff", "store: must be text in UTF-8"},
-      {"\xff=x", "unknown key"},
-      {"probe.=1", "probe"},
-      {"nodes=[{\"id\":\"a\"}]", "nodes[0]: host is required (node a)"},
-      {"admin.tls={\"cert\":\"x\"}", "admin.tls"},
-  };
-  const char *const path = config_file("return {}");
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-    const char *const overrides[] = {cases[i].option, NULL};
-    struct cox_faults faults = load_bad(path, overrides);
-    assert_true(count_faults(&faults, "-D", 0, cases[i].part) >= 1);
-    cox_faults_fini(&faults);
-  }
-}
-
-static void a_right_option_mends_a_wrong_file(void **state) {
-  (void)state;
-  const char *const overrides[] = {"workers=4", NULL};
-  json_t *const config = load_good(config_file("return { workers = 'four' }"), overrides);
-  assert_float_equal(number_at(config, "workers"), 4, 0);
-  json_decref(config);
-}
-
-static void a_wrong_variable_is_a_fault_that_names_it(void **state) {
-  (void)state;
-  setenv("COXSWAIN_LOG__LEVEL", "loud", 1);
-  struct cox_faults faults = load_bad(config_file("return { workers = 0 }"), NULL);
-  unsetenv("COXSWAIN_LOG__LEVEL");
-  assert_fault(&faults, "COXSWAIN_LOG__LEVEL", 0, "log.level: must be one of");
-  assert_fault(&faults, "coxswain.lua", 1, "workers");
-  cox_faults_fini(&faults);
-}
-
-/* What is logged while a good configuration is read. */
-static void log_of_a_load(char *log, size_t size) {
-  int ends[2];
-  assert_int_equal(pipe(ends), 0);
-  cox_log_setup(COX_LOG_INFO, false, ends[1]);
-  json_t *const config = load_good(NULL, NULL);
-  cox_log_setup(COX_LOG_INFO, false, STDERR_FILENO);
-  close(ends[1]);
-  const ssize_t len = read(ends[0], log, size - 1);
-  assert_true(len >= 0);
-  log[len] = '\0';
-  close(ends[0]);
-  assert_string_equal(text_at(config, "admin.listen"), "127.0.0.1:9200");
-  json_decref(config);
-}
-
-static void an_unknown_variable_is_a_warning_and_those_of_clients_are_not(void **state) {
-  (void)state;
-  const char *const quiet[] = {"COXSWAIN_SOCKET", "COXSWAIN_ADMIN", "COXSWAIN_CONFIG",
-                               "COXSWAIN_TOKEN",  "COXSWAIN_BIN",   "COXSWAIN_SOURCE"};
-  char log[4096];
-  for (size_t i = 0; i < sizeof quiet / sizeof *quiet; i++) setenv(quiet[i], "{}", 1);
-  log_of_a_load(log, sizeof log);
-  assert_string_equal(log, "");
-  setenv("COXSWAIN_ADMIN__LISEN", "secret", 1);
-  log_of_a_load(log, sizeof log);
-  unsetenv("COXSWAIN_ADMIN__LISEN");
-  for (size_t i = 0; i < sizeof quiet / sizeof *quiet; i++) unsetenv(quiet[i]);
-  assert_non_null(strstr(log, "level=warn"));
-  assert_non_null(strstr(log, "variable=COXSWAIN_ADMIN__LISEN"));
-  assert_null(strstr(log, "secret"));
-}
-
-static void paths_are_seen_from_who_says_them(void **state) {
-  (void)state;
-  char expected[256], here[200];
-  assert_non_null(getcwd(here, sizeof here));
-  setenv("COXSWAIN_SCRIPTS", "policies", 1);
-  const char *const overrides[] = {"admin.socket=run/s.sock", NULL};
-  json_t *const config =
-      load_good(config_file("return { store = 'db/c.db', scripts = 'mine', admin = { socket = 'x' } }"), overrides);
-  unsetenv("COXSWAIN_SCRIPTS");
-  snprintf(expected, sizeof expected, "%s/db/c.db", folder);
-  assert_string_equal(text_at(config, "store"), expected);
-  snprintf(expected, sizeof expected, "%s/policies", here);
-  assert_string_equal(text_at(config, "scripts"), expected);
-  snprintf(expected, sizeof expected, "%s/run/s.sock", here);
-  assert_string_equal(text_at(config, "admin.socket"), expected);
-  json_decref(config);
-}
-
-static void paths_of_a_file_named_by_a_relative_path_become_absolute(void **state) {
-  (void)state;
-  char expected[256], here[200];
-  assert_non_null(getcwd(here, sizeof here));
-  json_t *const config = load_good(FIXTURES "contract.lua", NULL);
-  snprintf(expected, sizeof expected, "%s/" FIXTURES "coxswain.db", here);
-  assert_string_equal(text_at(config, "store"), expected);
-  json_decref(config);
-  assert_int_equal(chdir(folder), 0);
-  json_t *const near = load_good(config_file("return { store = '/abs.db' }") + strlen(folder) + 1, NULL);
-  assert_int_equal(chdir(here), 0);
-  assert_string_equal(text_at(near, "store"), "/abs.db");
-  snprintf(expected, sizeof expected, "%s/coxswain.sock", folder);
-  assert_string_equal(text_at(near, "admin.socket"), expected);
-  json_decref(near);
-}
-
-static void a_partial_configuration_still_says_where_the_scripts_are(void **state) {
-  (void)state;
-  char expected[256];
-  struct cox_faults faults = {0};
-  json_t *config = cox_config_load_partial(config_file("return { scripts = 'mine', workers = 0 }"), NULL, "/default", &faults);
-  assert_int_equal(faults.count, 1);
-  snprintf(expected, sizeof expected, "%s/mine", folder);
-  assert_string_equal(text_at(config, "scripts"), expected);
-  json_decref(config);
-  config = cox_config_load_partial(config_file("syntax error"), NULL, "/default", &faults);
-  assert_int_equal(faults.count, 2);
-  assert_string_equal(text_at(config, "scripts"), "/default");
-  json_decref(config);
-  cox_faults_fini(&faults);
-}
-
-static void secrets_are_masked_in_a_copy(void **state) {
-  (void)state;
-  json_t *const config =
-      load_good(config_file("return { admin = { token = 'hunter2' }, callback_url = 'http://u:p@h:1/x@y',\n"
-                            "  feed = { kind = 'cometbft', rpc = 'https://key@rpc', rest = 'http://rest/a@b' } }"),
-                NULL);
-  json_t *const masked = cox_config_masked(config);
-  assert_string_equal(text_at(masked, "admin.token"), "***");
-  assert_string_equal(text_at(masked, "callback_url"), "http://***@h:1/x@y");
-  assert_string_equal(text_at(masked, "feed.rpc"), "https://***@rpc");
-  assert_string_equal(text_at(masked, "feed.rest"), "http://rest/a@b");
-  assert_string_equal(text_at(config, "admin.token"), "hunter2");
-  json_decref(masked);
-  json_decref(config);
-  json_t *const plain = load_good(NULL, NULL);
-  json_t *const same = cox_config_masked(plain);
-  assert_true(json_equal(plain, same));
-  json_decref(same);
-  json_decref(plain);
+  json_decref(load_good(load_file(text), NULL));
 }
 
 static void ten_thousand_nodes_are_read_in_little_time(void **state) {
@@ -558,9 +286,9 @@ static void ten_thousand_nodes_are_read_in_little_time(void **state) {
                      i == 0 ? "[\n" : ",\n", i, i / 250, i % 250, i % 2 == 0 ? 8080 : 0));
   }
   assert_true(cox_buf_addf(&text, "]"));
-  write_file(nodes_path, text.data, text.len);
+  load_write(load_nodes_path, text.data, text.len);
   cox_buf_fini(&text);
-  struct cox_faults faults = load_bad(config_file("return { nodes = 'nodes.json' }"), NULL);
+  struct cox_faults faults = load_bad(load_file("return { nodes = 'nodes.json' }"), NULL);
   assert_int_equal(faults.count, 5000);
   assert_int_equal(faults.list[4999].line, 10001);
   cox_faults_fini(&faults);
@@ -589,17 +317,7 @@ int main(void) {
       cmocka_unit_test(an_empty_nodes_file_is_an_empty_fleet),
       cmocka_unit_test(nodes_written_into_the_file_are_checked_too),
       cmocka_unit_test(machines_behind_one_port_differ_by_their_segments),
-      cmocka_unit_test(an_option_is_laid_over_the_environment_over_the_file_over_the_default),
-      cmocka_unit_test(values_of_options_are_numbers_truths_tables_or_text),
-      cmocka_unit_test(a_wrong_option_can_be_told_from_a_wrong_file),
-      cmocka_unit_test(a_right_option_mends_a_wrong_file),
-      cmocka_unit_test(a_wrong_variable_is_a_fault_that_names_it),
-      cmocka_unit_test(an_unknown_variable_is_a_warning_and_those_of_clients_are_not),
-      cmocka_unit_test(paths_are_seen_from_who_says_them),
-      cmocka_unit_test(paths_of_a_file_named_by_a_relative_path_become_absolute),
-      cmocka_unit_test(a_partial_configuration_still_says_where_the_scripts_are),
-      cmocka_unit_test(secrets_are_masked_in_a_copy),
       cmocka_unit_test(ten_thousand_nodes_are_read_in_little_time),
   };
-  return cmocka_run_group_tests(tests, make_folder, remove_folder);
+  return cmocka_run_group_tests(tests, load_make_folder, load_remove_folder);
 }
