@@ -10,12 +10,12 @@ fail() {
 
 # The packages of tools/packages that these purposes ("run test") need and that are not installed.
 missing_packages() {
-  local purpose package installed
-  installed=$(dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' 2>/dev/null | sed -n 's/^ii  *//p')
-  while read -r purpose package _; do
-    case " $* " in *" $purpose "*) ;; *) continue ;; esac
-    grep -qxF -- "$package" <<<"$installed" || printf '%s\n' "$package"
-  done < <(grep -v '^ *#' "$top/tools/packages")
+  local needed installed package
+  needed=$(awk -v purposes=" $* " '/^[a-z]/ && index(purposes, " " $1 " ") { print $2 }' "$top/tools/packages")
+  installed=$(dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\n' | sed -n 's/^.i  *//p')
+  for package in $needed; do
+    case $'\n'$installed$'\n' in *$'\n'$package$'\n'*) ;; *) printf '%s\n' "$package" ;; esac
+  done
 }
 
 apt() { DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >&2; }
@@ -29,12 +29,13 @@ install_packages() {
 
 # need_packages PURPOSE…: installs what is missing, or ends with the reason and what to do.
 need_packages() {
-  local missing
+  local list missing
   command -v dpkg-query >/dev/null && command -v apt-get >/dev/null ||
     fail "this is not Debian or a relative of it, so nothing can be installed from here. Install what tools/packages names by its Debian" \
       "name, then: cmake -S . -B build -G Ninja && cmake --build build"
-  mapfile -t missing < <(missing_packages "$@")
-  [ ${#missing[@]} -eq 0 ] && return
+  list=$(missing_packages "$@")
+  [ -n "$list" ] || return 0
+  missing=($list)
   [ "$(id -u)" -eq 0 ] || fail "these packages are missing and only root can install them: sudo apt-get install ${missing[*]}"
   say "installing ${#missing[@]} packages: ${missing[*]}"
   install_packages "${missing[@]}" ||
@@ -71,9 +72,9 @@ build() {
 steady_addresses() {
   local bits
   bits=$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 32)
-  [ "$bits" -le 28 ] && return
+  [ "$bits" -gt 28 ] || return 0
   if setarch "$(uname -m)" -R true 2>/dev/null; then
-    printf 'setarch\n%s\n-R\n' "$(uname -m)"
+    printf 'setarch %s -R\n' "$(uname -m)"
   else
     say "this kernel moves mappings by $bits bits and forbids to switch that off: programs with a sanitizer may die at their start." \
       "Then allow personality(2) to this container, or set vm.mmap_rnd_bits to 28 on the host"
