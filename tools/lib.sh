@@ -35,7 +35,7 @@ need_packages() {
       "name, then: cmake -S . -B build -G Ninja && cmake --build build"
   list=$(missing_packages "$@")
   [ -n "$list" ] || return 0
-  missing=($list)
+  mapfile -t missing <<<"$list"
   [ "$(id -u)" -eq 0 ] || fail "these packages are missing and only root can install them: sudo apt-get install ${missing[*]}"
   say "installing ${#missing[@]} packages: ${missing[*]}"
   install_packages "${missing[@]}" ||
