@@ -71,6 +71,7 @@ build() {
 # moves mappings by more than 28 bits, and die at the start, now and then or always.
 steady_addresses() {
   local bits
+  [ -r /proc/self/maps ] || fail "the sanitizers need /proc, and it is not mounted here: mount -t proc proc /proc"
   bits=$(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 32)
   [ "$bits" -gt 28 ] || return 0
   if setarch "$(uname -m)" -R true 2>/dev/null; then
