@@ -49,7 +49,10 @@ static struct vm *vm_of(lua_State *L) {
 static void watch(lua_State *L, lua_Debug *unused) {
   (void)unused;
   if (cox_clock_mono_us(cox_clock_system()) < vm_of(L)->deadline_us) return;
-  luaL_error(L, "the configuration ran longer than its budget of 1 s; give it plain values");
+  luaL_where(L, 0); /* a hook has no level of its own */
+  lua_pushstring(L, "the configuration ran longer than its budget of 1 s; give it plain values");
+  lua_concat(L, 2);
+  lua_error(L);
 }
 
 static void forget(lua_State *L, const char *table, const char *const *names) {

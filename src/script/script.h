@@ -35,11 +35,21 @@ json_t *cox_script_jobs(struct cox_script *script);
 /* [{"name","help","priority"}] of all commands; a new reference. */
 json_t *cox_script_commands(struct cox_script *script);
 
-/* Runs the configuration file in a sandbox with a budget of 1 s and checks it against the schema; overrides
- * ("key.path=value" of -D, NULL-terminated, may be NULL) and COXSWAIN_… environment variables are laid over it.
- * Defaults are filled in; relative paths (nodes, scripts, store, socket, tls) are made relative to the file's folder.
- * A path of a nodes file is read and checked too: `.nodes` of the result is always the list of node objects, and
- * `.nodes_file` the path when there is one. NULL with every fault in `faults`. `path` NULL: defaults only.            */
+/* Runs the configuration file in a sandbox with a budget of 1 s and checks it against the schema; COXSWAIN_… environment
+ * variables are laid over it, and overrides ("key.path=value" of -D, NULL-terminated, may be NULL) over these. Defaults
+ * are filled in. Paths (nodes, scripts, store, socket, tls) become absolute: seen from the file's folder, those of -D and
+ * the environment from the working directory. A path of a nodes file is read and checked too: `.nodes` of the result is
+ * always the list of node objects, and `.nodes_file` the path when there is one. NULL with every fault in `faults`, in
+ * which `file` is the file, the variable's name, or "-D" (wrong usage: exit code 2). `path` NULL: no file. Reads files and
+ * may take seconds: not for the loops.                                                                                  */
 json_t *cox_config_load(const char *path, const char *const *overrides, const char *default_scripts, struct cox_faults *faults);
+
+/* The same, but with what could be found when there are faults too, so that a check can go on to the scripts: `.scripts`
+ * is right then, no other key is to be trusted. NULL only when out of memory.                                           */
+json_t *cox_config_load_partial(const char *path, const char *const *overrides, const char *default_scripts,
+                                struct cox_faults *faults);
+
+/* A copy for people to read: the token, and user and password inside of URLs, are "***". A new reference. */
+json_t *cox_config_masked(const json_t *config);
 
 #endif

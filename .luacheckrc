@@ -1,0 +1,20 @@
+-- Strict: an unknown global is an error. What the sandbox gives to scripts is named here.
+std = "lua54"
+max_line_length = 160
+exclude_files = { "build*/**" }
+
+stds.sandbox = {
+  read_globals = {
+    "assert", "error", "getmetatable", "ipairs", "next", "pairs", "pcall", "rawequal", "rawget", "rawlen", "rawset",
+    "require", "select", "setmetatable", "tonumber", "tostring", "type", "xpcall", "_VERSION",
+    "coroutine", "math", "string", "table", "utf8",
+    "json", "log", "time",
+  },
+}
+
+files["scripts/"] = { std = "sandbox" }
+files["scripts/jobs/"] = { std = "sandbox", read_globals = { "broker" } }
+files["lua/"] = { read_globals = { "json", "log", "time" } }
+files["lua/meta/"] = { ignore = { "1", "2" } } -- declarations for editors, never run
+files["spec/"] = { std = "+busted", globals = { "json", "log", "time" }, ignore = { "212" } } -- stand-ins take what they need not
+files["spec/fixtures/"] = { ignore = { "." } } -- wrong on purpose
