@@ -40,7 +40,7 @@ static void done_or(struct cox_answer *answer, int rc, const struct cox_err *err
 static int intend(struct cox_txn *txn, const json_t *args, struct cox_err *err) {
   const int slot = cox_txn_find(txn, json_string_value(json_object_get(args, "node_id")));
   if (slot == COX_TXN_NONE) return cox_err_set(err, COX_ENOENT, "no such node");
-  return cox_txn_intend(txn, slot, json_object_get(args, "target"), json_string_value(json_object_get(args, "reason")), err);
+  return cox_txn_intend(txn, slot, json_incref(json_object_get(args, "target")), json_string_value(json_object_get(args, "reason")), err);
 }
 
 static void run(void *ctx, const char *name, json_t *args, struct cox_txn *txn, struct cox_answer *answer) {

@@ -67,9 +67,9 @@ static struct cox_attempt *make_attempt(enum cox_attempt_kind kind, const char *
   struct cox_attempt *const made = cox_attempt_create(kind);
   made->node = fake_node("node1", 5000);
   json_object_set_new(made->node, "kind", json_string("probe_me"));
-  json_t *const target = json_pack("{ss, ss}", "status", "INFERENCE", "model", way);
-  made->target = kind == COX_ATTEMPT_REACH ? cox_target_create(target, "because", NULL) : NULL;
-  json_decref(target);
+  if (kind == COX_ATTEMPT_REACH) {
+    made->target = cox_target_create(json_pack("{ss, ss}", "status", "INFERENCE", "model", way), "because", NULL);
+  }
   made->deadline_us = now_us + 10000000;
   made->deadline_max_us = now_us + 40000000;
   return made;

@@ -63,8 +63,9 @@ static void reconfigure_locked(struct cox_txn *txn, struct cox_change *change) C
   const bool is_other = poc != node->url_hash || inference != node->inference_hash ||
                         !json_equal(json_object_get(node->config, "kind"), json_object_get(change->config, "kind"));
   SWAP(json_t *, node->config, change->config);
-  node->url_hash = poc;
-  node->inference_hash = inference;
+  if (poc != node->url_hash || inference != node->inference_hash) {
+    cox_registry_move_locked(&txn->broker->registry, node, poc, inference);
+  }
   node->change++;
   change->has_config = true;
   if (is_other) forget_machine_locked(txn, change, node);
@@ -149,29 +150,54 @@ static void all_locked(struct cox_txn *txn) COX_REQUIRES(LOCK) {
   }
 }
 
+/* By hand and without checks of what is ours: a phase command makes one record for each node, and json_pack costs three times
+ * as much.                                                                                                                  */
+static json_t *begin_record(const char *op, json_t *node_id) {
+  json_t *const record = json_object();
+  json_object_set_new_nocheck(record, "op", json_string_nocheck(op));
+  json_object_set_nocheck(record, "node_id", node_id);
+  return record;
+}
+
+static void set_number(json_t *record, const char *key, uint64_t number) {
+  json_object_set_new_nocheck(record, key, json_integer((json_int_t)number));
+}
+
+static json_t *config_record(const struct cox_change *change, const struct cox_node *node) {
+  json_t *const record = begin_record(change->is_new ? "register_node" : "update_node", node->id);
+  set_number(record, "node_num", (uint64_t)node->num);
+  set_number(record, "registration", node->registration);
+  json_object_set_nocheck(record, "node", node->config);
+  return record;
+}
+
+static json_t *admin_record(const struct cox_node *node) {
+  json_t *const record = begin_record("set_admin_state", node->id);
+  json_object_set_new_nocheck(record, "enabled", json_boolean(node->admin.is_enabled));
+  set_number(record, "epoch", (uint64_t)node->admin.epoch);
+  if (node->admin.reason != NULL) json_object_set_nocheck(record, "reason", node->admin.reason);
+  return record;
+}
+
+static json_t *target_record(const struct cox_node *node) {
+  const struct cox_target *const target = node->target;
+  json_t *const record = begin_record("target", node->id);
+  set_number(record, "generation", node->generation);
+  json_object_set_new_nocheck(record, "status", json_string_nocheck(cox_status_name(target->status)));
+  json_object_set_new_nocheck(record, "poc", json_string_nocheck(cox_poc_name(target->poc)));
+  json_object_set_nocheck(record, "params", target->params); /* immutable: shared, not copied */
+  if (target->reason != NULL) json_object_set_new_nocheck(record, "reason", json_string_nocheck(target->reason));
+  return record;
+}
+
 /* What the store is told about one change. Runs without the lock: this thread is the only writer of what it reads. */
 static void record(const struct cox_change *change, json_t *records) {
   const struct cox_node *const node = change->node;
-  if (change->removed_id != NULL) {
-    json_array_append_new(records, json_pack("{ss, sO}", "op", "remove_node", "node_id", change->removed_id));
-    return;
-  }
-  if (node == NULL) return;
-  if (change->is_new || change->has_config) {
-    json_array_append_new(records, json_pack("{ss, sO, si, sI, sO}", "op", change->is_new ? "register_node" : "update_node",
-                                             "node_id", node->id, "node_num", node->num, "registration",
-                                             (json_int_t)node->registration, "node", node->config));
-  }
-  if (change->is_new || change->has_admin) {
-    json_array_append_new(records, json_pack("{ss, sO, sb, sI, sO*}", "op", "set_admin_state", "node_id", node->id, "enabled",
-                                             (int)node->admin.is_enabled, "epoch", (json_int_t)node->admin.epoch, "reason",
-                                             node->admin.reason));
-  }
-  if (!change->has_target) return;
-  const struct cox_target *const target = node->target; /* its parameters are immutable: shared, not copied */
-  json_array_append_new(records, json_pack("{ss, sO, sI, ss, ss, sO, ss*}", "op", "target", "node_id", node->id, "generation",
-                                           (json_int_t)node->generation, "status", cox_status_name(target->status), "poc",
-                                           cox_poc_name(target->poc), "params", target->params, "reason", target->reason));
+  if (change->removed_id != NULL) json_array_append_new(records, begin_record("remove_node", change->removed_id));
+  if (change->removed_id != NULL || node == NULL) return;
+  if (change->is_new || change->has_config) json_array_append_new(records, config_record(change, node));
+  if (change->is_new || change->has_admin) json_array_append_new(records, admin_record(node));
+  if (change->has_target) json_array_append_new(records, target_record(node));
 }
 
 static int reserve(struct cox_txn *txn, struct cox_err *err) {

@@ -83,7 +83,7 @@ struct cox_node {
   int64_t look_at_us; /* a timer for that moment exists already */
 
   /* the registry's links */
-  struct cox_node *next_by_id, *next_by_registration;
+  struct cox_node *next_by_id, *next_by_registration, *next_by_url, *next_by_inference;
   struct cox_node *dirty_prev, *dirty_next;
   bool is_dirty;
 };

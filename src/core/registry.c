@@ -7,18 +7,30 @@
 enum { FIRST_BUCKETS = 64 };
 
 /* Registrations count up; mixing spreads them over the buckets (Fibonacci hashing, Knuth 6.4). */
-static size_t registration_bucket(const struct cox_registry *registry, uint64_t registration) {
-  return (size_t)((registration * 0x9e3779b97f4a7c15ULL) >> 20) & (registry->buckets - 1);
+static uint64_t registration_hash(uint64_t registration) { return (registration * 0x9e3779b97f4a7c15ULL) >> 20; }
+
+static bool make_buckets(struct cox_buckets *buckets, size_t size) {
+  *buckets = (struct cox_buckets){
+      .by_id = calloc(size, sizeof(struct cox_node *)),
+      .by_registration = calloc(size, sizeof(struct cox_node *)),
+      .by_url = calloc(size, sizeof(struct cox_node *)),
+      .by_inference = calloc(size, sizeof(struct cox_node *)),
+      .size = size,
+  };
+  return buckets->by_id != NULL && buckets->by_registration != NULL && buckets->by_url != NULL && buckets->by_inference != NULL;
+}
+
+static void free_buckets(struct cox_buckets *buckets) {
+  free(buckets->by_id);
+  free(buckets->by_registration);
+  free(buckets->by_url);
+  free(buckets->by_inference);
 }
 
 int cox_registry_init(struct cox_registry *registry, uint64_t seed) {
   memset(registry, 0, sizeof *registry);
-  registry->buckets = FIRST_BUCKETS;
-  registry->by_id = calloc(FIRST_BUCKETS, sizeof(struct cox_node *));
-  registry->by_registration = calloc(FIRST_BUCKETS, sizeof(struct cox_node *));
-  if (registry->by_id == NULL || registry->by_registration == NULL) {
-    free(registry->by_id);
-    free(registry->by_registration);
+  if (!make_buckets(&registry->buckets, FIRST_BUCKETS)) {
+    free_buckets(&registry->buckets);
     return COX_ENOMEM;
   }
   cox_rwlock_init(&registry->lock);
@@ -31,8 +43,7 @@ void cox_registry_fini(struct cox_registry *registry) {
   for (size_t i = 0; i < registry->num_count; i++) cox_node_destroy(registry->by_num[i]);
   free(registry->by_num);
   free(registry->num_freed_at);
-  free(registry->by_id);
-  free(registry->by_registration);
+  free_buckets(&registry->buckets);
   free(registry->departing);
   json_decref(registry->world);
   cox_rwlock_fini(&registry->lock);
@@ -40,52 +51,93 @@ void cox_registry_fini(struct cox_registry *registry) {
 
 struct cox_node *cox_registry_find(const struct cox_registry *registry, const char *id) {
   const uint64_t hash = cox_hash_text(id);
-  struct cox_node *node = registry->by_id[hash & (registry->buckets - 1)];
+  struct cox_node *node = registry->buckets.by_id[hash & (registry->buckets.size - 1)];
   while (node != NULL && (node->id_hash != hash || strcmp(cox_node_id(node), id) != 0)) node = node->next_by_id;
   return node;
 }
 
 struct cox_node *cox_registry_find_registration(const struct cox_registry *registry, uint64_t registration) {
-  struct cox_node *node = registry->by_registration[registration_bucket(registry, registration)];
+  struct cox_node *node = registry->buckets.by_registration[registration_hash(registration) & (registry->buckets.size - 1)];
   while (node != NULL && node->registration != registration) node = node->next_by_registration;
   return node;
 }
 
-static void link_buckets(struct cox_registry *registry, struct cox_node *node) {
-  struct cox_node **const by_id = &registry->by_id[node->id_hash & (registry->buckets - 1)];
-  node->next_by_id = *by_id;
-  *by_id = node;
-  struct cox_node **const by_registration = &registry->by_registration[registration_bucket(registry, node->registration)];
-  node->next_by_registration = *by_registration;
-  *by_registration = node;
+static uint64_t url_of(const struct cox_node *node, bool is_poc) { return is_poc ? node->url_hash : node->inference_hash; }
+
+static struct cox_node *first_with(struct cox_node *node, uint64_t url_hash, bool is_poc) {
+  while (node != NULL && url_of(node, is_poc) != url_hash) node = is_poc ? node->next_by_url : node->next_by_inference;
+  return node;
 }
 
-static void relink_locked(struct cox_registry *registry, struct cox_node **by_id, struct cox_node **by_registration,
-                          size_t buckets) COX_REQUIRES(registry->lock) {
-  registry->by_id = by_id;
-  registry->by_registration = by_registration;
-  registry->buckets = buckets;
+struct cox_node *cox_registry_find_url(const struct cox_registry *registry, uint64_t url_hash, bool is_poc) {
+  const size_t place = (size_t)url_hash & (registry->buckets.size - 1);
+  return first_with(is_poc ? registry->buckets.by_url[place] : registry->buckets.by_inference[place], url_hash, is_poc);
+}
+
+struct cox_node *cox_node_url_next(const struct cox_node *node, bool is_poc) {
+  return first_with(is_poc ? node->next_by_url : node->next_by_inference, url_of(node, is_poc), is_poc);
+}
+
+#define LINK(buckets, table, hash, node, next)                                                  \
+  do {                                                                                          \
+    struct cox_node **const first = &(buckets)->table[(size_t)(hash) & ((buckets)->size - 1)];  \
+    (node)->next = *first;                                                                      \
+    *first = (node);                                                                            \
+  } while (0)
+
+#define UNLINK(buckets, table, hash, node, next)                                                \
+  do {                                                                                          \
+    struct cox_node **link = &(buckets)->table[(size_t)(hash) & ((buckets)->size - 1)];         \
+    while (*link != (node)) link = &(*link)->next;                                              \
+    *link = (node)->next;                                                                       \
+  } while (0)
+
+static void link_urls(struct cox_buckets *buckets, struct cox_node *node) {
+  LINK(buckets, by_url, node->url_hash, node, next_by_url);
+  LINK(buckets, by_inference, node->inference_hash, node, next_by_inference);
+}
+
+static void unlink_urls(struct cox_buckets *buckets, struct cox_node *node) {
+  UNLINK(buckets, by_url, node->url_hash, node, next_by_url);
+  UNLINK(buckets, by_inference, node->inference_hash, node, next_by_inference);
+}
+
+static void link_buckets(struct cox_buckets *buckets, struct cox_node *node) {
+  LINK(buckets, by_id, node->id_hash, node, next_by_id);
+  LINK(buckets, by_registration, registration_hash(node->registration), node, next_by_registration);
+  link_urls(buckets, node);
+}
+
+static void unlink_buckets(struct cox_buckets *buckets, struct cox_node *node) {
+  UNLINK(buckets, by_id, node->id_hash, node, next_by_id);
+  UNLINK(buckets, by_registration, registration_hash(node->registration), node, next_by_registration);
+  unlink_urls(buckets, node);
+}
+
+void cox_registry_move_locked(struct cox_registry *registry, struct cox_node *node, uint64_t url_hash, uint64_t inference_hash) {
+  unlink_urls(&registry->buckets, node);
+  node->url_hash = url_hash;
+  node->inference_hash = inference_hash;
+  link_urls(&registry->buckets, node);
+}
+
+static void relink_locked(struct cox_registry *registry, const struct cox_buckets *buckets) COX_REQUIRES(registry->lock) {
+  registry->buckets = *buckets;
   for (size_t i = 0; i < registry->num_count; i++) {
-    if (registry->by_num[i] != NULL) link_buckets(registry, registry->by_num[i]);
+    if (registry->by_num[i] != NULL) link_buckets(&registry->buckets, registry->by_num[i]);
   }
 }
 
 static int grow_buckets(struct cox_registry *registry) {
-  const size_t buckets = registry->buckets * 2;
-  struct cox_node **const by_id = calloc(buckets, sizeof *by_id);
-  struct cox_node **const by_registration = calloc(buckets, sizeof *by_registration);
-  if (by_id == NULL || by_registration == NULL) {
-    free(by_id);
-    free(by_registration);
+  struct cox_buckets fresh, old = registry->buckets;
+  if (!make_buckets(&fresh, old.size * 2)) {
+    free_buckets(&fresh);
     return COX_ENOMEM;
   }
-  struct cox_node **const old_by_id = registry->by_id;
-  struct cox_node **const old_by_registration = registry->by_registration;
   cox_rwlock_write(&registry->lock);
-  relink_locked(registry, by_id, by_registration, buckets);
+  relink_locked(registry, &fresh);
   cox_rwlock_write_unlock(&registry->lock);
-  free(old_by_id);
-  free(old_by_registration);
+  free_buckets(&old);
   return 0;
 }
 
@@ -115,7 +167,7 @@ static int grow_nums(struct cox_registry *registry, size_t nums) {
 
 int cox_registry_reserve(struct cox_registry *registry, size_t nums) {
   if (nums > registry->num_capacity && grow_nums(registry, nums) != 0) return COX_ENOMEM;
-  while (nums > registry->buckets) {
+  while (nums > registry->buckets.size) {
     if (grow_buckets(registry) != 0) return COX_ENOMEM;
   }
   return 0;
@@ -128,7 +180,7 @@ void cox_registry_insert_locked(struct cox_registry *registry, struct cox_node *
   registry->by_num[num] = node;
   registry->num_freed_at[num] = INT64_MIN;
   node->registration = ++registry->registrations;
-  link_buckets(registry, node);
+  link_buckets(&registry->buckets, node);
   registry->count++;
   cox_registry_mark_locked(registry, node);
 }
@@ -155,12 +207,7 @@ static void depart_locked(struct cox_registry *registry, struct cox_departing de
 }
 
 void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *node) {
-  struct cox_node **link = &registry->by_id[node->id_hash & (registry->buckets - 1)];
-  while (*link != node) link = &(*link)->next_by_id;
-  *link = node->next_by_id;
-  link = &registry->by_registration[registration_bucket(registry, node->registration)];
-  while (*link != node) link = &(*link)->next_by_registration;
-  *link = node->next_by_registration;
+  unlink_buckets(&registry->buckets, node);
   unlink_dirty_locked(registry, node);
   registry->by_num[node->num] = NULL;
   registry->num_freed_at[node->num] = registry->episode.is_set ? registry->episode.height : INT64_MIN;
@@ -223,9 +270,8 @@ bool cox_registry_departed_locked(struct cox_registry *registry, uint64_t attemp
     const uint64_t url_hash = registry->departing[i].url_hash;
     registry->departing[i] = registry->departing[--registry->departing_count];
     if (url_hash == 0) return true;
-    for (size_t num = 0; num < registry->num_count; num++) {
-      struct cox_node *const node = registry->by_num[num];
-      if (node != NULL && node->url_hash == url_hash) cox_registry_mark_locked(registry, node);
+    for (struct cox_node *node = cox_registry_find_url(registry, url_hash, true); node != NULL; node = cox_node_url_next(node, true)) {
+      cox_registry_mark_locked(registry, node);
     }
     return true;
   }

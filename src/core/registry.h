@@ -28,8 +28,10 @@ struct cox_registry {
   size_t num_count, num_capacity;
   int64_t *num_freed_at; /* per number: start height of the episode in which it was freed, INT64_MIN: never used in one */
   size_t count;
-  struct cox_node **by_id, **by_registration; /* buckets, a power of two */
-  size_t buckets;
+  struct cox_buckets {
+    struct cox_node **by_id, **by_registration, **by_url, **by_inference;
+    size_t size; /* of each, a power of two */
+  } buckets;
   uint64_t registrations, attempts; /* last numbers given out */
   struct cox_node *dirty_first, *dirty_last;
   struct cox_departing *departing;
@@ -55,6 +57,9 @@ void cox_registry_fini(struct cox_registry *registry);
 
 struct cox_node *cox_registry_find(const struct cox_registry *registry, const char *id);
 struct cox_node *cox_registry_find_registration(const struct cox_registry *registry, uint64_t registration);
+/* The first node whose management URL (is_poc) or inference URL has that hash; cox_node_url_next gives further ones. */
+struct cox_node *cox_registry_find_url(const struct cox_registry *registry, uint64_t url_hash, bool is_poc);
+struct cox_node *cox_node_url_next(const struct cox_node *node, bool is_poc);
 
 /* Makes room for numbers < `nums` and one more node, so that the insert below cannot fail. Takes the lock. 0 or COX_ENOMEM. */
 int cox_registry_reserve(struct cox_registry *registry, size_t nums) COX_EXCLUDES(registry->lock);
@@ -62,6 +67,9 @@ int cox_registry_reserve(struct cox_registry *registry, size_t nums) COX_EXCLUDE
 void cox_registry_insert_locked(struct cox_registry *registry, struct cox_node *node) COX_REQUIRES(registry->lock);
 /* Takes it out of everything; the caller destroys it later, outside of the lock. An attempt in flight departs. */
 void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *node) COX_REQUIRES(registry->lock);
+/* Its addresses are others now. */
+void cox_registry_move_locked(struct cox_registry *registry, struct cox_node *node, uint64_t url_hash, uint64_t inference_hash)
+    COX_REQUIRES(registry->lock);
 /* Lowest number that may be given to a new node, at least `from`: a number freed in the present episode is not. */
 int cox_registry_free_num(const struct cox_registry *registry, int from);
 

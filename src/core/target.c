@@ -14,40 +14,58 @@ static bool is_param(const char *key) {
   return false;
 }
 
-/* Reads one key of the policy's object into `target`. */
-static int take(struct cox_target *target, const char *key, json_t *value, struct cox_err *err) {
+static int take_status(struct cox_target *target, const json_t *value, struct cox_err *err) {
   const char *const text = json_string_value(value);
-  if (strcmp(key, "status") == 0) {
-    if (cox_status_parse(text, &target->status) && target->status != COX_STATUS_UNKNOWN && target->status != COX_STATUS_FAILED) {
-      return 0;
-    }
-    return cox_err_set(err, COX_EINVAL, "target: status must be INFERENCE, POC, TRAINING or STOPPED, not %s", text ? text : "this");
+  if (value == NULL) return cox_err_set(err, COX_EINVAL, "target: status is required");
+  if (cox_status_parse(text, &target->status) && target->status != COX_STATUS_UNKNOWN && target->status != COX_STATUS_FAILED) return 0;
+  return cox_err_set(err, COX_EINVAL, "target: status must be INFERENCE, POC, TRAINING or STOPPED, not %s", text ? text : "this");
+}
+
+static int take_poc(struct cox_target *target, const json_t *value, struct cox_err *err) {
+  const char *const text = json_string_value(value);
+  if (value == NULL || cox_poc_parse(text, &target->poc)) return 0;
+  return cox_err_set(err, COX_EINVAL, "target: poc must be IDLE, GENERATING or VALIDATING, not %s", text ? text : "this");
+}
+
+static int take_drain(struct cox_target *target, const json_t *value, struct cox_err *err) {
+  if (value == NULL) return 0;
+  target->drain_s = json_number_value(value);
+  if (json_is_number(value) && target->drain_s >= 0) return 0;
+  return cox_err_set(err, COX_EINVAL, "target: drain_s must be a number of seconds from 0");
+}
+
+static int take_reason(struct cox_target *target, const char *reason, const json_t *value, struct cox_err *err) {
+  if (value != NULL && !json_is_string(value)) return cox_err_set(err, COX_EINVAL, "target: reason must be a string");
+  const char *const text = reason != NULL ? reason : json_string_value(value);
+  if (text == NULL) return 0;
+  target->reason = strdup(text);
+  return target->reason != NULL ? 0 : cox_err_set(err, COX_ENOMEM, "target: out of memory");
+}
+
+/* What is left are the parameters. */
+static int check_params(json_t *params, struct cox_err *err) {
+  const char *key;
+  json_t *value;
+  void *next;
+  json_object_foreach_safe(params, next, key, value) {
+    if (!is_param(key)) return cox_err_set(err, COX_EINVAL, "target: unknown field %s", key);
+    if (json_is_null(value)) json_object_del(params, key);
   }
-  if (strcmp(key, "poc") == 0) {
-    if (cox_poc_parse(text, &target->poc)) return 0;
-    return cox_err_set(err, COX_EINVAL, "target: poc must be IDLE, GENERATING or VALIDATING, not %s", text ? text : "this");
-  }
-  if (strcmp(key, "drain_s") == 0) {
-    if (json_is_number(value) && json_number_value(value) >= 0) {
-      target->drain_s = json_number_value(value);
-      return 0;
-    }
-    return cox_err_set(err, COX_EINVAL, "target: drain_s must be a number of seconds from 0");
-  }
-  if (strcmp(key, "reason") == 0) {
-    if (text == NULL) return cox_err_set(err, COX_EINVAL, "target: reason must be a string");
-    free(target->reason);
-    target->reason = strdup(text);
-    return target->reason != NULL ? 0 : cox_err_set(err, COX_ENOMEM, "target: out of memory");
-  }
-  if (!is_param(key)) return cox_err_set(err, COX_EINVAL, "target: unknown field %s", key);
-  if (json_is_null(value)) return 0;
-  if (json_object_set(target->params, key, value) != 0) return cox_err_set(err, COX_ENOMEM, "target: out of memory");
   return 0;
 }
 
+static int take(struct cox_target *target, const char *reason, struct cox_err *err) {
+  static const char *const own[] = {"status", "poc", "drain_s", "reason"};
+  json_t *const params = target->params;
+  int rc = take_status(target, json_object_get(params, "status"), err);
+  if (rc == 0) rc = take_poc(target, json_object_get(params, "poc"), err);
+  if (rc == 0) rc = take_drain(target, json_object_get(params, "drain_s"), err);
+  if (rc == 0) rc = take_reason(target, reason, json_object_get(params, "reason"), err);
+  for (size_t i = 0; i < sizeof own / sizeof *own; i++) json_object_del(params, own[i]);
+  return rc == 0 ? check_params(params, err) : rc;
+}
+
 static int check(const struct cox_target *target, struct cox_err *err) {
-  if (target->status == COX_STATUS_UNKNOWN) return cox_err_set(err, COX_EINVAL, "target: status is required");
   const bool wants_poc = target->status == COX_STATUS_POC;
   if (wants_poc && target->poc == COX_POC_IDLE) {
     return cox_err_set(err, COX_EINVAL, "target: status POC needs poc = GENERATING or VALIDATING");
@@ -58,34 +76,31 @@ static int check(const struct cox_target *target, struct cox_err *err) {
   return 0;
 }
 
+/* A set of parameters of our own: the object itself when nobody else holds it. */
+static json_t *own_params(json_t *object) {
+  if (object->refcount == 1) return object;
+  json_t *const copy = json_copy(object);
+  json_decref(object);
+  return copy;
+}
+
 struct cox_target *cox_target_create(json_t *object, const char *reason, struct cox_err *err) {
   if (!json_is_object(object)) {
     cox_err_set(err, COX_EINVAL, "target: a table with a status is required");
+    json_decref(object);
     return NULL;
   }
   struct cox_target *target = calloc(1, sizeof *target);
-  if (target != NULL) target->params = json_object();
-  if (target == NULL || target->params == NULL) {
+  if (target == NULL) {
+    json_decref(object);
     cox_err_set(err, COX_ENOMEM, "target: out of memory");
-    goto fail;
+    return NULL;
   }
   atomic_init(&target->references, 1);
-  const char *key;
-  json_t *value;
-  json_object_foreach(object, key, value) {
-    if (take(target, key, value, err) != 0) goto fail;
-  }
-  if (check(target, err) != 0) goto fail;
-  if (reason != NULL) {
-    free(target->reason);
-    target->reason = strdup(reason);
-  }
-  return target;
-fail:
-  if (target != NULL) {
-    atomic_store(&target->references, 1);
-    cox_target_release(target);
-  }
+  target->params = own_params(object);
+  if (target->params == NULL) cox_err_set(err, COX_ENOMEM, "target: out of memory");
+  if (target->params != NULL && take(target, reason, err) == 0 && check(target, err) == 0) return target;
+  cox_target_release(target);
   return NULL;
 }
 

@@ -19,8 +19,8 @@ struct cox_target {
   json_t *params;         /* object: model, args, block_height, block_hash, public_key, node_id, node_count, url, task */
 };
 
-/* From the object a policy returned: `status`, `poc`, `drain_s`, `reason` and the parameters above, nothing else.
- * Borrows `object`, shares its values. Returns a target with one reference or NULL with the reason in `err`.   */
+/* From the object a policy returned: `status`, `poc`, `drain_s`, `reason` and the parameters above, nothing else. Takes
+ * `object`, also when it fails; its values are shared. One reference, or NULL with the reason in `err`.                */
 struct cox_target *cox_target_create(json_t *object, const char *reason, struct cox_err *err);
 struct cox_target *cox_target_hold(struct cox_target *target);
 void cox_target_release(struct cox_target *target);

@@ -134,7 +134,10 @@ int cox_txn_node_count(struct cox_txn *txn, int64_t block_height, const char *bl
 
 int cox_txn_intend(struct cox_txn *txn, int slot, json_t *object, const char *reason, struct cox_err *err) {
   struct cox_txn_node now;
-  if (!cox_txn_read(txn, slot, &now)) return cox_err_set(err, COX_ENOENT, "setting an intent failed: the node was removed");
+  if (!cox_txn_read(txn, slot, &now)) {
+    json_decref(object);
+    return cox_err_set(err, COX_ENOENT, "setting an intent failed: the node was removed");
+  }
   struct cox_target *const target = cox_target_create(object, reason, err);
   if (target == NULL) return COX_EINVAL;
   if (cox_target_equal(target, now.target)) {
@@ -151,16 +154,27 @@ int cox_txn_intend(struct cox_txn *txn, int slot, json_t *object, const char *re
   return 1;
 }
 
-/* The other node that has one of these addresses, NULL: none. */
-static const char *other_at(const struct cox_txn *txn, const json_t *config, const char *id, const char **port) {
-  const uint64_t poc = cox_node_url_hash(config, true), inference = cox_node_url_hash(config, false);
-  const size_t count = cox_txn_count((struct cox_txn *)(uintptr_t)txn);
-  for (size_t i = 0; i < count; i++) {
-    const struct cox_node *const node = node_of(txn, (int)i);
-    if (node == NULL || (node->url_hash != poc && node->inference_hash != inference)) continue;
-    if (strcmp(cox_node_id(node), id) == 0) continue;
-    *port = node->url_hash == poc ? "poc_port" : "inference_port";
-    return cox_node_id(node);
+/* The node of a slot as it will be, when it has that URL and another id; NULL: it has not. */
+static const char *holder_at(const struct cox_txn *txn, int slot, uint64_t url_hash, bool is_poc, const char *id) {
+  const struct cox_node *const node = node_of(txn, slot);
+  if (node == NULL || strcmp(cox_node_id(node), id) == 0) return NULL;
+  const struct cox_change *const change = change_of(txn, slot);
+  const json_t *const config = change != NULL ? change->config : NULL;
+  const uint64_t has = config != NULL ? cox_node_url_hash(config, is_poc) : is_poc ? node->url_hash : node->inference_hash;
+  return has == url_hash ? cox_node_id(node) : NULL;
+}
+
+/* The other node that has that URL, NULL: none. */
+static const char *other_at(const struct cox_txn *txn, uint64_t url_hash, bool is_poc, const char *id) {
+  const struct cox_node *node = cox_registry_find_url(&txn->broker->registry, url_hash, is_poc);
+  for (; node != NULL; node = cox_node_url_next(node, is_poc)) {
+    const char *const holder = holder_at(txn, node->num, url_hash, is_poc, id);
+    if (holder != NULL) return holder;
+  }
+  for (const struct cox_change *change = txn->first; change != NULL; change = change->next) {
+    if (change->fresh == NULL && change->config == NULL) continue;
+    const char *const holder = holder_at(txn, change->slot, url_hash, is_poc, id);
+    if (holder != NULL) return holder;
   }
   return NULL;
 }
@@ -169,13 +183,16 @@ static json_t *accepted_config(struct cox_txn *txn, json_t *object, struct cox_e
   json_t *const config = cox_node_config_create(object, err);
   if (config == NULL) return NULL;
   const char *const id = json_string_value(json_object_get(config, "id"));
-  const char *port;
-  const char *const other = other_at(txn, config, id, &port);
-  if (other == NULL) return config;
-  cox_err_set(err, COX_EINVAL, "node %s: node %s has the same host and %s already; give one of them another address", id, other,
-              port);
-  json_decref(config);
-  return NULL;
+  static const char *const ports[] = {"inference_port", "poc_port"};
+  for (int is_poc = 1; is_poc >= 0; is_poc--) {
+    const char *const other = other_at(txn, cox_node_url_hash(config, is_poc != 0), is_poc != 0, id);
+    if (other == NULL) continue;
+    cox_err_set(err, COX_EINVAL, "node %s: node %s has the same host and %s already; give one of them another address", id, other,
+                ports[is_poc]);
+    json_decref(config);
+    return NULL;
+  }
+  return config;
 }
 
 /* The lowest number free for a new node, also of those this transaction registers. */

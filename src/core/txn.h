@@ -50,7 +50,7 @@ const char *cox_txn_block_hash(struct cox_txn *txn, int64_t height);
  * highest registered node number + 1.                                                                            */
 int cox_txn_node_count(struct cox_txn *txn, int64_t block_height, const char *block_hash);
 
-/* Sets the intent. `object` as for cox_target_create. 1: changed, 0: equal to what it has, negative: error. */
+/* Sets the intent. Takes `object`, which is as for cox_target_create. 1: changed, 0: equal to what it has, negative: error. */
 int cox_txn_intend(struct cox_txn *txn, int slot, json_t *object, const char *reason, struct cox_err *err);
 
 /* Nodes. register of a known id and update of an unknown one are errors; both give the slot, or a negative code with

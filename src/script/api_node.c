@@ -135,7 +135,6 @@ static int intend(lua_State *L) {
   if (target == NULL) return luaL_error(L, "node %s: %s", node->view.id, err.text);
   struct cox_txn *const txn = node->owner->txn;
   const int rc = cox_txn_intend(txn, node->slot, target, reason, &err);
-  json_decref(target);
   if (rc < 0) return luaL_error(L, "node %s: %s", node->view.id, err.text);
   if (rc > 0) cox_txn_read(txn, node->slot, &node->view);
   lua_pushboolean(L, rc > 0);

@@ -107,19 +107,35 @@ void cox_convert_push_shared(lua_State *L, json_t *value) {
 
 /* ---- to jansson; nothing here throws ---- */
 
+/* One step on the way to the value at hand; put into words only when something is wrong with it. */
+struct step {
+  const char *key; /* NULL: an index */
+  size_t index;
+};
+
 struct taking {
   struct cox_err *err;
   const char *what;
-  char path[PATH_BYTES];
   size_t values;
+  int depth;
+  struct step path[COX_CONVERT_DEPTH_MAX + 2];
 };
 
 static json_t *fail(struct taking *taking, const char *why) {
-  cox_err_set(taking->err, COX_EINVAL, "%s%s %s", taking->what, taking->path, why);
+  char path[PATH_BYTES] = "";
+  size_t len = 0;
+  for (int i = 0; i < taking->depth && len < sizeof path - 1; i++) {
+    const struct step *const step = &taking->path[i];
+    const char *const dot = len > 0 || taking->what[0] != '\0' ? "." : "";
+    const int more = step->key != NULL ? snprintf(path + len, sizeof path - len, "%s%.60s", dot, step->key)
+                                       : snprintf(path + len, sizeof path - len, "[%zu]", step->index);
+    if (more > 0) len += (size_t)more;
+  }
+  cox_err_set(taking->err, COX_EINVAL, "%s%s %s", taking->what, path, why);
   return NULL;
 }
 
-static json_t *take(lua_State *L, int index, struct taking *taking, int depth);
+static json_t *take(lua_State *L, int index, struct taking *taking);
 
 static bool is_marked_list(lua_State *L, int index) {
   if (!lua_getmetatable(L, index)) return false;
@@ -143,43 +159,42 @@ static json_t *shared_of(lua_State *L, int index) {
   return value;
 }
 
-static json_t *take_list(lua_State *L, int index, size_t len, struct taking *taking, int depth) {
+static json_t *take_list(lua_State *L, int index, size_t len, struct taking *taking) {
   json_t *const list = json_array();
-  const size_t path_len = strlen(taking->path);
-  for (size_t i = 1; i <= len; i++) {
-    snprintf(taking->path + path_len, PATH_BYTES - path_len, "[%zu]", i);
-    lua_rawgeti(L, index, (lua_Integer)i);
-    json_t *const item = take(L, lua_gettop(L), taking, depth);
+  struct step *const step = &taking->path[taking->depth++];
+  step->key = NULL;
+  for (step->index = 1; step->index <= len; step->index++) {
+    lua_rawgeti(L, index, (lua_Integer)step->index);
+    json_t *const item = take(L, lua_gettop(L), taking);
     lua_pop(L, 1);
     if (item == NULL || json_array_append_new(list, item) != 0) {
       json_decref(list);
       return NULL;
     }
   }
-  taking->path[path_len] = '\0';
+  taking->depth--;
   return list;
 }
 
 /* The pair on top of the stack goes into `object`. */
-static bool take_pair(lua_State *L, json_t *object, struct taking *taking, int depth) {
-  const size_t path_len = strlen(taking->path);
+static bool take_pair(lua_State *L, json_t *object, struct taking *taking) {
   if (lua_type(L, -2) != LUA_TSTRING) return fail(taking, "must be a list (1, 2, 3 …) or have names as keys, not both") != NULL;
   size_t key_len;
   const char *const key = lua_tolstring(L, -2, &key_len);
-  snprintf(taking->path + path_len, PATH_BYTES - path_len, "%s%.60s", taking->path[0] != '\0' || taking->what[0] != '\0' ? "." : "", key);
+  taking->path[taking->depth++].key = key;
   if (strlen(key) != key_len) return fail(taking, "has a zero byte in its name") != NULL;
-  json_t *const value = take(L, lua_gettop(L), taking, depth);
+  json_t *const value = take(L, lua_gettop(L), taking);
   if (value == NULL) return false;
   if (json_object_set_new(object, key, value) != 0) return fail(taking, "has a name that is not UTF-8") != NULL;
-  taking->path[path_len] = '\0';
+  taking->depth--;
   return true;
 }
 
-static json_t *take_object(lua_State *L, int index, struct taking *taking, int depth) {
+static json_t *take_object(lua_State *L, int index, struct taking *taking) {
   json_t *object = json_object();
   lua_pushnil(L);
   while (lua_next(L, index) != 0) {
-    if (!take_pair(L, object, taking, depth)) {
+    if (!take_pair(L, object, taking)) {
       json_decref(object);
       lua_pop(L, 2);
       return NULL;
@@ -189,12 +204,12 @@ static json_t *take_object(lua_State *L, int index, struct taking *taking, int d
   return object;
 }
 
-static json_t *take_table(lua_State *L, int index, struct taking *taking, int depth) {
-  if (depth >= COX_CONVERT_DEPTH_MAX || !lua_checkstack(L, 8)) return fail(taking, "is nested too deeply (a table inside of itself?)");
+static json_t *take_table(lua_State *L, int index, struct taking *taking) {
+  if (taking->depth >= COX_CONVERT_DEPTH_MAX || !lua_checkstack(L, 8)) return fail(taking, "is nested too deeply (a table inside of itself?)");
   json_t *const shared = shared_of(L, index);
   if (shared != NULL) return shared;
   const size_t len = lua_rawlen(L, index);
-  if (len == 0) return is_marked_list(L, index) ? json_array() : take_object(L, index, taking, depth + 1);
+  if (len == 0) return is_marked_list(L, index) ? json_array() : take_object(L, index, taking);
   size_t keys = 0;
   lua_pushnil(L);
   while (lua_next(L, index) != 0) {
@@ -202,15 +217,15 @@ static json_t *take_table(lua_State *L, int index, struct taking *taking, int de
     lua_pop(L, 1);
   }
   if (keys != len) return fail(taking, "must be a list (1, 2, 3 …) or have names as keys, not both");
-  return take_list(L, index, len, taking, depth + 1);
+  return take_list(L, index, len, taking);
 }
 
-static json_t *take(lua_State *L, int index, struct taking *taking, int depth) {
+static json_t *take(lua_State *L, int index, struct taking *taking) {
   if (++taking->values > VALUES_MAX) return fail(taking, "holds more than 4000000 values");
   switch (lua_type(L, index)) {
     case LUA_TNIL: return json_null();
     case LUA_TBOOLEAN: return json_boolean(lua_toboolean(L, index));
-    case LUA_TTABLE: return take_table(L, index, taking, depth);
+    case LUA_TTABLE: return take_table(L, index, taking);
     case LUA_TLIGHTUSERDATA:
       if (lua_touserdata(L, index) == NULL) return json_null();
       break;
@@ -232,7 +247,11 @@ static json_t *take(lua_State *L, int index, struct taking *taking, int depth) {
 }
 
 json_t *cox_convert_take(lua_State *L, int index, const char *what, struct cox_err *err) {
-  struct taking taking = {.err = err, .what = what};
+  struct taking taking; /* its path is filled as it is walked: clearing it would cost more than most values */
+  taking.err = err;
+  taking.what = what;
+  taking.values = 0;
+  taking.depth = 0;
   if (!lua_checkstack(L, 8)) return fail(&taking, "is nested too deeply");
-  return take(L, lua_absindex(L, index), &taking, 0);
+  return take(L, lua_absindex(L, index), &taking);
 }

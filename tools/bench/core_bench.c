@@ -1,0 +1,155 @@
+/* What the core costs without any network: an idle pass, a full dispatch, a phase command over the whole fleet, memory per node.
+ * Usage: core_bench [NODES] [ROUNDS], from the root of the source tree. Prints one JSON object per figure.                    */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/broker.h"
+#include "script/script.h"
+
+static struct cox_broker *broker;
+static struct cox_attempt **open_attempts;
+static size_t opens;
+
+static void start(void *ctx, struct cox_attempt *attempt) {
+  (void)ctx;
+  open_attempts[opens++] = attempt;
+}
+
+static void cancel(void *ctx, unsigned worker, uint64_t attempt) {
+  (void)ctx;
+  (void)worker;
+  (void)attempt;
+}
+
+static void run_all(void) {
+  while (cox_broker_step_commands(broker) + cox_broker_step_reconcile(broker, NULL) > 0) {}
+}
+
+static double now_us(void) { return (double)cox_clock_mono_us(cox_clock_system()); }
+
+static int by_value(const void *left, const void *right) {
+  const double a = *(const double *)left, b = *(const double *)right;
+  return a < b ? -1 : a > b;
+}
+
+static void print(const char *name, double *values, int count, const char *unit) {
+  qsort(values, (size_t)count, sizeof *values, by_value);
+  printf("{\"figure\": \"%s\", \"median\": %.2f, \"min\": %.2f, \"max\": %.2f, \"unit\": \"%s\", \"runs\": %d}\n", name, values[count / 2],
+         values[0], values[count - 1], unit, count);
+}
+
+static long rss_kib(void) {
+  long pages = 0, resident = 0;
+  FILE *const file = fopen("/proc/self/statm", "r");
+  if (file == NULL || fscanf(file, "%ld %ld", &pages, &resident) != 2) resident = 0;
+  if (file != NULL) fclose(file);
+  return resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void send(const char *name, json_t *args) {
+  struct cox_err err;
+  if (cox_broker_submit(broker, name, args, NULL, NULL, &err) != 0) {
+    fprintf(stderr, "%s\n", err.text);
+    exit(1);
+  }
+  json_decref(args);
+}
+
+static void send_block(int height, int start) {
+  send("new_block", json_pack("{si, so, s{si, si}, s{si, si, si, si}}", "height", height, "hash", json_sprintf("H%d", height), "epoch",
+                              "index", start / 100, "poc_start_block_height", start, "params", "epoch_length", 100, "poc_stage_duration", 20,
+                              "poc_validation_delay", 2, "poc_validation_duration", 10));
+}
+
+static void register_nodes(int count) {
+  for (int i = 0; i < count; i++) {
+    send("register_node", json_pack("{s{so, ss, si, si, si, s{s{s[ss]}}}}", "node", "id", json_sprintf("node%d", i), "host", "10.0.0.1",
+                                    "inference_port", 1 + i, "poc_port", 20001 + i, "max_concurrent", 100, "models", "Qwen/QwQ-32B", "args",
+                                    "--quantization", "fp8"));
+    run_all();
+  }
+}
+
+static void give_all_back(void) {
+  for (size_t i = 0; i < opens; i++) cox_broker_complete(broker, open_attempts[i]);
+  opens = 0;
+  run_all();
+}
+
+/* One epoch: each phase command over all nodes, dispatched to a transport that only collects, and all results. */
+static void measure_epoch(int start, double *commands_ms, double *dispatch_ms, double *results_ms) {
+  send_block(start, start);
+  const double began = now_us();
+  cox_broker_step_commands(broker);
+  const double decided = now_us();
+  cox_broker_step_reconcile(broker, NULL);
+  const double dispatched = now_us();
+  const size_t count = opens;
+  give_all_back();
+  const double ended = now_us();
+  if (count == 0) fprintf(stderr, "nothing was dispatched at height %d\n", start);
+  *commands_ms = (decided - began) / 1000;
+  *dispatch_ms = (dispatched - decided) / 1000;
+  *results_ms = (ended - dispatched) / 1000;
+  send_block(start + 50, start);
+  run_all();
+  give_all_back();
+}
+
+static void measure(int nodes, int rounds) {
+  double *const commands = calloc((size_t)rounds, sizeof *commands), *const dispatch = calloc((size_t)rounds, sizeof *dispatch);
+  double *const results = calloc((size_t)rounds, sizeof *results), *const idle = calloc((size_t)rounds * 100, sizeof *idle);
+  for (int i = 0; i < rounds; i++) measure_epoch(100 * (i + 1), &commands[i], &dispatch[i], &results[i]);
+  for (int i = 0; i < rounds * 100; i++) {
+    const double began = now_us();
+    for (int k = 0; k < 10; k++) cox_broker_step_reconcile(broker, NULL);
+    idle[i] = (now_us() - began) / 10;
+  }
+  (void)nodes;
+  print("phase command over all nodes", commands, rounds, "ms");
+  print("dispatch of all nodes", dispatch, rounds, "ms");
+  print("all results handled", results, rounds, "ms");
+  print("pass with nothing to do", idle, rounds * 100, "us");
+  free(commands);
+  free(dispatch);
+  free(results);
+  free(idle);
+}
+
+int main(int argc, char **argv) {
+  const int nodes = argc > 1 ? atoi(argv[1]) : 10000, rounds = argc > 2 ? atoi(argv[2]) : 11;
+  cox_log_setup(COX_LOG_ERROR, false, STDERR_FILENO);
+  struct cox_faults faults = {0};
+  const struct cox_script_options scripts = {.scripts_dir = "scripts", .library_dir = "lua", .clock = cox_clock_system(),
+                                             .command_budget_s = 30};
+  struct cox_script *const script = cox_script_create(&scripts, &faults);
+  if (script == NULL) {
+    for (size_t i = 0; i < faults.count; i++) fprintf(stderr, "%s:%d: %s\n", faults.list[i].file, faults.list[i].line, faults.list[i].text);
+    return 1;
+  }
+  const struct cox_transport transport = {.workers = 2, .start = start, .cancel = cancel};
+  json_t *const participant = json_pack("{ss, ss}", "address", "gonka1bench", "pubkey", "Abench");
+  const struct cox_broker_options options = {.clock = cox_clock_system(), .seed = 1, .policy = cox_script_policy(script),
+                                             .transport = &transport, .participant = participant,
+                                             .callback_url = "http://10.0.0.5:9100", .probe_interval_s = -1};
+  open_attempts = calloc((size_t)nodes + 1, sizeof *open_attempts);
+  broker = cox_broker_create(&options, NULL);
+  const long before_kib = rss_kib();
+  register_nodes(nodes);
+  printf("{\"figure\": \"memory per registered node\", \"median\": %.2f, \"unit\": \"KiB\"}\n", (double)(rss_kib() - before_kib) / nodes);
+  send_block(99, 0);
+  run_all();
+  give_all_back();
+  measure(nodes, rounds);
+  printf("{\"figure\": \"memory per node after %d epochs\", \"median\": %.2f, \"unit\": \"KiB\"}\n", rounds, (double)(rss_kib() - before_kib) / nodes);
+  cox_broker_destroy(broker);
+  cox_script_destroy(script);
+  json_decref(participant);
+  free(open_attempts);
+  return 0;
+}
