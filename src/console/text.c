@@ -41,8 +41,7 @@ int cox_text_width(const char *text) {
   return width;
 }
 
-/* Would it act on a terminal, or make a text look like another one? */
-static bool is_harmful(uint32_t code) {
+bool cox_text_is_harmful(uint32_t code) {
   if (code < 0x20 || (code >= 0x7F && code < 0xA0)) return true;
   if (code == 0x2028 || code == 0x2029 || code == 0xFEFF) return true;
   return code == 0x200E || code == 0x200F || (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
@@ -63,7 +62,7 @@ bool cox_text_clean(struct cox_buf *out, const char *text) {
     const char *const start = text;
     uint32_t code;
     if (!cox_text_next(&text, &code)) is_good = cox_buf_addf(out, "\\x%02x", (unsigned)code) && is_good;
-    else if (is_harmful(code)) is_good = add_escaped(out, code) && is_good;
+    else if (cox_text_is_harmful(code)) is_good = add_escaped(out, code) && is_good;
     else is_good = cox_buf_add(out, start, (size_t)(text - start)) && is_good;
   }
   return is_good;

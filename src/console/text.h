@@ -9,6 +9,8 @@
 
 /* The next character of `*at`, which moves on. False: not UTF-8 there; `code` is then the byte, and `*at` is behind it. */
 bool cox_text_next(const char **at, uint32_t *code);
+/* Would the character act on a terminal, or turn the direction of writing? */
+bool cox_text_is_harmful(uint32_t code);
 /* Columns that a character takes on a terminal: 0, 1 or 2. */
 int cox_text_char_width(uint32_t code);
 /* Columns of a text that is clean. */
