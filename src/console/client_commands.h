@@ -1,0 +1,10 @@
+/* The client subcommands of this room, for main's table. Their ctx is a struct cox_cli_env. */
+#ifndef COX_CONSOLE_CLIENT_COMMANDS_H
+#define COX_CONSOLE_CLIENT_COMMANDS_H
+
+#include "console/cli.h"
+#include "console/target.h"
+
+extern const struct cox_cli_entry cox_cli_nodes, cox_cli_node, cox_cli_command;
+
+#endif

@@ -1,0 +1,44 @@
+/* Finding the daemon, and what client subcommands get from outside of this room. */
+#ifndef COX_CONSOLE_TARGET_H
+#define COX_CONSOLE_TARGET_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "console/cli.h"
+#include "core/client.h"
+
+/* The ctx of every client entry. Filled by main, which may enter the rooms that implement it. */
+struct cox_cli_env {
+  /* As in core/client.h: one exchange with the daemon. */
+  int (*call)(const struct cox_client *client, const char *method, const char *path, const char *body, struct cox_buf *out,
+              struct cox_err *err);
+  /* The effective configuration of a file (admin.listen, admin.token, admin.tls, …), secrets not masked; a new reference, or
+   * NULL with its faults.                                                                                                        */
+  json_t *(*load_config)(const char *path, struct cox_faults *faults);
+  const struct cox_clock *clock; /* NULL: the machine's */
+  /* Paths that are looked at when nobody says anything, ended by NULL. NULL: ./coxswain.lua, /etc/coxswain/coxswain.lua. */
+  const char *const *config_places;
+  /* For --watch: waits `ms`; false: it is over (a signal came). NULL: the real thing. */
+  bool (*pause)(void *arg, int64_t ms);
+  void *pause_arg;
+};
+
+/* Where the daemon is. */
+struct cox_cli_target {
+  struct cox_client client; /* its texts are the ones below */
+  char *base_url, *unix_socket, *token, *config; /* owned; NULL: none */
+};
+
+/* By the options of `args`, then the environment, then the usual configuration files, then the default, as CONTRACT says.
+ * A token of a configuration is used only with the address of that configuration, or when the configuration was named by the
+ * same means: it is never sent to an address that it was not made for. A configuration that exists but is broken is an error
+ * even when nobody named it: another daemon must not be taken for ours. Returns an exit code; the reason is on stderr.         */
+int cox_cli_target_find(struct cox_cli_target *target, const struct cox_cli_env *env, const struct cox_cli_args *args);
+void cox_cli_target_fini(struct cox_cli_target *target);
+/* "http://…" or the socket's path, for messages. */
+const char *cox_cli_target_place(const struct cox_cli_target *target);
+
+#endif
