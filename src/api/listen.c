@@ -11,7 +11,8 @@
 enum { BACKLOG = 4096 }; /* the kernel lowers it to net.core.somaxconn */
 
 static bool parse_port(const char *text, in_port_t *port) {
-  if (*text == '\0' || strlen(text) > 5 || strspn(text, "0123456789") != strlen(text)) return false;
+  const size_t digits = strspn(text, "0123456789");
+  if (digits == 0 || digits > 5 || text[digits] != '\0') return false;
   const long number = strtol(text, NULL, 10);
   *port = htons((in_port_t)number);
   return number <= 65535;
@@ -36,12 +37,17 @@ static bool parse_host(const char *host, in_port_t port, struct cox_listen *out)
   return inet_pton(AF_INET, strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, &four->sin_addr) == 1;
 }
 
-int cox_listen_parse(const char *text, struct cox_listen *out, struct cox_err *err) {
-  const char *const colon = text != NULL ? strrchr(text, ':') : NULL;
-  char host[INET6_ADDRSTRLEN + 2] = "";
+static bool parse(const char *text, struct cox_listen *out) {
+  const char *const colon = strrchr(text, ':');
+  char host[INET6_ADDRSTRLEN + 2];
   in_port_t port;
-  if (colon != NULL && (size_t)(colon - text) < sizeof host) snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
-  if (*host != '\0' && parse_port(colon + 1, &port) && parse_host(host, port, out)) return 0;
+  if (colon == NULL || colon == text || (size_t)(colon - text) >= sizeof host) return false;
+  snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
+  return parse_port(colon + 1, &port) && parse_host(host, port, out);
+}
+
+int cox_listen_parse(const char *text, struct cox_listen *out, struct cox_err *err) {
+  if (text != NULL && parse(text, out)) return 0;
   return cox_err_set(err, COX_EINVAL, "admin.listen \"%.80s\" is not an address with a port: write \"127.0.0.1:9200\" or \"[::1]:9200\"",
                      text != NULL ? text : "");
 }
