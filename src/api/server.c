@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #include "api/request.h"
 #include "base/log.h"
@@ -149,14 +148,14 @@ int cox_server_start(struct cox_api *api, size_t connections_max, struct cox_err
   api->daemon = start(api, (unsigned)connections_max);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (api->daemon == NULL) return cox_err_set(err, COX_ESYS, "starting the HTTP server failed: is there memory for its threads?");
+  api->listen_fd = -1; /* the daemon's now */
   return 0;
 }
 
+/* The socket stays open until the end: the library's threads take it out of their sets a moment later, and abort the
+ * process when it is closed by then.                                                                                 */
 void cox_server_quiesce(struct cox_api *api) {
-  if (api->daemon == NULL) return;
-  const MHD_socket fd = MHD_quiesce_daemon(api->daemon);
-  if (fd != MHD_INVALID_SOCKET) close(fd);
-  api->listen_fd = -1;
+  if (api->daemon != NULL) api->listen_fd = MHD_quiesce_daemon(api->daemon);
 }
 
 void cox_server_stop(struct cox_api *api) {

@@ -32,7 +32,7 @@ struct cox_api {
   struct cox_api_options options; /* `listen` is not kept */
   char *token;                    /* owned; NULL: none */
   int64_t command_us;
-  int listen_fd;                  /* -1 once it is the daemon's or closed */
+  int listen_fd;                  /* -1 while it is the daemon's */
   unsigned port;
   uint64_t start;                 /* random: first half of every request id */
   struct MHD_Daemon *daemon;
@@ -50,7 +50,7 @@ struct cox_api {
 
 /* server.c: the daemon of libmicrohttpd on api->listen_fd. 0 or COX_ESYS. */
 int cox_server_start(struct cox_api *api, size_t connections_max, struct cox_err *err);
-/* No new connections from now on. */
+/* No new connections from now on; gives the listening socket back. */
 void cox_server_quiesce(struct cox_api *api);
 /* What we keep of a connection; NULL: its memory could not be had. */
 struct cox_connection *cox_connection_of(struct MHD_Connection *native);
