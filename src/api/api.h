@@ -1,8 +1,10 @@
-/* The HTTP face of the broker, on libmicrohttpd. */
+/* The HTTP face of the broker, on libmicrohttpd. README of the room: request.h (one request), server.h (the whole). */
 #ifndef COX_API_API_H
 #define COX_API_API_H
 
 #include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/err.h"
 #include "core/broker.h"
@@ -10,18 +12,25 @@
 struct cox_api;
 
 struct cox_api_options {
-  const char *listen;     /* "127.0.0.1:9200"; port 0: any free one */
+  const char *listen;     /* "127.0.0.1:9200", "[::1]:0"; port 0: any free one */
   const char *token;      /* NULL: none */
   bool is_insecure;       /* allows a public address without a token */
   struct cox_broker *broker;
   json_t *config;         /* effective configuration with secrets masked; borrowed, held */
+  /* Any thread of the API: a new reference to the list of commands, [{"name","help",…}]. NULL: there is no list. */
+  json_t *(*commands_json)(void *ctx);
+  void *commands_ctx;
+  double request_s;       /* until a request is complete; 0: 10 */
+  double command_s;       /* until a command is answered; 0: 10 */
+  size_t connections_max; /* 0: from the limit of open files, at most 12 000 */
 };
 
 struct cox_api *cox_api_create(const struct cox_api_options *options, struct cox_err *err);
 unsigned cox_api_port(const struct cox_api *api);
 /* /readyz answers 200 from now on. */
 void cox_api_set_ready(struct cox_api *api, bool is_ready);
-/* Answers everything that waits (503), then stops. */
+/* Answers everything that waits (503), then stops; within a second. Commands it sent may be answered later: the broker
+ * must be stopped before it is destroyed, but it may outlive the API and the API may outlive its threads.             */
 void cox_api_destroy(struct cox_api *api);
 
 #endif

@@ -1,0 +1,102 @@
+#include "api/connection.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "api/wait.h"
+#include "base/clock.h"
+
+static int64_t now_us(void) { return cox_clock_mono_us(cox_clock_system()); }
+
+void cox_connections_init(struct cox_connections *connections, int64_t request_us, int64_t send_us) {
+  cox_mutex_init(&connections->mutex);
+  connections->first = NULL;
+  connections->is_stopped = false;
+  connections->request_us = request_us;
+  connections->send_us = send_us;
+}
+
+void cox_connections_fini(struct cox_connections *connections) {
+  assert(connections->first == NULL);
+  cox_mutex_fini(&connections->mutex);
+}
+
+/* The deadline first: a sweep that still sees the old phase then sees a deadline that is not reached. */
+static void set_phase(struct cox_connection *connection, enum cox_phase phase, int64_t deadline_us) {
+  atomic_store(&connection->deadline_us, deadline_us);
+  atomic_store(&connection->phase, (int)phase);
+}
+
+/* shutdown(2) does not wait, and under the lock the number cannot have become another connection's. */
+static void overdue_locked(struct cox_connection *connection) COX_REQUIRES(connection->owner->mutex) {
+  if (atomic_load(&connection->phase) != COX_PHASE_WAITING) shutdown(connection->fd, SHUT_RDWR);
+  else if (connection->wait != NULL) cox_wait_finish(connection->wait, COX_WAIT_EXPIRED);
+}
+
+void cox_connections_sweep(struct cox_connections *connections) {
+  const int64_t now = now_us();
+  cox_mutex_lock(&connections->mutex);
+  for (struct cox_connection *connection = connections->first; connection != NULL; connection = connection->next) {
+    if (atomic_load(&connection->deadline_us) <= now) overdue_locked(connection);
+  }
+  cox_mutex_unlock(&connections->mutex);
+}
+
+void cox_connections_stop(struct cox_connections *connections) {
+  cox_mutex_lock(&connections->mutex);
+  connections->is_stopped = true;
+  for (struct cox_connection *connection = connections->first; connection != NULL; connection = connection->next) {
+    if (connection->wait != NULL) cox_wait_finish(connection->wait, COX_WAIT_STOPPED);
+  }
+  cox_mutex_unlock(&connections->mutex);
+}
+
+struct cox_connection *cox_connection_open(struct cox_connections *connections, int fd) {
+  struct cox_connection *const connection = calloc(1, sizeof *connection);
+  if (connection == NULL) return NULL;
+  connection->owner = connections;
+  connection->fd = fd;
+  cox_connection_receive(connection);
+  cox_mutex_lock(&connections->mutex);
+  connection->next = connections->first;
+  if (connection->next != NULL) connection->next->prev = connection;
+  connections->first = connection;
+  cox_mutex_unlock(&connections->mutex);
+  return connection;
+}
+
+void cox_connection_close(struct cox_connection *connection) {
+  if (connection == NULL) return;
+  struct cox_connections *const connections = connection->owner;
+  cox_mutex_lock(&connections->mutex);
+  assert(connection->wait == NULL);
+  if (connection->prev != NULL) connection->prev->next = connection->next;
+  else connections->first = connection->next;
+  if (connection->next != NULL) connection->next->prev = connection->prev;
+  cox_mutex_unlock(&connections->mutex);
+  free(connection);
+}
+
+void cox_connection_receive(struct cox_connection *connection) {
+  set_phase(connection, COX_PHASE_RECEIVING, now_us() + connection->owner->request_us);
+}
+
+void cox_connection_wait(struct cox_connection *connection, struct cox_wait *wait, int64_t deadline_us) {
+  struct cox_connections *const connections = connection->owner;
+  set_phase(connection, COX_PHASE_WAITING, deadline_us);
+  cox_mutex_lock(&connections->mutex);
+  connection->wait = wait;
+  if (connections->is_stopped) cox_wait_finish(wait, COX_WAIT_STOPPED);
+  cox_mutex_unlock(&connections->mutex);
+}
+
+void cox_connection_awake(struct cox_connection *connection) {
+  cox_mutex_lock(&connection->owner->mutex);
+  connection->wait = NULL;
+  cox_mutex_unlock(&connection->owner->mutex);
+}
+
+void cox_connection_send(struct cox_connection *connection) {
+  set_phase(connection, COX_PHASE_SENDING, now_us() + connection->owner->send_us);
+}

@@ -1,0 +1,56 @@
+/* The life of the connections: what each is doing and until when it may. libmicrohttpd counts only inactivity, so that a
+ * client which sends one byte every few seconds would stay for ever: a sweep cuts those.                              */
+#ifndef COX_API_CONNECTION_H
+#define COX_API_CONNECTION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/lock.h"
+
+struct cox_wait;
+
+enum cox_phase {
+  COX_PHASE_RECEIVING, /* idle, or a request is not complete: cut at the deadline */
+  COX_PHASE_WAITING,   /* suspended: its wait expires at the deadline */
+  COX_PHASE_SENDING    /* an answer is on its way: cut at the deadline */
+};
+
+struct cox_connections {
+  struct cox_mutex mutex; /* guards the next two, and in each connection what is marked with it */
+  struct cox_connection *first;
+  bool is_stopped;
+  int64_t request_us; /* fixed: until a request is complete */
+  int64_t send_us;    /* fixed: until an answer is sent */
+};
+
+struct cox_connection {
+  struct cox_connections *owner;
+  int fd;
+  atomic_int phase;
+  atomic_int_fast64_t deadline_us;     /* monotonic */
+  struct cox_wait *wait;               /* mutex; borrowed; NULL unless WAITING */
+  struct cox_connection *prev, *next;  /* mutex */
+};
+
+void cox_connections_init(struct cox_connections *connections, int64_t request_us, int64_t send_us);
+/* All must be closed. */
+void cox_connections_fini(struct cox_connections *connections);
+/* Cuts and expires what is past its deadline. */
+void cox_connections_sweep(struct cox_connections *connections);
+/* Ends all waits with COX_WAIT_STOPPED, those that begin later too. */
+void cox_connections_stop(struct cox_connections *connections);
+
+/* NULL: out of memory. */
+struct cox_connection *cox_connection_open(struct cox_connections *connections, int fd);
+/* Before its socket is closed. */
+void cox_connection_close(struct cox_connection *connection);
+void cox_connection_receive(struct cox_connection *connection);
+void cox_connection_wait(struct cox_connection *connection, struct cox_wait *wait, int64_t deadline_us);
+/* It waits no more: nobody looks at the wait afterwards. */
+void cox_connection_awake(struct cox_connection *connection);
+void cox_connection_send(struct cox_connection *connection);
+
+#endif

@@ -1,0 +1,97 @@
+#include "api/head.h"
+
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/auth.h"
+#include "api/request.h"
+#include "api/server.h"
+
+static enum MHD_Result read_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value) {
+  (void)kind;
+  struct cox_head *const head = cls;
+  if (value == NULL) value = "";
+  if (strcasecmp(key, "Content-Length") == 0) {
+    head->lengths++;
+    head->length = strtoull(value, NULL, 10); /* the library has refused what is no number */
+  } else if (strcasecmp(key, "Transfer-Encoding") == 0) {
+    head->encodings++;
+    head->is_chunked = strcasecmp(value, "chunked") == 0;
+  } else if (strcasecmp(key, "Expect") == 0) {
+    head->expects_continue = strcasecmp(value, "100-continue") == 0;
+  } else if (strcasecmp(key, "Authorization") == 0) {
+    head->authorization = value;
+  } else if (strcasecmp(key, "X-Request-Id") == 0) {
+    head->request_id = value;
+  }
+  return MHD_YES;
+}
+
+void cox_head_read(struct MHD_Connection *native, struct cox_head *head) {
+  *head = (struct cox_head){0};
+  MHD_get_connection_values(native, MHD_HEADER_KIND, read_header, head);
+}
+
+/* Two ways to tell where a body ends are how requests are smuggled past a proxy; the library lets them pass. */
+static bool has_clear_framing(struct cox_request *request, const struct cox_head *head) {
+  if (head->lengths > 1 || head->encodings > 1 || (head->lengths > 0 && head->encodings > 0)) {
+    cox_request_fail(request, 400, "the request says more than once how long its body is: send one Content-Length header or "
+                     "Transfer-Encoding: chunked");
+  } else if (head->encodings == 1 && !head->is_chunked) {
+    cox_request_fail(request, 501, "the Transfer-Encoding of the request is not supported: send chunked or a Content-Length");
+  } else {
+    return true;
+  }
+  request->is_urgent = true;
+  request->has_to_close = true; /* where the next request would begin is not known */
+  return false;
+}
+
+static void refuse_unknown(struct cox_request *request) {
+  if (request->match.allow[0] == '\0') {
+    cox_request_fail(request, 404, "there is nothing at %.200s: see GET / for what there is", request->target);
+    return;
+  }
+  cox_request_fail(request, 405, "%.20s is not possible on %.200s: use %s", request->method, request->target, request->match.allow);
+  request->more_header = "Allow";
+  request->more_value = request->match.allow;
+}
+
+static void refuse_stranger(struct cox_request *request) {
+  cox_request_fail(request, 401, "%.20s %.200s needs a valid token: send the header \"Authorization: Bearer TOKEN\" with the one in "
+                   "admin.token of the configuration", request->method, request->target);
+  request->more_header = "WWW-Authenticate";
+  request->more_value = "Bearer";
+}
+
+static void judge_access(struct cox_request *request, const struct cox_head *head) {
+  const bool is_path = cox_path_parse(request->target, &request->path);
+  if (is_path) cox_route_match(request->method, &request->path, &request->match);
+  const struct cox_route *const route = request->match.route;
+  const char *const token = request->api->token;
+  if (token != NULL && (route == NULL || !route->is_public) && !cox_auth_allows(token, head->authorization)) {
+    refuse_stranger(request);
+  } else if (!is_path) {
+    cox_request_fail(request, 400, "the path %.200s cannot be read: its percent escapes must be complete and give UTF-8 without NUL",
+                     request->target);
+  } else if (route == NULL) {
+    refuse_unknown(request);
+  }
+}
+
+void cox_request_judge(struct cox_request *request, const struct cox_head *head) {
+  if (!has_clear_framing(request, head)) return;
+  judge_access(request, head);
+  const size_t body_max = request->match.route != NULL ? request->match.route->body_max : 0;
+  if (request->status == 0 && body_max > 0 && head->length > body_max) {
+    cox_request_fail(request, 413, "the body of %s %.200s has %llu bytes, at most %zu are taken: send less at a time",
+                     request->method, request->target, head->length, body_max);
+  }
+  if (head->length > COX_API_DRAIN_MAX) { /* more than we would read only to throw it away */
+    if (request->status == 0) cox_request_fail(request, 413, "%s %.200s takes no body", request->method, request->target);
+    request->is_urgent = request->has_to_close = true;
+  }
+  if (request->status != 0 && head->expects_continue) request->is_urgent = request->has_to_close = true;
+}

@@ -1,0 +1,32 @@
+/* The handlers of the table in route.c, one file per group. */
+#ifndef COX_API_ROUTES_H
+#define COX_API_ROUTES_H
+
+struct cox_request;
+
+/* routes_health.c */
+void cox_get_index(struct cox_request *request);
+void cox_get_livez(struct cox_request *request);
+void cox_get_readyz(struct cox_request *request);
+
+/* routes_nodes.c */
+void cox_get_nodes(struct cox_request *request);
+void cox_get_node(struct cox_request *request);
+void cox_delete_node(struct cox_request *request);
+void cox_post_enable(struct cox_request *request);
+void cox_post_disable(struct cox_request *request);
+
+/* routes_upsert.c */
+void cox_post_node(struct cox_request *request);
+void cox_put_node(struct cox_request *request);
+void cox_post_batch(struct cox_request *request);
+
+/* routes_commands.c */
+void cox_get_commands(struct cox_request *request);
+void cox_post_command(struct cox_request *request);
+
+/* routes_config.c */
+void cox_get_config(struct cox_request *request);
+void cox_get_world(struct cox_request *request);
+
+#endif
