@@ -50,7 +50,8 @@ static void link_call(struct cox_fleet_node *node, struct cox_fleet_call *call) 
   call->next = NULL;
   *(node->last != NULL ? &node->last->next : &node->first) = call;
   node->last = call;
-  if (!call->is_mutating) return;
+  call->is_counted = call->is_mutating;
+  if (!call->is_counted) return;
   node->mutating_open++;
   if (node->mutating_open > node->mutating_open_max) node->mutating_open_max = node->mutating_open;
 }
@@ -59,7 +60,11 @@ static void unlink_call(struct cox_fleet_node *node, struct cox_fleet_call *call
   *(call->previous != NULL ? &call->previous->next : &node->first) = call->next;
   *(call->next != NULL ? &call->next->previous : &node->last) = call->previous;
   call->previous = call->next = NULL;
-  if (call->is_mutating) node->mutating_open--;
+}
+
+void cox_fleet_node_close(struct cox_fleet_node *node, struct cox_fleet_call *call) {
+  if (call->is_counted) node->mutating_open--;
+  call->is_counted = false;
 }
 
 void cox_fleet_answer(struct cox_fleet_node *node, struct cox_fleet_call *call, int64_t at_us, int status, json_t *json) {
@@ -196,7 +201,10 @@ void cox_fleet_node_take(struct cox_fleet_node *node, struct cox_fleet_call *cal
   advance(node, now_us); /* what takes no time has happened */
 }
 
-void cox_fleet_node_drop(struct cox_fleet_node *node, struct cox_fleet_call *call) { unlink_call(node, call); }
+void cox_fleet_node_drop(struct cox_fleet_node *node, struct cox_fleet_call *call) {
+  unlink_call(node, call);
+  cox_fleet_node_close(node, call);
+}
 
 /* ---- time ---- */
 
@@ -255,7 +263,9 @@ struct cox_fleet_call *cox_fleet_node_answered(struct cox_fleet_node *node, int6
     if (call->wait != COX_WAIT_LEAVE || call->at_us > now_us) continue;
     if (earliest == NULL || call->at_us < earliest->at_us) earliest = call;
   }
-  if (earliest != NULL) unlink_call(node, earliest);
+  if (earliest == NULL) return NULL;
+  unlink_call(node, earliest);
+  if (earliest->answer.manner <= COX_MANNER_RESET) cox_fleet_node_close(node, earliest);
   return earliest;
 }
 

@@ -5,7 +5,7 @@
  *   cox_fleet_node_take(node, &call, now_us);                 a call arrives; the node keeps it until it is answered
  *   while ((call = cox_fleet_node_answered(node, now_us))) …  what is to be answered by now
  *   cox_fleet_node_next_us(node)                              when to look again
- *   cox_fleet_node_drop(node, &call)                          the caller went away; what it asked for goes on
+ *   cox_fleet_node_drop(node, &call)                          the caller went away before; what it asked for goes on
  *
  * Time is in microseconds and never goes back; nothing else makes the node move, so one sequence of calls and times
  * gives one sequence of answers. One thread at a time.                                                             */
@@ -64,7 +64,7 @@ struct cox_fleet_call {
   int64_t at_us; /* when it is to be answered or looked at again */
   int wait;
   enum cox_fleet_manner manner;
-  bool is_muted, is_garbled, is_mutating;
+  bool is_muted, is_garbled, is_mutating, is_counted;
 };
 
 /* NULL: out of memory. */
@@ -80,6 +80,9 @@ struct cox_fleet_call *cox_fleet_node_answered(struct cox_fleet_node *node, int6
 int64_t cox_fleet_node_next_us(const struct cox_fleet_node *node);
 /* The caller gave up or its connection broke. */
 void cox_fleet_node_drop(struct cox_fleet_node *node, struct cox_fleet_call *call);
+/* An answer that went another way than COX_MANNER_PLAIN or COX_MANNER_RESET has reached its end, or its caller went away:
+ * until then the call counts as open.                                                                             */
+void cox_fleet_node_close(struct cox_fleet_node *node, struct cox_fleet_call *call);
 /* Frees what the call owns; after the answer was used, or after a drop. */
 void cox_fleet_call_fini(struct cox_fleet_call *call);
 
