@@ -15,7 +15,7 @@
 
 #include "base/log.h"
 
-enum { EVENTS_MAX = 256, ACCEPTS_MAX = 64, BACKLOG = 4096 };
+enum { EVENTS_MAX = 256, BACKLOG = 4096 };
 enum { EVENT_WAKE, EVENT_HTTP, EVENT_LISTENER, EVENT_LINE };
 
 static uint64_t event_of(uint32_t kind, uint32_t value) { return (uint64_t)kind << 32 | value; }
@@ -138,21 +138,18 @@ static void admit(struct cox_fleet_shard *shard, struct cox_fleet_seat *seat, in
   MHD_add_connection(shard->daemon, fd, (const struct sockaddr *)peer, sizeof *peer);
 }
 
-static void accept_some(struct cox_fleet_shard *shard, uint32_t which) {
+/* One at a time: the listener is reported again while others wait, which costs less than to ask in vain each time. */
+static void accept_one(struct cox_fleet_shard *shard, uint32_t which) {
   struct cox_fleet_seat *const seat = &shard->seats[which / 2];
   const int listen_fd = seat->listen_fd[which % 2];
-  for (int i = 0; i < ACCEPTS_MAX && seat->is_listening; i++) {
-    struct sockaddr_in peer = {0};
-    socklen_t size = sizeof peer;
-    const int fd = accept4(listen_fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      admit(shard, seat, fd, which % 2 == 1, &peer);
-    } else if (errno == EMFILE || errno == ENFILE) {
-      turn_away(shard, listen_fd);
-      return;
-    } else if (errno != EINTR && errno != ECONNABORTED) {
-      return;
-    }
+  struct sockaddr_in peer = {0};
+  socklen_t size = sizeof peer;
+  if (!seat->is_listening) return;
+  const int fd = accept4(listen_fd, (struct sockaddr *)&peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) {
+    admit(shard, seat, fd, which % 2 == 1, &peer);
+  } else if (errno == EMFILE || errno == ENFILE) {
+    turn_away(shard, listen_fd);
   }
 }
 
@@ -203,7 +200,7 @@ static void dispatch(struct cox_fleet_shard *shard, uint64_t what) {
     apply_faults(shard);
     break;
   case EVENT_LISTENER:
-    accept_some(shard, value);
+    accept_one(shard, value);
     break;
   case EVENT_LINE:
     if (shard->lines[value].exchange != NULL) cox_fleet_exchange_hang_up(shard, shard->lines[value].exchange);
