@@ -151,6 +151,19 @@ local function stop(node, state)
   memory.loaded, memory.not_ready_since, memory.poc, memory.training = false, nil, nil, false
 end
 
+-- An unanswered stop of an earlier attempt may still be under way, or it was lost: what the node says may be gone the next
+-- moment, so it is not believed yet. It is not stopped again either: that would cost a whole load when the stop was lost.
+-- Returns what it says when the doubt is over.
+local function wait_out_doubt(node, state)
+  if open_call(node) ~= "stop" then return state end
+  local ends, said = time.now() + STOP_DOUBT_S - node.unanswered.age_s, state.state
+  while state.state == said and time.now() < ends do
+    node:sleep(POLL_S.max)
+    state = ask_state(node)
+  end
+  return state
+end
+
 local function reach_stopped(node)
   local state, open = begin(node), open_call(node)
   -- Work that was asked for without an answer may begin after this: a stop ends it.
@@ -213,14 +226,11 @@ local function has_failed(node, state)
 end
 
 -- What to do about a node in INFERENCE: "done", "wait", or "restart" and why. `after` is "up" or "conflict" when this
--- attempt has stopped it and asked for the load itself, with that outcome; else nil. Until `doubt_until` an unanswered stop
--- of an earlier attempt may be under way, or was lost: what is seen may be gone the next moment, so it is not believed; a
--- second stop would cost a whole load when the first one was lost.
-local function judge(node, target, state, after, doubt_until)
+-- attempt has stopped it and asked for the load itself, with that outcome; else nil.
+local function judge(node, target, state, after)
   local memory = node.memory
   local why = why_other(node, target, state)
   if why then return "restart", why end
-  if not after and time.now() < doubt_until then return "wait" end
   if is_serving(node, state) then return "done" end
   if memory.loaded then memory.loaded.is_ready = nil end
   memory.not_ready_since = memory.not_ready_since or time.now()
@@ -235,10 +245,9 @@ end
 -- though inference/up said so ("late", why). Else the attempt's deadline ends it.
 local function wait_ready(node, target, state, after)
   local started, pause_s = time.now(), POLL_S.first
-  local doubt_until = open_call(node) == "stop" and started + STOP_DOUBT_S - node.unanswered.age_s or started
   while true do
     if state.state ~= "INFERENCE" then return "gone", "it says " .. state.state end
-    local verdict, why = judge(node, target, state, after, doubt_until)
+    local verdict, why = judge(node, target, state, after)
     if verdict ~= "wait" then return verdict, why end
     if after == "up" and time.now() - started >= READY_AFTER_UP_S then
       return "late", ("it does not serve %d s after the answer"):format(READY_AFTER_UP_S)
@@ -326,6 +335,7 @@ local function reach_inference(node, target)
     node:fail("client", "no model to serve: name one in the node's configuration (models)")
   end
   if state.state == "INFERENCE" then
+    if not why_other(node, target, state) then state = wait_out_doubt(node, state) end
     local verdict, why = wait_ready(node, target, state)
     if verdict == "done" then return settle(node, target) end
     log.info("the inference server is loaded anew", { node = node.id, model = target.model, why = why })
@@ -416,8 +426,10 @@ local function reach_training(node, target)
   local state, task = begin(node), target.task
   if type(task) ~= "table" then node:fail("client", "no training task in the target: send start_training again") end
   local key = training_key(task)
-  local is_running = state.state == "TRAIN" and known_training(node) == key and not open_call(node)
-  if is_running then return end
+  if state.state == "TRAIN" and known_training(node) == key then
+    state = wait_out_doubt(node, state)
+    if state.state == "TRAIN" then return end
+  end
   stop(node, state)
   local body = { train_config = task.train_config or {}, train_env = train_env(node, task) }
   node:post("/api/v1/train/start", body, { timeout_s = START_TIMEOUT_S })

@@ -11,8 +11,9 @@ mlnode.__index = mlnode
 
 local DIES_AFTER_S, SILENT_S, REST_S = 6, 35, 5
 
---- options: timeline, release "old"|"new", load_s, stop_s, restart_s, health_lag_s, gpu_groups, is_shared; failed_says: the
---- state it claims between a failed start and its end; default INFERENCE
+--- options: timeline, release "old"|"new", load_s, stop_s, restart_s, health_lag_s, gpu_groups, is_shared; begin_s: from the
+--- arrival of inference/up and train/start to their beginning; failed_says: the state it claims between a failed start and
+--- its end, default INFERENCE
 function mlnode.new(options)
   local node = {
     release = "new",
@@ -21,13 +22,14 @@ function mlnode.new(options)
     restart_s = 20,
     health_lag_s = 3,
     gpu_groups = 2,
+    begin_s = 0,
     wrongs = {},
     calls = {},    -- all of them: "POST /api/v1/stop"
     mutating = {}, -- without the GETs
     loads = 0,     -- begun
     inits = 0,     -- PoC workers (re)started
     waiting = {},  -- requests that are answered once a stop is done
-    ups = {},      -- inference/up requests of the present load
+    ups = {},      -- requests for the work that begins or loads
     up_status = "not_started",
   }
   for name, value in pairs(options) do node[name] = value end
@@ -47,6 +49,8 @@ end
 
 local function forget_service(self)
   if self.load_event then self.timeline:cancel(self.load_event) end
+  if self.beginning then self.timeline:cancel(self.beginning) end
+  self.beginning = nil
   self.service, self.model, self.args, self.load_event, self.healthy_at_s = nil, nil, nil, nil, nil
   self.pow, self.train, self.is_failed = nil, nil, nil
 end
@@ -138,6 +142,15 @@ end
 --- A load that somebody else asked for.
 function mlnode:load(model, args) begin_load(self, { model = model, additional_args = args or {} }) end
 
+-- Begins work after begin_s; a stop in between prevents it.
+local function soon(self, begin)
+  if self.begin_s == 0 then return begin() end
+  self.beginning = self.timeline:after(self.begin_s, function()
+    self.beginning = nil
+    if self.service == nil then begin() end
+  end)
+end
+
 -- Requests ----------------------------------------------------------------------------------------------------------
 
 local function conflicts(self, service, request)
@@ -185,7 +198,11 @@ routes["POST /api/v1/stop"] = function(self, _, request)
     self.stopping.requests[#self.stopping.requests + 1] = request
     return
   end
-  if self.service == nil then return request.reply(200, { status = "OK" }) end
+  if self.service == nil then
+    forget_service(self)
+    answer_ups(self, 500, "Internal Server Error")
+    return request.reply(200, { status = "OK" })
+  end
   if self.service == "TRAIN" and self.is_training_stuck then
     self.is_training_stuck = nil
     return request.reply(500, { detail = "training did not die" })
@@ -225,7 +242,7 @@ routes["POST /api/v1/inference/up"] = function(self, body, request)
     return request.reply(200, { status = "OK" })
   end
   self.ups[#self.ups + 1] = request
-  if not begin_load(self, body) then self.ups = {} end
+  soon(self, function() if not begin_load(self, body) then self.ups = {} end end)
 end
 
 routes["POST /api/v1/inference/up/async"] = function(self, body, request)
@@ -303,8 +320,11 @@ routes["POST /api/v1/train/start"] = function(self, body, request)
   for name, value in pairs(body.train_env) do
     if type(value) ~= "string" then return request.reply(500, { detail = name }) end
   end
-  self.service, self.train = "TRAIN", body
-  request.reply(200, { status = "OK" })
+  self.ups[#self.ups + 1] = request
+  soon(self, function()
+    self.service, self.train = "TRAIN", body
+    answer_ups(self, 200, { status = "OK" })
+  end)
 end
 
 routes["POST /api/v1/train/stop"] = function(self, _, request)

@@ -41,6 +41,9 @@ local function is_at(ml, name)
   return ml.service == "TRAIN"
 end
 
+-- How long the cut call was open, and how long nothing happens then.
+local moments = { { after_s = 0, gap_s = 0 }, { after_s = 0, gap_s = 7 }, { after_s = 2, gap_s = 0 }, { after_s = 60, gap_s = 100 } }
+
 local function mutations(ml) return #ml.mutating end
 
 -- Cuts an attempt to `cut`, then goes to `last`. Returns what went wrong, or nil; and whether there was anything to cut.
@@ -65,7 +68,7 @@ end
 local function play_all(options, first, cut, last)
   local faults, played = {}, 0
   for _, how in ipairs { "sent", "lost", "answered" } do
-    for _, when in ipairs { { after_s = 0, gap_s = 0 }, { after_s = 0, gap_s = 7 }, { after_s = 2, gap_s = 0 }, { after_s = 60, gap_s = 100 } } do
+    for _, when in ipairs(how == "sent" and moments or { moments[1], moments[2] }) do
       local at, was_cut = 0, nil
       repeat
         at = at + 1
@@ -88,7 +91,7 @@ for _, release in ipairs { "old", "new" } do
       for _, first in ipairs { "fresh", "serving", "generating", "training" } do
         for _, cut in ipairs(names) do
           it(("from %s to %s is made good by whatever follows"):format(first, cut), function()
-            local options = { release = release, is_shared = is_shared, load_s = 200 }
+            local options = { release = release, is_shared = is_shared, load_s = 200, begin_s = 1 }
             local faults, played = {}, 0
             for _, last in ipairs(names) do
               local some, count = play_all(options, first ~= "fresh" and first or nil, cut, last)
@@ -109,7 +112,8 @@ describe("attempts cut off again and again", function()
     it(("bring %s node to the last target, seed after seed"):format(release == "old" and "an old" or "a new"), function()
       for seed = 1, 150 do
         math.randomseed(seed)
-        local d = driving.new { release = release, is_shared = seed % 2 == 0, load_s = math.random(5, 400), stop_s = math.random(1, 60) }
+        local d = driving.new { release = release, is_shared = seed % 2 == 0, load_s = math.random(5, 400), stop_s = math.random(1, 60),
+          begin_s = math.random(0, 2) }
         for _ = 1, 8 do
           local cancel = { at = math.random(1, 8), how = ({ "sent", "lost", "answered" })[math.random(3)], after_s = math.random(0, 90) }
           d:reach(targets[names[math.random(#names)]], cancel)
