@@ -52,7 +52,7 @@ local function forget_service(self)
   if self.beginning then self.timeline:cancel(self.beginning) end
   self.beginning = nil
   self.service, self.model, self.args, self.load_event, self.healthy_at_s = nil, nil, nil, nil, nil
-  self.pow, self.train, self.is_failed = nil, nil, nil
+  self.pow, self.train, self.is_failed, self.two_services = nil, nil, nil, nil
 end
 
 local function forget_death(self)
@@ -147,7 +147,7 @@ local function soon(self, begin)
   if self.begin_s == 0 then return begin() end
   self.beginning = self.timeline:after(self.begin_s, function()
     self.beginning = nil
-    if self.service == nil then begin() end
+    if self.service == nil then begin() else self.two_services = 409 end
   end)
 end
 

@@ -474,6 +474,18 @@ describe("the driver with an old node in a load", function()
     assert.are.equal(1, d.ml:count(STOP))
   end)
 
+  it("goes on waiting in an attempt that follows a stop cut off, for any target", function()
+    for _, target in ipairs { proving "GENERATING", stopped, training() } do
+      local d = at("LOADING", { release = "old", load_s = 400 })
+      assert.are.equal("cancelled", d:reach(stopped, { at = 2, how = "sent" }).outcome)
+      d.timeline:pass(100)
+      local attempt = d:reach(target)
+      assert_done(attempt)
+      assert.is_truthy(attempt.extended)
+      assert.are.same({}, d.ml.wrongs)
+    end
+  end)
+
   it("does not rest 5 s: only new nodes need it", function()
     local d = at("LOADING", { release = "old", load_s = 300 })
     assert_done(d:reach(stopped))
