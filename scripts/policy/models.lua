@@ -2,6 +2,8 @@
 
 local M = {}
 
+local none = {}
+
 -- "--key=value" → "--key". Underscores and hyphens mean the same to the inference server. nil: a value, as "-1" is.
 local function key_of(token)
   local key = token:match("^(%-%-?%a[^=]*)")
@@ -22,8 +24,10 @@ end
 --- together; `--key value`, `--key=value` and a bare `--flag` all count as the key.
 ---@param epoch_args string[]
 ---@param local_args string[]
----@return string[] args a new list
+---@return string[] args a new list, or one of the two when the other one is empty: not to be changed
 function M.merge_args(epoch_args, local_args)
+  if #epoch_args == 0 and #local_args > 0 then return local_args end
+  if #local_args == 0 and #epoch_args > 0 then return epoch_args end
   local merged, taken, is_kept = {}, keys_of(epoch_args), true
   for _, token in ipairs(epoch_args) do merged[#merged + 1] = token end
   for _, token in ipairs(local_args) do
@@ -44,10 +48,11 @@ end
 
 -- The epoch's model for the node: where it names several, one that the node is configured for.
 local function epoch_model(epoch_models, models)
-  for _, model in ipairs(epoch_models or {}) do
+  if epoch_models == nil then return nil end
+  for _, model in ipairs(epoch_models) do
     if models[model.id] then return model end
   end
-  return epoch_models and epoch_models[1]
+  return epoch_models[1]
 end
 
 --- The model that a node is to serve.
@@ -56,12 +61,12 @@ end
 ---@return string[]|string args its arguments; or why there is no model
 ---@return string? reason where the model comes from
 function M.choose(node)
-  local models = node.models or {}
+  local models = node.models or none
   local epoch = epoch_model(node.epoch_models, models)
   local id = epoch and epoch.id or first_configured(models)
   if id == nil then return nil, "no model: neither the epoch nor the node's configuration names one" end
-  local own = models[id] and models[id].args or {}
-  local args = M.merge_args(epoch and epoch.model_args or {}, own)
+  local own = models[id] and models[id].args or none
+  local args = M.merge_args(epoch and epoch.model_args or none, own)
   return id, args, epoch and "the epoch's model for this node" or "no model of the epoch: the first configured one"
 end
 
