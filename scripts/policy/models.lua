@@ -4,20 +4,34 @@ local M = {}
 
 local none = {}
 
--- "--key=value" → "--key". Underscores and hyphens mean the same to the inference server. nil: a value, as "-1" is.
-local function key_of(token)
+-- "--key=value" → "--key". Underscores and hyphens mean the same to the inference server. False: a value, as "-1" is.
+local function read_key(token)
   local key = token:match("^(%-%-?%a[^=]*)")
-  return key and (key:gsub("_", "-"))
+  return key and key:gsub("_", "-") or false
+end
+
+-- A fleet shares few tokens, and matching them is most of the work of a decision: they are kept.
+local KEYS_MAX = 4096
+local keys, known = {}, 0
+
+local function key_of(token)
+  local key = keys[token]
+  if key == nil then
+    if known == KEYS_MAX then keys, known = {}, 0 end
+    key = read_key(token)
+    keys[token], known = key, known + 1
+  end
+  return key
 end
 
 -- Keys of an argument list, as a set.
 local function keys_of(args)
-  local keys = {}
-  for _, token in ipairs(args) do
-    local key = key_of(token)
-    if key then keys[key] = true end
+  local set = {}
+  for i = 1, #args do
+    local key = key_of(args[i])
+    if key then set[key] = true end
   end
-  return keys
+  return set
 end
 
 --- The epoch's arguments first, then the node's own ones whose key is not among them. A key and the values after it stay
@@ -28,9 +42,9 @@ end
 function M.merge_args(epoch_args, local_args)
   if #epoch_args == 0 and #local_args > 0 then return local_args end
   if #local_args == 0 and #epoch_args > 0 then return epoch_args end
-  local merged, taken, is_kept = {}, keys_of(epoch_args), true
-  for _, token in ipairs(epoch_args) do merged[#merged + 1] = token end
-  for _, token in ipairs(local_args) do
+  local merged, taken, is_kept = table.move(epoch_args, 1, #epoch_args, 1, {}), keys_of(epoch_args), true
+  for i = 1, #local_args do
+    local token = local_args[i]
     local key = key_of(token)
     if key then is_kept = not taken[key] end -- values go the way of the key before them
     if is_kept then merged[#merged + 1] = token end

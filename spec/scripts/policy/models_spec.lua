@@ -30,6 +30,13 @@ describe("merging arguments", function()
     end)
   end
 
+  it("is right for more tokens than are kept", function()
+    for i = 1, 5000 do
+      assert.are.same({ "--a" .. i, "1", "--b", "-" .. i }, models.merge_args({ "--a" .. i, "1" }, { "--a" .. i .. "=2", "--b", "-" .. i }))
+    end
+    assert.are.same({ "--a1", "1" }, models.merge_args({ "--a1", "1" }, { "--a1=2" }))
+  end)
+
   it("gives an empty list as a list, not as an object", function()
     assert.are.equal(getmetatable(json.array {}), getmetatable(models.merge_args({}, {})))
   end)
