@@ -14,7 +14,8 @@ local schema = {}
 
 local STATUSES = { INFERENCE = true, POC = true, STOPPED = true, TRAINING = true }
 local PRIORITIES = { high = true, low = true }
-local DEPTH_MAX = 32 -- of specs, so that one that holds itself is a fault and not an endless loop
+local DEPTH_MAX = 32  -- of specs, so that one that holds itself is a fault and not an endless loop
+local FAULTS_MAX = 50 -- of a spec: one that holds itself twice would have 2^32
 
 local function is_list(value)
   if type(value) ~= "table" then return false end
@@ -55,10 +56,20 @@ end
 
 local function named(path) return path == "" and "the arguments" or path end
 
+local SHOWN_MAX = 40 -- bytes of a text in a message
+
+-- Not cut inside of a character: half a one would make the whole message unreadable as UTF-8.
+local function shorten(text)
+  if #text <= SHOWN_MAX then return text end
+  local last = SHOWN_MAX
+  while last > 0 and text:byte(last + 1) & 0xC0 == 0x80 do last = last - 1 end
+  return text:sub(1, last) .. "…"
+end
+
 -- What a value is, in the words of a spec; strings and numbers are shown, shortened.
 local function describe(value)
   local kind = type(value)
-  if kind == "string" then return ("%q"):format(#value > 40 and value:sub(1, 40) .. "…" or value) end
+  if kind == "string" then return ("%q"):format(shorten(value)) end
   if kind == "number" or kind == "boolean" then return tostring(value) end
   if kind == "table" then return is_list(value) and next(value) ~= nil and "a list" or "an object" end
   return kind == "nil" and "nothing" or "a " .. kind
@@ -73,12 +84,17 @@ local function check_kind(spec, value, path)
   return nil, ("%s must be %s, not %s"):format(named(path), table.concat(wanted, " or "), describe(value))
 end
 
+-- Does it ask for integers, and not for any number?
+local function wants_integer(spec)
+  return type(spec) == "string" and spec:find("integer", 1, true) and not spec:find("number", 1, true)
+end
+
 -- Checks one entry of a table, and makes 3.0 an integer where one was asked for.
 local function check_entry(spec, owner, key, path)
   local value = owner[key]
   local is_good, message = schema.check(spec, value, join(path, key))
   if not is_good then return nil, message end
-  if spec == "integer" and math.type(value) == "float" then owner[key] = math.tointeger(value) end
+  if math.type(value) == "float" and wants_integer(spec) then owner[key] = math.tointeger(value) end
   return true
 end
 
@@ -141,6 +157,7 @@ end
 
 -- Faults of a spec itself, appended to `faults`.
 local function check_spec(spec, path, faults, depth)
+  if #faults >= FAULTS_MAX then return end
   if depth > DEPTH_MAX then
     faults[#faults + 1] = ("%s is nested deeper than %d levels"):format(path, DEPTH_MAX)
   elseif type(spec) == "string" then

@@ -1,18 +1,24 @@
 -- Brings one ML node (management API v1, the releases of 2025-08 "old" and 2026-06 "new") to its target, and probes it.
 --
 -- Kept in node.memory, which is saved however an attempt ends:
---   loaded           { model, args, own_args, is_ready }: the server that runs or loads, as far as we know; nil: unknown
+--   url              the node that all of this is about: another address is another machine
+--   loaded           { model, args, own_args, is_ready }: the server that runs or loads, as far as we know; false: none,
+--                    we stopped it; nil: unknown
 --   not_ready_since  wall seconds: when a load was first seen that goes on ever since
 --   load_stopped_at  wall seconds: when a load was stopped
+--   failed_at        wall seconds: when a load failed, so that the node's process is about to end
 --   poc              { stage, key }: the init body that was last answered
---   training         the key of the task that was last started
+--   training         the key of the task that was last started; false: none; nil: unknown
 
 local STOP_TIMEOUT_S     = 70   -- a stop takes up to 60 s
 local STOP_DOUBT_S       = 65   -- so long after an unanswered stop it may still be under way
 local UP_TIMEOUT_S       = 1230 -- a load takes up to 1200 s
+local START_TIMEOUT_S    = 100  -- pow/init takes 1 s and more per group of GPUs
 local LOAD_MAX_S         = 1500 -- a load that is not done by then is begun anew
 local READY_AFTER_UP_S   = 60   -- /health may lag 5 s behind inference/up
 local REST_AFTER_LOAD_S  = 5    -- between a stop during a load and the next load, or a new node hangs
+local OLD_ENDS_S         = 10   -- so long after a failed load the process may still be about to end
+local NEW_ENDS_S         = 50
 local HEALTH_TIMEOUT_S   = 5
 local POLL_S             = { first = 0.2, factor = 1.5, max = 2 }
 local INIT = {
@@ -38,11 +44,52 @@ local deadline = { INFERENCE = LOAD_MAX_S, POC = 120, STOPPED = 120, TRAINING = 
 
 -- What the node says ------------------------------------------------------------------------------------------------
 
--- GET state. 409 and 500 mean that two services ran; the node has stopped them all then, so the next answer counts.
+-- The path of a call of an earlier attempt that was sent and not answered, so that it may still be under way; nil: none.
+local function open_call(node)
+  local unanswered = node.unanswered
+  if not unanswered then return nil end
+  local path = unanswered.call:match("/api/v1/(.*)$") or unanswered.call
+  if path == "stop" and unanswered.age_s >= STOP_DOUBT_S then return nil end
+  return path
+end
+
+-- An old node in a load answers nothing after a stop until that load has ended. Nothing else can be done meanwhile.
+-- Returns its first answer to GET state.
+local function wait_out_silence(node, failure)
+  node:extend(UP_TIMEOUT_S, "it answers nothing since POST /api/v1/stop: an old node does so until its load has ended")
+  local ends = time.now() + UP_TIMEOUT_S
+  repeat
+    local is_answered, answer = pcall(node.get, node, "/api/v1/state", { accept = { 409, 500 } })
+    if is_answered then return answer end
+    if type(answer) ~= "table" or answer.class ~= "timeout" then error(answer, 0) end
+    node:sleep(POLL_S.max)
+  until time.now() >= ends
+  error(failure, 0)
+end
+
+-- Another address is another machine: nothing is known of it.
+local function forget_other_machine(node)
+  local memory = node.memory
+  if memory.url == node.poc_url then return end
+  for name in pairs(memory) do memory[name] = nil end
+  memory.url = node.poc_url
+end
+
+-- GET state, answered 200, or 409 and 500.
+local function get_state(node)
+  local is_answered, answer = pcall(node.get, node, "/api/v1/state", { accept = { 409, 500 } })
+  if is_answered then return answer end
+  local unanswered = node.unanswered
+  local may_be_silent = node.memory.load_stopped_at and unanswered and unanswered.call:find("/stop$") -- however long ago
+  if not may_be_silent or type(answer) ~= "table" or answer.class ~= "timeout" then error(answer, 0) end
+  return wait_out_silence(node, answer)
+end
+
+-- What the node says. 409 and 500 mean that two services ran; the node has stopped them all then, so the next answer counts.
 local function ask_state(node)
-  local answer = node:get("/api/v1/state", { accept = { 409, 500 } })
+  local answer = get_state(node)
   if answer.status ~= 200 then
-    node.memory.loaded, node.memory.poc, node.memory.training = nil, nil, nil
+    node.memory.loaded, node.memory.poc, node.memory.training = false, nil, false
     answer = node:get("/api/v1/state")
   end
   local state = answer.json
@@ -50,6 +97,12 @@ local function ask_state(node)
     node:fail("bad_answer", "GET /api/v1/state was answered without a state: " .. tostring(answer.body):sub(1, 100))
   end
   return state
+end
+
+-- The first look of an attempt.
+local function begin(node)
+  forget_other_machine(node)
+  return ask_state(node)
 end
 
 local function is_new(state) return state.version ~= nil or state.inference_healthy ~= nil end
@@ -73,39 +126,17 @@ local function is_serving(node, state)
   return is_200(node, "/v1/models")
 end
 
--- The path of a call of an earlier attempt that was sent and not answered, so that it may still be under way; nil: none.
-local function open_call(node)
-  local unanswered = node.unanswered
-  if not unanswered then return nil end
-  local path = unanswered.call:match("/api/v1/(.*)$") or unanswered.call
-  if path == "stop" and unanswered.age_s >= STOP_DOUBT_S then return nil end
-  return path
-end
-
 local begins_work = { ["inference/up"] = true, ["train/start"] = true }
 
 -- Stop --------------------------------------------------------------------------------------------------------------
-
--- An old node in a load answers nothing after a stop until that load has ended. Nothing else can be done meanwhile.
-local function wait_out_silence(node, failure)
-  node:extend(UP_TIMEOUT_S, "it answers nothing since POST /api/v1/stop: an old node does so until its load has ended")
-  local ends = time.now() + UP_TIMEOUT_S
-  repeat
-    local is_answered, answer = pcall(node.get, node, "/api/v1/state")
-    if is_answered then return answer.json or {} end
-    if type(answer) ~= "table" or answer.class ~= "timeout" then error(answer, 0) end
-    node:sleep(POLL_S.max)
-  until time.now() >= ends
-  error(failure, 0)
-end
 
 local function post_stop(node, state)
   local is_answered, failure = pcall(node.post, node, "/api/v1/stop", nil, { timeout_s = STOP_TIMEOUT_S })
   if is_answered then return end
   local may_load = state.state == "INFERENCE" and not is_new(state)
   if not may_load or type(failure) ~= "table" or failure.class ~= "timeout" then error(failure, 0) end
-  local after = wait_out_silence(node, failure)
-  if after.state ~= "STOPPED" then node:post("/api/v1/stop", nil, { timeout_s = STOP_TIMEOUT_S }) end
+  local after = wait_out_silence(node, failure).json
+  if not after or after.state ~= "STOPPED" then node:post("/api/v1/stop", nil, { timeout_s = STOP_TIMEOUT_S }) end
 end
 
 -- Stops whatever runs; 200 also when nothing does. What was loaded is forgotten only when the stop was answered: one that
@@ -115,12 +146,26 @@ local function stop(node, state)
   local is_in_load = state.state == "INFERENCE" and not (memory.loaded and memory.loaded.is_ready) and state.inference_healthy ~= true
   if is_in_load then memory.load_stopped_at = time.now() end
   post_stop(node, state)
-  if is_in_load then memory.load_stopped_at = time.now() end
-  memory.loaded, memory.not_ready_since, memory.poc, memory.training = nil, nil, nil, nil
+  local may_cross = memory.load_stopped_at and (is_in_load or open_call(node) == "stop")
+  if may_cross then memory.load_stopped_at = time.now() end -- it has ended only now
+  memory.loaded, memory.not_ready_since, memory.poc, memory.training = false, nil, nil, false
+end
+
+-- An unanswered stop of an earlier attempt may still be under way, or it was lost: what the node says may be gone the next
+-- moment, so it is not believed yet. It is not stopped again either: that would cost a whole load when the stop was lost.
+-- Returns what it says when the doubt is over.
+local function wait_out_doubt(node, state)
+  if open_call(node) ~= "stop" then return state end
+  local ends, said = time.now() + STOP_DOUBT_S - node.unanswered.age_s, state.state
+  while state.state == said and time.now() < ends do
+    node:sleep(POLL_S.max)
+    state = ask_state(node)
+  end
+  return state
 end
 
 local function reach_stopped(node)
-  local state, open = ask_state(node), open_call(node)
+  local state, open = begin(node), open_call(node)
   -- Work that was asked for without an answer may begin after this: a stop ends it.
   if state.state ~= "STOPPED" or (open and open ~= "stop") then stop(node, state) end
 end
@@ -152,8 +197,8 @@ end
 
 -- What is known of the server that runs; nil: nothing.
 local function known_server(node)
-  if node.memory.loaded then return node.memory.loaded end
-  local applied = node.applied
+  if node.memory.loaded ~= nil then return node.memory.loaded or nil end
+  local applied = node.applied -- outlives the memory
   if applied and applied.status == "INFERENCE" and applied.model then return { model = applied.model, args = applied.args or {} } end
 end
 
@@ -161,7 +206,8 @@ end
 -- them; when only the epoch did, they wait for the next load.
 local function why_other(node, target, state)
   local known, seen = known_server(node), state.loaded_model
-  if type(seen) == "string" and seen ~= target.model then return ("it serves %s"):format(seen) end
+  if type(seen) ~= "string" then seen = nil end
+  if seen and seen ~= target.model then return ("it serves %s"):format(seen) end
   if not known then return nil end
   if known.model ~= target.model then
     if seen then return nil end -- somebody else loaded the right one: nothing is known of its arguments
@@ -183,9 +229,6 @@ end
 -- attempt has stopped it and asked for the load itself, with that outcome; else nil.
 local function judge(node, target, state, after)
   local memory = node.memory
-  if not after and open_call(node) == "stop" then
-    return "restart", "a stop that was sent to it is not answered yet"
-  end
   local why = why_other(node, target, state)
   if why then return "restart", why end
   if is_serving(node, state) then return "done" end
@@ -221,22 +264,37 @@ local function settle(node, target)
   if not memory.loaded or memory.loaded.model ~= target.model then memory.loaded = server_of(node, target) end
   if is_equal_list(memory.loaded.args, target.args) then memory.loaded.own_args = server_of(node, target).own_args end
   memory.loaded.is_ready = true
-  memory.not_ready_since, memory.load_stopped_at = nil, nil
+  memory.not_ready_since, memory.load_stopped_at, memory.failed_at = nil, nil, nil
 end
 
-local function rest_after_load(node)
+local function rest_after_load(node, before)
   local stopped_at = node.memory.load_stopped_at
-  if not stopped_at then return end
+  if not stopped_at or not is_new(before) then return end
   local rest_s = math.min(stopped_at + REST_AFTER_LOAD_S - time.now(), REST_AFTER_LOAD_S)
   if rest_s > 0 then node:sleep(rest_s) end
 end
 
+-- The process of a node whose load failed is about to end: a load that is sent before would be lost with it. Returns what
+-- the node says then; while it is gone there is no answer, which fails the attempt.
+local function wait_for_end(node, state)
+  local memory = node.memory
+  local ends_s = is_new(state) and NEW_ENDS_S or OLD_ENDS_S
+  while memory.failed_at and math.abs(time.now() - memory.failed_at) < ends_s do
+    node:sleep(POLL_S.max)
+    state = ask_state(node)
+  end
+  memory.failed_at = nil
+  return state
+end
+
 -- A failed load makes a new node answer nothing for 35 s and exit; inference/down at once prevents that.
 local function clear_failed_load(node, state, failure)
-  node.memory.loaded = nil
+  local memory = node.memory
+  memory.failed_at = time.now()
   if is_new(state) then
-    local is_answered, why = pcall(node.post, node, "/api/v1/inference/down", nil, { accept = { 409 }, timeout_s = 10 })
-    if not is_answered and type(why) ~= "table" then error(why, 0) end
+    local is_down, why = pcall(node.post, node, "/api/v1/inference/down", nil, { timeout_s = 10 })
+    if is_down then memory.loaded, memory.failed_at = false, nil end
+    if not is_down and type(why) ~= "table" then error(why, 0) end
   end
   error(failure, 0)
 end
@@ -261,7 +319,7 @@ end
 
 -- Loads the target's model on a node that was stopped, and waits until it serves.
 local function load_model(node, target, before)
-  rest_after_load(node)
+  rest_after_load(node, before)
   local outcome = post_up(node, target, before)
   local state = ask_state(node)
   local verdict, why = wait_ready(node, target, state, outcome)
@@ -272,15 +330,17 @@ local function load_model(node, target, before)
 end
 
 local function reach_inference(node, target)
-  local began, state = time.now(), ask_state(node)
+  local began, state = time.now(), begin(node)
   if type(target.model) ~= "string" then
     node:fail("client", "no model to serve: name one in the node's configuration (models)")
   end
   if state.state == "INFERENCE" then
+    if not why_other(node, target, state) then state = wait_out_doubt(node, state) end
     local verdict, why = wait_ready(node, target, state)
     if verdict == "done" then return settle(node, target) end
     log.info("the inference server is loaded anew", { node = node.id, model = target.model, why = why })
   end
+  state = wait_for_end(node, state)
   stop(node, state)
   if time.now() - began > LOAD_MAX_S - UP_TIMEOUT_S then node:extend(LOAD_MAX_S, "loading " .. target.model .. " anew") end
   load_model(node, target, state)
@@ -321,7 +381,7 @@ end
 
 -- A node in POW is never stopped: the same init body changes nothing there, another one begins the other episode.
 local function reach_poc(node, target)
-  local state, key = ask_state(node), episode_key(target)
+  local state, key = begin(node), episode_key(target)
   if state.state == "POW" then
     if is_at(node, target.poc, key) then return end
   elseif state.state ~= "STOPPED" or begins_work[open_call(node)] then
@@ -329,8 +389,9 @@ local function reach_poc(node, target)
   end
   local path = target.poc == "VALIDATING" and "/api/v1/pow/init/validate" or "/api/v1/pow/init/generate"
   node.memory.poc = nil
-  node:post(path, init_body(target))
-  node.memory.loaded, node.memory.poc = nil, { stage = target.poc, key = key }
+  node:post(path, init_body(target), { timeout_s = START_TIMEOUT_S })
+  local memory = node.memory
+  memory.loaded, memory.load_stopped_at, memory.poc = false, nil, { stage = target.poc, key = key }
 end
 
 -- Training ----------------------------------------------------------------------------------------------------------
@@ -354,14 +415,24 @@ local function training_key(task)
   return ("%s %s %s/%s"):format(task.task_id, task.master_node_addr, task.rank, task.world_size)
 end
 
+-- The key of the task that the node trains, as far as we know.
+local function known_training(node)
+  if node.memory.training ~= nil then return node.memory.training end
+  local applied = node.applied -- outlives the memory
+  return applied and applied.status == "TRAINING" and applied.task and training_key(applied.task)
+end
+
 local function reach_training(node, target)
-  local state, task = ask_state(node), target.task
+  local state, task = begin(node), target.task
   if type(task) ~= "table" then node:fail("client", "no training task in the target: send start_training again") end
   local key = training_key(task)
-  local is_running = state.state == "TRAIN" and node.memory.training == key and not open_call(node)
-  if is_running then return end
+  if state.state == "TRAIN" and known_training(node) == key then
+    state = wait_out_doubt(node, state)
+    if state.state == "TRAIN" then return end
+  end
   stop(node, state)
-  node:post("/api/v1/train/start", { train_config = task.train_config or {}, train_env = train_env(node, task) })
+  local body = { train_config = task.train_config or {}, train_env = train_env(node, task) }
+  node:post("/api/v1/train/start", body, { timeout_s = START_TIMEOUT_S })
   node.memory.training = key
 end
 

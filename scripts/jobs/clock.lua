@@ -57,10 +57,12 @@ local function read_feed(feed)
   local length = math.tointeger(feed.epoch and feed.epoch.epoch_length)
   assert(length and length > 0, "feed.epoch.epoch_length must be a whole number greater than 0")
   assert(type(feed.block_ms) == "number" and feed.block_ms > 0, "feed.block_ms must be greater than 0")
+  local start_height = math.tointeger(feed.start_height or 1)
+  assert(start_height and start_height >= 0, "feed.start_height must be a whole number from 0")
   local params = {}
   for name, value in pairs(feed.epoch) do params[name] = value end
   params.epoch_length = length
-  return params, feed.block_ms / 1000, math.tointeger(feed.start_height or 1)
+  return params, feed.block_ms / 1000, start_height
 end
 
 -- Sends one block; logs a refusal once, and its end. Returns the height that the world is at.

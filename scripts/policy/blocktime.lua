@@ -27,9 +27,11 @@ function M.parse(text)
     text:match("^(%d%d%d%d)-(%d%d)-(%d%d)[Tt ](%d%d):(%d%d):(%d%d%.?%d*)([Zz+-][%d:]*)$")
   local offset = zone and offset_of(zone)
   if not offset then return nil end
-  year, month, day = math.tointeger(year), math.tointeger(month), math.tointeger(day)
+  year, month, day = tonumber(year), tonumber(month), tonumber(day)
+  hour, minute, second = tonumber(hour), tonumber(minute), tonumber(second)
   if month < 1 or month > 12 or day < 1 or day > 31 then return nil end
-  return days_of(year, month, day) * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + tonumber(second) - offset
+  if hour > 23 or minute > 59 or second >= 61 then return nil end -- 60: a leap second
+  return days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset
 end
 
 --- Seconds by which a block's time lies behind now, from 0.
@@ -37,7 +39,8 @@ end
 ---@return number? stale_s nil: no time, or one that cannot be read
 function M.staleness(block_time)
   local at = type(block_time) == "string" and M.parse(block_time) or tonumber(block_time)
-  return at and math.max(0, time.now() - at)
+  if at == nil or at ~= at or math.abs(at) == math.huge then return nil end
+  return math.max(0, time.now() - at)
 end
 
 return M

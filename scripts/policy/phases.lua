@@ -11,11 +11,35 @@ local asks = { -- by the command due; a phase alone does not decide: in PoCGener
 
 local M = {}
 
+-- What is the same for all nodes of a command is put together once and not 10 000 times: the last answer of `make` is kept
+-- with what it was made of.
+local function remembered(make)
+  local last_one, last_other, answer
+  return function(one, other)
+    if one ~= last_one or other ~= last_other or answer == nil then
+      last_one, last_other, answer = one, other, make(one, other)
+    end
+    return answer
+  end
+end
+
+local joined = remembered(function(why, source) return ("%s; %s"):format(why, source) end)
+
+local batches_url = remembered(function(callback_url) return (callback_url:gsub("/+$", "")) .. "/v1/poc-batches" end)
+
+local why_it_generates = remembered(function(command, height)
+  return ("%s: generate proofs of the episode that began at block %s"):format(command, tostring(height))
+end)
+
+local why_it_validates = remembered(function(command, height)
+  return ("%s: validate proofs of the episode that began at block %s"):format(command, tostring(height))
+end)
+
 -- The target of a node that serves. Without a model it says only that: the driver then refuses with the same words.
 local function serve(node, why)
   local model, args, source = models.choose(node)
-  if model == nil then return { status = "INFERENCE" }, ("%s; %s"):format(why, args) end
-  return { status = "INFERENCE", model = model, args = args }, ("%s; %s"):format(why, source)
+  if model == nil then return { status = "INFERENCE" }, joined(why, args) end
+  return { status = "INFERENCE", model = model, args = args }, joined(why, source)
 end
 
 -- Why this node cannot be given its part of the nonce space now, or nil. Wrong numbers would be worse than no PoC:
@@ -43,10 +67,10 @@ local function prove(node, world, poc)
     public_key = world.participant.pubkey,
     node_id = node.node_num,
     node_count = world.poc_node_count,
-    url = world.callback_url:gsub("/+$", "") .. "/v1/poc-batches",
+    url = batches_url(world.callback_url),
   }
-  local doing = poc == "GENERATING" and "generate" or "validate"
-  return target, ("%s: %s proofs of the episode that began at block %s"):format(world.command, doing, tostring(world.poc_start_height))
+  local why = poc == "GENERATING" and why_it_generates or why_it_validates
+  return target, why(world.command, world.poc_start_height)
 end
 
 --- The target that the command due asks of a node. Pure: the same node and world give the same target.
