@@ -17,6 +17,8 @@ enum {
   RECEIVE_BUFFER = 4 * 1024, /* libcurl holds one for each transfer in flight; its default is four times as much */
   UPLOAD_BUFFER = 16 * 1024, /* libcurl's smallest */
   IDLE_MAX_S = 30,           /* an idle connection older than this is closed at the next look into the cache */
+  TIMEOUT_MAX_MS = INT32_MAX, /* more is not taken by libcurl */
+  CONNECT_MAX_MS = 10000,    /* look-up, connection and TLS: a machine that is off must not hold up a load's 20 minutes */
   KEEPALIVE_IDLE_S = 60,     /* a load may keep a request silent for 20 minutes: notice a machine that is gone */
   KEEPALIVE_INTERVAL_S = 15,
 };
@@ -60,11 +62,15 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user) {
   return 0;
 }
 
+/* One line of a header per call. libcurl takes a connection that is closed within the header for a whole answer, we do not: only
+ * after the empty line is it one. A "100 Continue" has an empty line too, the next status line begins anew. Trailers come after. */
 static size_t on_header(char *bytes, size_t size, size_t count, void *user) {
-  (void)bytes;
   struct cox_transfer *const transfer = user;
-  transfer->header_len += size * count;
-  if (transfer->header_len <= COX_TRANSFER_HEADER_MAX) return size * count;
+  const size_t length = size * count;
+  transfer->header_len += length;
+  if (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0) transfer->has_header = false;
+  if (length == 1 || (length == 2 && bytes[0] == '\r')) transfer->has_header = true;
+  if (transfer->header_len <= COX_TRANSFER_HEADER_MAX) return length;
   transfer->is_header_over = true;
   return 0;
 }
@@ -88,7 +94,9 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
 /* Called when a connection is there, a reused one too. */
 static int on_connected(void *user, char *remote_ip, char *local_ip, int remote_port, int local_port) {
   (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
-  end_lookup(user);
+  struct cox_transfer *const transfer = user;
+  end_lookup(transfer);
+  transfer->is_connected = true;
   return CURL_PREREQFUNC_OK;
 }
 
@@ -186,6 +194,14 @@ static struct cox_transfer *take_pooled(struct cox_transfers *transfers) {
   return transfer;
 }
 
+static long timeout_ms(const struct cox_io_request *request) {
+  return request->timeout_ms < TIMEOUT_MAX_MS ? (long)request->timeout_ms : TIMEOUT_MAX_MS;
+}
+
+static long connect_ms(const struct cox_io_request *request) {
+  return timeout_ms(request) < CONNECT_MAX_MS ? timeout_ms(request) : CONNECT_MAX_MS;
+}
+
 /* Each of these is set for each request, because handles are used again. */
 static bool set_request(struct cox_transfer *transfer, const struct cox_io_request *request) {
   CURL *const easy = transfer->easy;
@@ -194,7 +210,8 @@ static bool set_request(struct cox_transfer *transfer, const struct cox_io_reque
   /* On a reused connection that turns out dead libcurl repeats the request by itself, a POST too. */
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_fresh);
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, is_fresh);
-  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms(request));
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(request));
   curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->body.limit);
   if (strcmp(request->method, "POST") == 0) {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -266,6 +283,7 @@ void cox_transfer_stop(struct cox_transfer *transfer) {
   cox_buf_clear(&transfer->body);
   transfer->header_len = 0;
   transfer->request = NULL;
+  transfer->is_connected = transfer->has_header = false;
   transfer->is_body_over = transfer->is_header_over = false;
   transfer->os_errno = transfer->http_status = 0;
   transfer->class_ = COX_CLASS_NONE;
@@ -311,30 +329,30 @@ void cox_transfers_tick(struct cox_transfers *transfers, int64_t now_us) {
 static void conclude(struct cox_transfer *transfer, CURLcode code) {
   CURL *const easy = transfer->easy;
   long status = 0, os_errno = 0;
-  curl_off_t connect_us = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
-  curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connect_us);
   transfer->http_status = (int)status;
-  if (code == CURLE_OK) {
+  if (code == CURLE_OK && transfer->has_header) {
     transfer->class_ = COX_CLASS_NONE;
     return;
   }
   const size_t received = transfer->header_len + transfer->body.len;
   const struct cox_failure failure = {
-      .code = code,
+      .code = code == CURLE_OK ? CURLE_PARTIAL_FILE : code,
       .method = transfer->request->method,
       .url = transfer->request->url,
       .detail = transfer->detail,
       .os_errno = transfer->os_errno != 0 ? transfer->os_errno : (int)os_errno,
-      .timeout_ms = transfer->request->timeout_ms,
+      .timeout_ms = timeout_ms(transfer->request),
+      .connect_ms = connect_ms(transfer->request),
       .received = received,
       .body_max = transfer->body.limit,
       .header_max = COX_TRANSFER_HEADER_MAX,
       .is_body_over = transfer->is_body_over,
       .is_header_over = transfer->is_header_over,
       .is_looking = transfer->is_looking,
-      .is_connected = connect_us > 0 || received > 0,
+      .is_connected = transfer->is_connected,
+      .has_header = transfer->has_header,
   };
   transfer->class_ = cox_failure_describe(&failure, transfer->error);
 }

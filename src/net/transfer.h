@@ -33,6 +33,8 @@ struct cox_transfer {
   const struct cox_io_request *request; /* borrowed until stopped */
   bool is_running;                      /* libcurl has it */
   bool is_looking;                      /* counted as a look-up */
+  bool is_connected;                    /* the request could be sent */
+  bool has_header;                      /* the answer's header has come whole */
   bool is_body_over, is_header_over;
   int os_errno;                         /* of making the socket */
   int http_status;
