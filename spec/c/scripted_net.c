@@ -378,3 +378,9 @@ void wait_open_files(size_t most) {
   while (open_files() > most && cox_clock_mono_us(cox_clock_system()) < end_us) doze();
   assert_true(open_files() <= most);
 }
+
+void wait_more_open_files(size_t than) {
+  const int64_t end_us = cox_clock_mono_us(cox_clock_system()) + SCRIPT_WAIT_US;
+  while (open_files() <= than && cox_clock_mono_us(cox_clock_system()) < end_us) doze();
+  assert_true(open_files() > than);
+}

@@ -107,5 +107,7 @@ void scripted_set_answers(struct scripted *scripted, enum script_answer answers)
 size_t open_files(void);
 /* Waits until there are no more than that: threads of libcurl that look up names close theirs late. */
 void wait_open_files(size_t most);
+/* Waits until there are more than that. */
+void wait_more_open_files(size_t than);
 
 #endif

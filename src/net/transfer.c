@@ -23,20 +23,49 @@ enum {
   KEEPALIVE_INTERVAL_S = 15,
 };
 
+/* Whose a file descriptor is, by its number. */
+enum {
+  SOCKET_FOREIGN, /* none of ours: closed, of a look-up, or of another thread */
+  SOCKET_BUSY,    /* in a transfer */
+  SOCKET_IDLE,    /* a connection that waits for the next request */
+};
+
 /* ---- callbacks of libcurl: they take notes only ---- */
+
+static bool grow_sockets(struct cox_transfers *transfers, size_t count) {
+  size_t capacity = transfers->socket_capacity == 0 ? 256 : transfers->socket_capacity;
+  while (capacity < count) capacity *= 2;
+  unsigned char *const sockets = realloc(transfers->sockets, capacity);
+  if (sockets == NULL) return false;
+  memset(sockets + transfers->socket_capacity, SOCKET_FOREIGN, capacity - transfers->socket_capacity);
+  transfers->sockets = sockets;
+  transfers->socket_capacity = capacity;
+  return true;
+}
+
+static unsigned char socket_state(const struct cox_transfers *transfers, int fd) {
+  return (size_t)fd < transfers->socket_capacity ? transfers->sockets[fd] : SOCKET_FOREIGN;
+}
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *known) {
   (void)easy;
   struct cox_transfers *const transfers = ctx;
+  const unsigned char state = socket_state(transfers, fd);
+  struct epoll_event event = {.data.fd = fd};
   if (what == CURL_POLL_REMOVE) {
-    epoll_ctl(transfers->epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* may fail: closing a socket removed it already */
+    /* A connection at rest (or about to be closed) stays watched: whatever comes from it now is the end of it. */
+    event.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
+    const bool is_ours = state != SOCKET_FOREIGN;
+    if (is_ours) transfers->sockets[fd] = SOCKET_IDLE;
+    epoll_ctl(transfers->epoll_fd, is_ours ? EPOLL_CTL_MOD : EPOLL_CTL_DEL, fd, &event);
     return 0;
   }
-  struct epoll_event event = {.data.fd = fd};
   if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
   if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
-  /* libcurl remembers for us whether the socket is in the epoll set; a reused number may prove it wrong. */
-  int rc = epoll_ctl(transfers->epoll_fd, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+  const bool is_watched = known != NULL || state == SOCKET_IDLE;
+  if (state == SOCKET_IDLE) transfers->sockets[fd] = SOCKET_BUSY;
+  /* What we remember may be wrong about a socket of a look-up, whose number was another's before. */
+  int rc = epoll_ctl(transfers->epoll_fd, is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
   if (rc != 0 && errno == EEXIST) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
   if (rc != 0 && errno == ENOENT) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_ADD, fd, &event);
   if (rc != 0) {
@@ -87,8 +116,24 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
   struct cox_transfer *const transfer = user;
   end_lookup(transfer);
   const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-  if (fd < 0) transfer->os_errno = errno;
-  return fd < 0 ? CURL_SOCKET_BAD : fd;
+  if (fd < 0) {
+    transfer->os_errno = errno;
+    return CURL_SOCKET_BAD;
+  }
+  struct cox_transfers *const transfers = transfer->owner;
+  if ((size_t)fd >= transfers->socket_capacity && !grow_sockets(transfers, (size_t)fd + 1)) {
+    transfer->os_errno = ENOMEM;
+    close(fd);
+    return CURL_SOCKET_BAD;
+  }
+  transfers->sockets[fd] = SOCKET_BUSY;
+  return fd;
+}
+
+static int on_close(void *ctx, curl_socket_t fd) {
+  struct cox_transfers *const transfers = ctx;
+  if (socket_state(transfers, fd) != SOCKET_FOREIGN) transfers->sockets[fd] = SOCKET_FOREIGN;
+  return close(fd);
 }
 
 /* Called when a connection is there, a reused one too. */
@@ -145,6 +190,7 @@ void cox_transfers_fini(struct cox_transfers *transfers) {
   if (transfers->multi != NULL) curl_multi_cleanup(transfers->multi);
   curl_slist_free_all(transfers->json_headers);
   curl_slist_free_all(transfers->bare_headers);
+  free(transfers->sockets);
   *transfers = (struct cox_transfers){.epoll_fd = -1, .due_us = INT64_MAX};
 }
 
@@ -158,6 +204,8 @@ static void set_common(CURL *easy, struct cox_transfer *transfer) {
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->owner); /* it outlives the transfer, as a connection does */
   curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
   curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -309,7 +357,13 @@ struct cox_io_reply cox_transfer_reply(const struct cox_transfer *transfer) {
 
 /* ---- the loop's side ---- */
 
+/* libcurl would take what a machine says unasked (the "408" of a proxy that closes an idle connection, for one) for the answer to
+ * the next request. A connection that is shut down it does not use again.                                                         */
 void cox_transfers_event(struct cox_transfers *transfers, int fd, uint32_t events) {
+  if (socket_state(transfers, fd) == SOCKET_IDLE) {
+    shutdown(fd, SHUT_RDWR);
+    return;
+  }
   int what = 0;
   if ((events & EPOLLIN) != 0) what |= CURL_CSELECT_IN;
   if ((events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;

@@ -54,6 +54,8 @@ struct cox_transfers {
   struct cox_transfer *pool;
   size_t pooled;
   struct curl_slist *json_headers, *bare_headers;
+  unsigned char *sockets; /* by number: what is known of each */
+  size_t socket_capacity;
 };
 
 /* 0, COX_ENOMEM or COX_ESYS; after a failure cox_transfers_fini is still to be called. */
