@@ -216,6 +216,16 @@ static void a_slow_answer_does_not_live_past_the_limit_of_the_request(void **sta
   expect_timeout("/drip-header", "the answer was not whole after ");
 }
 
+/* libcurl forgets its own limit when bytes come within the last millisecond before it. */
+static void a_limit_is_kept_when_bytes_come_just_before_it(void **state) {
+  (void)state;
+  for (int i = 0; i < 1000; i++) {
+    struct script *const script = ask((struct script_step){.what = SCRIPT_GET, .text = evil_url(server, "/half-body"), .ms = 1 + i % 3});
+    assert_int_equal(script->seen[0].class_, COX_CLASS_TIMEOUT);
+    script_destroy(script);
+  }
+}
+
 static void a_broken_connection_is_a_reset(void **state) {
   (void)state;
   expect_failure("/close", COX_CLASS_RESET, "the connection was closed without an answer");
@@ -375,6 +385,7 @@ int main(void) {
       TEST(a_large_body_is_sent_whole),
       TEST(a_silent_machine_is_a_timeout_that_says_how_far_it_came),
       TEST(a_slow_answer_does_not_live_past_the_limit_of_the_request),
+      TEST(a_limit_is_kept_when_bytes_come_just_before_it),
       TEST(a_broken_connection_is_a_reset),
       TEST(what_is_no_http_is_a_bad_answer),
       TEST(garbage_on_a_connection_used_before_is_a_bad_answer_too),

@@ -17,7 +17,6 @@ enum {
   RECEIVE_BUFFER = 4 * 1024, /* libcurl holds one for each transfer in flight; its default is four times as much */
   UPLOAD_BUFFER = 16 * 1024, /* libcurl's smallest */
   IDLE_MAX_S = 30,           /* an idle connection older than this is closed at the next look into the cache */
-  TIMEOUT_MAX_MS = INT32_MAX, /* more is not taken by libcurl */
   CONNECT_MAX_MS = 10000,    /* look-up, connection and TLS: a machine that is off must not hold up a load's 20 minutes */
   KEEPALIVE_IDLE_S = 60,     /* a load may keep a request silent for 20 minutes: notice a machine that is gone */
   KEEPALIVE_INTERVAL_S = 15,
@@ -242,12 +241,10 @@ static struct cox_transfer *take_pooled(struct cox_transfers *transfers) {
   return transfer;
 }
 
-static long timeout_ms(const struct cox_io_request *request) {
-  return request->timeout_ms < TIMEOUT_MAX_MS ? (long)request->timeout_ms : TIMEOUT_MAX_MS;
-}
-
+/* The limit of the whole request is kept by the worker (cox_transfer_expire): libcurl 7.88 forgets its own when an event of the
+ * socket comes within its last millisecond.                                                                                     */
 static long connect_ms(const struct cox_io_request *request) {
-  return timeout_ms(request) < CONNECT_MAX_MS ? timeout_ms(request) : CONNECT_MAX_MS;
+  return request->timeout_ms < CONNECT_MAX_MS ? (long)request->timeout_ms : CONNECT_MAX_MS;
 }
 
 /* Each of these is set for each request, because handles are used again. */
@@ -258,7 +255,6 @@ static bool set_request(struct cox_transfer *transfer, const struct cox_io_reque
   /* On a reused connection that turns out dead libcurl repeats the request by itself, a POST too. */
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_fresh);
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, is_fresh);
-  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, timeout_ms(request));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(request));
   curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->body.limit);
   if (strcmp(request->method, "POST") == 0) {
@@ -397,7 +393,7 @@ static void conclude(struct cox_transfer *transfer, CURLcode code) {
       .url = transfer->request->url,
       .detail = transfer->detail,
       .os_errno = transfer->os_errno != 0 ? transfer->os_errno : (int)os_errno,
-      .timeout_ms = timeout_ms(transfer->request),
+      .timeout_ms = transfer->request->timeout_ms,
       .connect_ms = connect_ms(transfer->request),
       .received = received,
       .body_max = transfer->body.limit,
@@ -409,6 +405,12 @@ static void conclude(struct cox_transfer *transfer, CURLcode code) {
       .has_header = transfer->has_header,
   };
   transfer->class_ = cox_failure_describe(&failure, transfer->error);
+}
+
+void cox_transfer_expire(struct cox_transfer *transfer) {
+  if (!transfer->is_running) return;
+  conclude(transfer, CURLE_OPERATION_TIMEDOUT);
+  detach(transfer);
 }
 
 struct cox_transfer *cox_transfers_take_done(struct cox_transfers *transfers) {

@@ -70,6 +70,8 @@ enum cox_room cox_transfers_room(const struct cox_transfers *transfers, const ch
 
 /* Starts an exchange; `request` and its strings are borrowed until it is stopped. NULL: out of memory. */
 struct cox_transfer *cox_transfer_start(struct cox_transfers *transfers, const struct cox_io_request *request, void *user);
+/* Its time is over: when it is still running its socket is closed, and its reply says so. */
+void cox_transfer_expire(struct cox_transfer *transfer);
 /* Ends it: when it is still running its socket is closed before this returns. The transfer goes back to the pool. */
 void cox_transfer_stop(struct cox_transfer *transfer);
 /* What came of an ended one; borrows from it. */
