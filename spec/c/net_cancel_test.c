@@ -173,7 +173,8 @@ static void a_cancel_right_behind_the_attempt_finds_it(void **state) {
 static void a_cancel_of_what_is_done_or_was_never_there_does_nothing(void **state) {
   (void)state;
   struct script *const script = one(SCRIPT_GET, "/fast");
-  scripted_cancel(&net, script); /* before it was handed over */
+  struct script *const never = one(SCRIPT_GET, "/fast");
+  scripted_cancel(&net, never);
   scripted_run(&net, script);
   assert_int_equal(script->class_, COX_CLASS_NONE);
   scripted_cancel(&net, script);
@@ -182,6 +183,7 @@ static void a_cancel_of_what_is_done_or_was_never_there_does_nothing(void **stat
   scripted_run(&net, next);
   assert_int_equal(next->class_, COX_CLASS_NONE);
   assert_int_equal(atomic_load(&script->completions), 1);
+  script_destroy(never);
   script_destroy(script);
   script_destroy(next);
 }

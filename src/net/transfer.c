@@ -22,47 +22,64 @@ enum {
   KEEPALIVE_INTERVAL_S = 15,
 };
 
-/* Whose a file descriptor is, by its number. */
+/* What a file descriptor is to us, by its number. libcurl may still name one that is closed and another thread's by now. */
 enum {
-  SOCKET_FOREIGN, /* none of ours: closed, of a look-up, or of another thread */
-  SOCKET_BUSY,    /* in a transfer */
-  SOCKET_IDLE,    /* a connection that waits for the next request */
+  SOCKET_FOREIGN, /* nothing */
+  SOCKET_LOOKUP,  /* in the epoll set, made by libcurl: of a look-up */
+  SOCKET_BUSY,    /* made by us, in a transfer */
+  SOCKET_IDLE,    /* made by us, a connection that waits for the next request */
 };
 
 /* ---- callbacks of libcurl: they take notes only ---- */
-
-static bool grow_sockets(struct cox_transfers *transfers, size_t count) {
-  size_t capacity = transfers->socket_capacity == 0 ? 256 : transfers->socket_capacity;
-  while (capacity < count) capacity *= 2;
-  unsigned char *const sockets = realloc(transfers->sockets, capacity);
-  if (sockets == NULL) return false;
-  memset(sockets + transfers->socket_capacity, SOCKET_FOREIGN, capacity - transfers->socket_capacity);
-  transfers->sockets = sockets;
-  transfers->socket_capacity = capacity;
-  return true;
-}
 
 static unsigned char socket_state(const struct cox_transfers *transfers, int fd) {
   return (size_t)fd < transfers->socket_capacity ? transfers->sockets[fd] : SOCKET_FOREIGN;
 }
 
+static bool set_socket_state(struct cox_transfers *transfers, int fd, unsigned char state) {
+  if ((size_t)fd >= transfers->socket_capacity) {
+    size_t capacity = transfers->socket_capacity == 0 ? 256 : transfers->socket_capacity;
+    while (capacity <= (size_t)fd) capacity *= 2;
+    unsigned char *const sockets = realloc(transfers->sockets, capacity);
+    if (sockets == NULL) return false;
+    memset(sockets + transfers->socket_capacity, SOCKET_FOREIGN, capacity - transfers->socket_capacity);
+    transfers->sockets = sockets;
+    transfers->socket_capacity = capacity;
+  }
+  transfers->sockets[fd] = state;
+  return true;
+}
+
+/* A connection at rest (or about to be closed) stays watched: whatever comes from it now is the end of it. */
+static void unwatch(struct cox_transfers *transfers, int fd) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.fd = fd};
+  switch (socket_state(transfers, fd)) {
+    case SOCKET_LOOKUP:
+      epoll_ctl(transfers->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+      set_socket_state(transfers, fd, SOCKET_FOREIGN);
+      break;
+    case SOCKET_BUSY:
+      epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+      set_socket_state(transfers, fd, SOCKET_IDLE);
+      break;
+    default: break;
+  }
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *known) {
   (void)easy;
   struct cox_transfers *const transfers = ctx;
-  const unsigned char state = socket_state(transfers, fd);
-  struct epoll_event event = {.data.fd = fd};
   if (what == CURL_POLL_REMOVE) {
-    /* A connection at rest (or about to be closed) stays watched: whatever comes from it now is the end of it. */
-    event.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT;
-    const bool is_ours = state != SOCKET_FOREIGN;
-    if (is_ours) transfers->sockets[fd] = SOCKET_IDLE;
-    epoll_ctl(transfers->epoll_fd, is_ours ? EPOLL_CTL_MOD : EPOLL_CTL_DEL, fd, &event);
+    unwatch(transfers, fd);
     return 0;
   }
+  struct epoll_event event = {.data.fd = fd};
   if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
   if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
+  const unsigned char state = socket_state(transfers, fd);
   const bool is_watched = known != NULL || state == SOCKET_IDLE;
-  if (state == SOCKET_IDLE) transfers->sockets[fd] = SOCKET_BUSY;
+  if (state == SOCKET_IDLE) set_socket_state(transfers, fd, SOCKET_BUSY);
+  if (state == SOCKET_FOREIGN) set_socket_state(transfers, fd, SOCKET_LOOKUP);
   /* What we remember may be wrong about a socket of a look-up, whose number was another's before. */
   int rc = epoll_ctl(transfers->epoll_fd, is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
   if (rc != 0 && errno == EEXIST) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
@@ -119,19 +136,15 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
     transfer->os_errno = errno;
     return CURL_SOCKET_BAD;
   }
-  struct cox_transfers *const transfers = transfer->owner;
-  if ((size_t)fd >= transfers->socket_capacity && !grow_sockets(transfers, (size_t)fd + 1)) {
-    transfer->os_errno = ENOMEM;
-    close(fd);
-    return CURL_SOCKET_BAD;
-  }
-  transfers->sockets[fd] = SOCKET_BUSY;
-  return fd;
+  if (set_socket_state(transfer->owner, fd, SOCKET_BUSY)) return fd;
+  transfer->os_errno = ENOMEM;
+  close(fd);
+  return CURL_SOCKET_BAD;
 }
 
 static int on_close(void *ctx, curl_socket_t fd) {
   struct cox_transfers *const transfers = ctx;
-  if (socket_state(transfers, fd) != SOCKET_FOREIGN) transfers->sockets[fd] = SOCKET_FOREIGN;
+  set_socket_state(transfers, fd, SOCKET_FOREIGN);
   return close(fd);
 }
 
