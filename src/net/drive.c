@@ -17,6 +17,11 @@ enum {
 
 static int64_t now_us(const struct cox_worker *worker) { return cox_clock_mono_us(worker->clock); }
 
+static int64_t after_ms(const struct cox_worker *worker, int64_t ms) {
+  const int64_t now = now_us(worker);
+  return ms < (INT64_MAX - 1 - now) / 1000 ? now + ms * 1000 : INT64_MAX - 1;
+}
+
 static void set_alarm(struct cox_worker *worker, struct cox_run *run) {
   int64_t at_us = run->wake_us;
   if (run->attempt != NULL && run->attempt->deadline_us < at_us) at_us = run->attempt->deadline_us;
@@ -173,7 +178,11 @@ static void request_http(struct cox_worker *worker, struct cox_run *run) {
     case COX_ROOM_FREE: break;
   }
   run->transfer = cox_transfer_start(&worker->transfers, &run->request, run);
-  if (run->transfer != NULL) return;
+  if (run->transfer != NULL) {
+    run->wake_us = after_ms(worker, run->request.timeout_ms);
+    set_alarm(worker, run);
+    return;
+  }
   run->failure = "making an HTTP request failed: out of memory";
   make_ready(worker, run);
 }
@@ -235,9 +244,7 @@ void cox_drive_answer(struct cox_worker *worker, struct cox_note *note) {
 }
 
 static void request_sleep(struct cox_worker *worker, struct cox_run *run) {
-  const int64_t ms = run->request.sleep_ms > 0 ? run->request.sleep_ms : 0;
-  const int64_t now = now_us(worker);
-  run->wake_us = ms < (INT64_MAX - 1 - now) / 1000 ? now + ms * 1000 : INT64_MAX - 1;
+  run->wake_us = after_ms(worker, run->request.sleep_ms > 0 ? run->request.sleep_ms : 0);
 }
 
 static void request(struct cox_worker *worker, struct cox_run *run) {
@@ -295,6 +302,7 @@ void cox_drive_alarm(struct cox_worker *worker, struct cox_run *run, int64_t now
   }
   if (run->wake_us <= now) {
     run->wake_us = INT64_MAX;
+    if (run->transfer != NULL) cox_transfer_expire(run->transfer); /* does nothing to one that ended and waits to be read */
     make_ready(worker, run);
   }
   set_alarm(worker, run);

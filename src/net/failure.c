@@ -30,7 +30,7 @@ static const char *connect_reason(const struct cox_failure *failure) {
 }
 
 static void describe_timeout(const struct cox_failure *failure, char *out, size_t size) {
-  const long long ms = (long long)failure->timeout_ms;
+  const long long ms = (long long)(failure->is_connected ? failure->timeout_ms : failure->connect_ms);
   if (failure->is_looking) {
     snprintf(out, size, "the name was not resolved within %lld ms", ms);
   } else if (!failure->is_connected) {
@@ -66,8 +66,10 @@ static enum cox_class reason(const struct cox_failure *failure, char *out, size_
     case CURLE_GOT_NOTHING:
       snprintf(out, size, "the connection was closed without an answer");
       return COX_CLASS_RESET;
+    case CURLE_RECV_ERROR: /* also what libcurl says to chunks that are none; only its words tell the two apart */
+      if (strstr(failure->detail, "chunk") != NULL) break;
+      /* fall through */
     case CURLE_PARTIAL_FILE:
-    case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
       snprintf(out, size, "the connection broke before the answer was whole (%s)", detail);
       return COX_CLASS_RESET;
@@ -78,7 +80,11 @@ static enum cox_class reason(const struct cox_failure *failure, char *out, size_
       if (failure->is_connected) break;
       snprintf(out, size, "only http:// and https:// are spoken (%s)", detail);
       return COX_CLASS_SCRIPT;
-    case CURLE_OUT_OF_MEMORY:
+    case CURLE_OUT_OF_MEMORY: /* also what libcurl says to a line of a header that passes its limit of 100 KiB */
+      if (failure->is_connected && !failure->has_header) {
+        snprintf(out, size, "a line of the answer's header is too long to be taken, or memory is at its end");
+        return COX_CLASS_BAD_ANSWER;
+      }
       snprintf(out, size, "out of memory");
       return COX_CLASS_SCRIPT;
     case CURLE_SSL_CONNECT_ERROR:

@@ -17,12 +17,14 @@ struct cox_failure {
   const char *method, *url;
   const char *detail;     /* libcurl's own words, may be "" */
   int os_errno;           /* 0: none */
-  int64_t timeout_ms;     /* its limit */
+  int64_t timeout_ms;     /* its limit, … */
+  int64_t connect_ms;     /* … and that of look-up and connection */
   size_t received;        /* bytes of header and body */
   size_t body_max, header_max;
   bool is_body_over, is_header_over; /* a limit was passed */
   bool is_looking;        /* the name was not resolved yet */
-  bool is_connected;
+  bool is_connected;      /* the request could be sent */
+  bool has_header;        /* the answer's header has come whole */
 };
 
 /* Writes "GET http://…: why" (without user name and password) and returns the class; never COX_CLASS_NONE. */

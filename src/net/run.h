@@ -30,7 +30,7 @@ struct cox_run {
   struct cox_note *errand;       /* the command whose answer is awaited */
   json_t *answer;                /* the reply to a command, not given yet */
   const char *failure;           /* why a request could not be made at all: the reply is this, of COX_CLASS_SCRIPT */
-  int64_t wake_us;               /* end of a sleep or of a job's rest, INT64_MAX: none */
+  int64_t wake_us;               /* end of a sleep, of a request's time or of a job's rest, INT64_MAX: none */
   /* jobs */
   char *job;           /* name */
   int64_t begun_us;    /* last start */

@@ -17,24 +17,71 @@ enum {
   RECEIVE_BUFFER = 4 * 1024, /* libcurl holds one for each transfer in flight; its default is four times as much */
   UPLOAD_BUFFER = 16 * 1024, /* libcurl's smallest */
   IDLE_MAX_S = 30,           /* an idle connection older than this is closed at the next look into the cache */
+  CONNECT_MAX_MS = 10000,    /* look-up, connection and TLS: a machine that is off must not hold up a load's 20 minutes */
   KEEPALIVE_IDLE_S = 60,     /* a load may keep a request silent for 20 minutes: notice a machine that is gone */
   KEEPALIVE_INTERVAL_S = 15,
 };
 
+/* What a file descriptor is to us, by its number. libcurl may still name one that is closed and another thread's by now. */
+enum {
+  SOCKET_FOREIGN, /* nothing */
+  SOCKET_LOOKUP,  /* in the epoll set, made by libcurl: of a look-up */
+  SOCKET_BUSY,    /* made by us, in a transfer */
+  SOCKET_IDLE,    /* made by us, a connection that waits for the next request */
+};
+
 /* ---- callbacks of libcurl: they take notes only ---- */
+
+static unsigned char socket_state(const struct cox_transfers *transfers, int fd) {
+  return (size_t)fd < transfers->socket_capacity ? transfers->sockets[fd] : SOCKET_FOREIGN;
+}
+
+static bool set_socket_state(struct cox_transfers *transfers, int fd, unsigned char state) {
+  if ((size_t)fd >= transfers->socket_capacity) {
+    size_t capacity = transfers->socket_capacity == 0 ? 256 : transfers->socket_capacity;
+    while (capacity <= (size_t)fd) capacity *= 2;
+    unsigned char *const sockets = realloc(transfers->sockets, capacity);
+    if (sockets == NULL) return false;
+    memset(sockets + transfers->socket_capacity, SOCKET_FOREIGN, capacity - transfers->socket_capacity);
+    transfers->sockets = sockets;
+    transfers->socket_capacity = capacity;
+  }
+  transfers->sockets[fd] = state;
+  return true;
+}
+
+/* A connection at rest (or about to be closed) stays watched: whatever comes from it now is the end of it. */
+static void unwatch(struct cox_transfers *transfers, int fd) {
+  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.fd = fd};
+  switch (socket_state(transfers, fd)) {
+    case SOCKET_LOOKUP:
+      epoll_ctl(transfers->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+      set_socket_state(transfers, fd, SOCKET_FOREIGN);
+      break;
+    case SOCKET_BUSY:
+      epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
+      set_socket_state(transfers, fd, SOCKET_IDLE);
+      break;
+    default: break;
+  }
+}
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *known) {
   (void)easy;
   struct cox_transfers *const transfers = ctx;
   if (what == CURL_POLL_REMOVE) {
-    epoll_ctl(transfers->epoll_fd, EPOLL_CTL_DEL, fd, NULL); /* may fail: closing a socket removed it already */
+    unwatch(transfers, fd);
     return 0;
   }
   struct epoll_event event = {.data.fd = fd};
   if ((what & CURL_POLL_IN) != 0) event.events |= EPOLLIN;
   if ((what & CURL_POLL_OUT) != 0) event.events |= EPOLLOUT;
-  /* libcurl remembers for us whether the socket is in the epoll set; a reused number may prove it wrong. */
-  int rc = epoll_ctl(transfers->epoll_fd, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+  const unsigned char state = socket_state(transfers, fd);
+  const bool is_watched = known != NULL || state == SOCKET_IDLE;
+  if (state == SOCKET_IDLE) set_socket_state(transfers, fd, SOCKET_BUSY);
+  if (state == SOCKET_FOREIGN) set_socket_state(transfers, fd, SOCKET_LOOKUP);
+  /* What we remember may be wrong about a socket of a look-up, whose number was another's before. */
+  int rc = epoll_ctl(transfers->epoll_fd, is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
   if (rc != 0 && errno == EEXIST) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
   if (rc != 0 && errno == ENOENT) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_ADD, fd, &event);
   if (rc != 0) {
@@ -60,11 +107,15 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user) {
   return 0;
 }
 
+/* One line of a header per call. libcurl takes a connection that is closed within the header for a whole answer, we do not: only
+ * after the empty line is it one. A "100 Continue" has an empty line too, the next status line begins anew. Trailers come after. */
 static size_t on_header(char *bytes, size_t size, size_t count, void *user) {
-  (void)bytes;
   struct cox_transfer *const transfer = user;
-  transfer->header_len += size * count;
-  if (transfer->header_len <= COX_TRANSFER_HEADER_MAX) return size * count;
+  const size_t length = size * count;
+  transfer->header_len += length;
+  if (length >= 5 && memcmp(bytes, "HTTP/", 5) == 0) transfer->has_header = false;
+  if (length == 1 || (length == 2 && bytes[0] == '\r')) transfer->has_header = true;
+  if (transfer->header_len <= COX_TRANSFER_HEADER_MAX) return length;
   transfer->is_header_over = true;
   return 0;
 }
@@ -81,14 +132,28 @@ static curl_socket_t on_open(void *user, curlsocktype purpose, struct curl_socka
   struct cox_transfer *const transfer = user;
   end_lookup(transfer);
   const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-  if (fd < 0) transfer->os_errno = errno;
-  return fd < 0 ? CURL_SOCKET_BAD : fd;
+  if (fd < 0) {
+    transfer->os_errno = errno;
+    return CURL_SOCKET_BAD;
+  }
+  if (set_socket_state(transfer->owner, fd, SOCKET_BUSY)) return fd;
+  transfer->os_errno = ENOMEM;
+  close(fd);
+  return CURL_SOCKET_BAD;
+}
+
+static int on_close(void *ctx, curl_socket_t fd) {
+  struct cox_transfers *const transfers = ctx;
+  set_socket_state(transfers, fd, SOCKET_FOREIGN);
+  return close(fd);
 }
 
 /* Called when a connection is there, a reused one too. */
 static int on_connected(void *user, char *remote_ip, char *local_ip, int remote_port, int local_port) {
   (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
-  end_lookup(user);
+  struct cox_transfer *const transfer = user;
+  end_lookup(transfer);
+  transfer->is_connected = true;
   return CURL_PREREQFUNC_OK;
 }
 
@@ -137,6 +202,7 @@ void cox_transfers_fini(struct cox_transfers *transfers) {
   if (transfers->multi != NULL) curl_multi_cleanup(transfers->multi);
   curl_slist_free_all(transfers->json_headers);
   curl_slist_free_all(transfers->bare_headers);
+  free(transfers->sockets);
   *transfers = (struct cox_transfers){.epoll_fd = -1, .due_us = INT64_MAX};
 }
 
@@ -150,6 +216,8 @@ static void set_common(CURL *easy, struct cox_transfer *transfer) {
   curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, transfer);
+  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
+  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, transfer->owner); /* it outlives the transfer, as a connection does */
   curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
   curl_easy_setopt(easy, CURLOPT_PREREQDATA, transfer);
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -186,6 +254,12 @@ static struct cox_transfer *take_pooled(struct cox_transfers *transfers) {
   return transfer;
 }
 
+/* The limit of the whole request is kept by the worker (cox_transfer_expire): libcurl 7.88 forgets its own when an event of the
+ * socket comes within its last millisecond.                                                                                     */
+static long connect_ms(const struct cox_io_request *request) {
+  return request->timeout_ms < CONNECT_MAX_MS ? (long)request->timeout_ms : CONNECT_MAX_MS;
+}
+
 /* Each of these is set for each request, because handles are used again. */
 static bool set_request(struct cox_transfer *transfer, const struct cox_io_request *request) {
   CURL *const easy = transfer->easy;
@@ -194,7 +268,7 @@ static bool set_request(struct cox_transfer *transfer, const struct cox_io_reque
   /* On a reused connection that turns out dead libcurl repeats the request by itself, a POST too. */
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_fresh);
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, is_fresh);
-  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(request));
   curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->body.limit);
   if (strcmp(request->method, "POST") == 0) {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -266,6 +340,7 @@ void cox_transfer_stop(struct cox_transfer *transfer) {
   cox_buf_clear(&transfer->body);
   transfer->header_len = 0;
   transfer->request = NULL;
+  transfer->is_connected = transfer->has_header = false;
   transfer->is_body_over = transfer->is_header_over = false;
   transfer->os_errno = transfer->http_status = 0;
   transfer->class_ = COX_CLASS_NONE;
@@ -291,7 +366,13 @@ struct cox_io_reply cox_transfer_reply(const struct cox_transfer *transfer) {
 
 /* ---- the loop's side ---- */
 
+/* libcurl would take what a machine says unasked (the "408" of a proxy that closes an idle connection, for one) for the answer to
+ * the next request. A connection that is shut down it does not use again.                                                         */
 void cox_transfers_event(struct cox_transfers *transfers, int fd, uint32_t events) {
+  if (socket_state(transfers, fd) == SOCKET_IDLE) {
+    shutdown(fd, SHUT_RDWR);
+    return;
+  }
   int what = 0;
   if ((events & EPOLLIN) != 0) what |= CURL_CSELECT_IN;
   if ((events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
@@ -311,32 +392,38 @@ void cox_transfers_tick(struct cox_transfers *transfers, int64_t now_us) {
 static void conclude(struct cox_transfer *transfer, CURLcode code) {
   CURL *const easy = transfer->easy;
   long status = 0, os_errno = 0;
-  curl_off_t connect_us = 0;
   curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
   curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
-  curl_easy_getinfo(easy, CURLINFO_CONNECT_TIME_T, &connect_us);
   transfer->http_status = (int)status;
-  if (code == CURLE_OK) {
+  if (code == CURLE_OK && transfer->has_header) {
     transfer->class_ = COX_CLASS_NONE;
     return;
   }
   const size_t received = transfer->header_len + transfer->body.len;
   const struct cox_failure failure = {
-      .code = code,
+      .code = code == CURLE_OK ? CURLE_PARTIAL_FILE : code,
       .method = transfer->request->method,
       .url = transfer->request->url,
       .detail = transfer->detail,
       .os_errno = transfer->os_errno != 0 ? transfer->os_errno : (int)os_errno,
       .timeout_ms = transfer->request->timeout_ms,
+      .connect_ms = connect_ms(transfer->request),
       .received = received,
       .body_max = transfer->body.limit,
       .header_max = COX_TRANSFER_HEADER_MAX,
       .is_body_over = transfer->is_body_over,
       .is_header_over = transfer->is_header_over,
       .is_looking = transfer->is_looking,
-      .is_connected = connect_us > 0 || received > 0,
+      .is_connected = transfer->is_connected,
+      .has_header = transfer->has_header,
   };
   transfer->class_ = cox_failure_describe(&failure, transfer->error);
+}
+
+void cox_transfer_expire(struct cox_transfer *transfer) {
+  if (!transfer->is_running) return;
+  conclude(transfer, CURLE_OPERATION_TIMEDOUT);
+  detach(transfer);
 }
 
 struct cox_transfer *cox_transfers_take_done(struct cox_transfers *transfers) {

@@ -33,6 +33,8 @@ struct cox_transfer {
   const struct cox_io_request *request; /* borrowed until stopped */
   bool is_running;                      /* libcurl has it */
   bool is_looking;                      /* counted as a look-up */
+  bool is_connected;                    /* the request could be sent */
+  bool has_header;                      /* the answer's header has come whole */
   bool is_body_over, is_header_over;
   int os_errno;                         /* of making the socket */
   int http_status;
@@ -52,6 +54,8 @@ struct cox_transfers {
   struct cox_transfer *pool;
   size_t pooled;
   struct curl_slist *json_headers, *bare_headers;
+  unsigned char *sockets; /* by number: what is known of each */
+  size_t socket_capacity;
 };
 
 /* 0, COX_ENOMEM or COX_ESYS; after a failure cox_transfers_fini is still to be called. */
@@ -66,6 +70,8 @@ enum cox_room cox_transfers_room(const struct cox_transfers *transfers, const ch
 
 /* Starts an exchange; `request` and its strings are borrowed until it is stopped. NULL: out of memory. */
 struct cox_transfer *cox_transfer_start(struct cox_transfers *transfers, const struct cox_io_request *request, void *user);
+/* Its time is over: when it is still running its socket is closed, and its reply says so. */
+void cox_transfer_expire(struct cox_transfer *transfer);
 /* Ends it: when it is still running its socket is closed before this returns. The transfer goes back to the pool. */
 void cox_transfer_stop(struct cox_transfer *transfer);
 /* What came of an ended one; borrows from it. */
