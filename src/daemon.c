@@ -1,0 +1,223 @@
+#include "daemon.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "api/api.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "declare.h"
+#include "net/net.h"
+#include "paths.h"
+#include "script/script.h"
+#include "store/memory.h"
+
+enum { STOP_MS = 4000 /* for attempts to come back; the rest of the stop takes less than a second */, FILES_COMFORTABLE = 4096 };
+
+struct cox_daemon {
+  json_t *config;
+  json_t *declared; /* {id: entry of the nodes list as last applied} */
+  struct cox_store_memory *memory;
+  struct cox_script *script;
+  struct cox_broker *broker;
+  bool is_broker_started;
+  struct cox_net *net;
+  struct cox_api *api;
+};
+
+static const json_t *get(const json_t *config, const char *group, const char *key) {
+  const json_t *const value = json_object_get(config, group);
+  return key != NULL ? json_object_get(value, key) : value;
+}
+
+static const char *text(const json_t *config, const char *group, const char *key) {
+  return json_string_value(get(config, group, key));
+}
+
+static double number(const json_t *config, const char *group, const char *key) { return json_number_value(get(config, group, key)); }
+
+/* Every node costs sockets: take what the system allows. */
+static void raise_file_limit(void) {
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_max >= FILES_COMFORTABLE) return;
+  cox_log(COX_LOG_WARN, "main", "the limit of open files is low: fewer nodes are talked to at a time", "limit", COX_LOG_INT(files.rlim_max), NULL);
+}
+
+static bool start_store(struct cox_daemon *daemon, struct cox_faults *faults) {
+  const char *const path = text(daemon->config, "store", NULL);
+  if (path != NULL && strcmp(path, ":memory:") != 0) {
+    cox_log(COX_LOG_WARN, "store", "this version keeps state in memory only: nothing is written to the configured file", "store", path, NULL);
+  }
+  struct cox_err err;
+  daemon->memory = cox_store_memory_create(&err);
+  if (daemon->memory == NULL) cox_faults_add(faults, NULL, 0, "%s", err.text);
+  return daemon->memory != NULL;
+}
+
+static bool start_scripts(struct cox_daemon *daemon, struct cox_faults *faults) {
+  struct cox_paths paths;
+  struct cox_err err;
+  if (cox_paths_find(&paths, &err) != 0) {
+    cox_faults_add(faults, NULL, 0, "%s", err.text);
+    return false;
+  }
+  const char *const own = text(daemon->config, "scripts", NULL);
+  const struct cox_script_options options = {
+      .scripts_dir = own != NULL ? own : paths.scripts,
+      .library_dir = paths.library,
+      .clock = cox_clock_system(),
+      .config = daemon->config,
+  };
+  daemon->script = cox_script_create(&options, faults);
+  return daemon->script != NULL;
+}
+
+static bool start_broker(struct cox_daemon *daemon, struct cox_faults *faults) {
+  const json_t *const config = daemon->config;
+  const json_t *const backoff = get(config, "reconcile", "backoff_s");
+  const struct cox_broker_options options = {
+      .clock = cox_clock_system(),
+      .seed = cox_rng_system_seed(),
+      .policy = cox_script_policy(daemon->script),
+      .store = cox_store_memory_store(daemon->memory),
+      .participant = json_object_get(config, "participant"),
+      .callback_url = text(config, "callback_url", NULL),
+      .interval_s = number(config, "reconcile", "interval_s"),
+      .resync_s = number(config, "reconcile", "resync_s"),
+      .backoff_s = {json_number_value(json_array_get(backoff, 0)), json_number_value(json_array_get(backoff, 1))},
+      .probe_interval_s = number(config, "probe", "interval_s"),
+      .probe_timeout_s = number(config, "probe", "timeout_s"),
+      .probe_fall = (unsigned)number(config, "probe", "fall"),
+      .probe_rise = (unsigned)number(config, "probe", "rise"),
+  };
+  struct cox_err err;
+  daemon->broker = cox_broker_create(&options, &err);
+  if (daemon->broker == NULL) {
+    cox_faults_add(faults, NULL, 0, "%s", err.text);
+    return false;
+  }
+  cox_script_set_broker(daemon->script, daemon->broker);
+  return true;
+}
+
+static bool start_workers(struct cox_daemon *daemon, struct cox_faults *faults) {
+  const struct cox_net_options options = {
+      .workers = (unsigned)number(daemon->config, "workers", NULL),
+      .clock = cox_clock_system(),
+      .ops = cox_script_fiber_ops(daemon->script),
+      .broker = daemon->broker,
+  };
+  struct cox_err err;
+  daemon->net = cox_net_create(&options, &err);
+  if (daemon->net == NULL) {
+    cox_faults_add(faults, err.file, err.line, "%s", err.text);
+    return false;
+  }
+  cox_broker_set_transport(daemon->broker, cox_net_transport(daemon->net));
+  if (cox_broker_start(daemon->broker, &err) != 0) {
+    cox_faults_add(faults, NULL, 0, "%s", err.text);
+    return false;
+  }
+  daemon->is_broker_started = true;
+  return true;
+}
+
+static json_t *list_commands(void *ctx) { return cox_script_commands(((struct cox_daemon *)ctx)->script); }
+
+static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
+  json_t *const shown = cox_config_masked(daemon->config);
+  const struct cox_api_options options = {
+      .listen = text(daemon->config, "admin", "listen"),
+      .token = text(daemon->config, "admin", "token"),
+      .is_insecure = json_is_true(get(daemon->config, "admin", "insecure")),
+      .broker = daemon->broker,
+      .config = shown,
+      .commands_json = list_commands,
+      .commands_ctx = daemon,
+  };
+  struct cox_err err;
+  daemon->api = cox_api_create(&options, &err);
+  json_decref(shown);
+  if (daemon->api == NULL) cox_faults_add(faults, NULL, 0, "%s", err.text);
+  return daemon->api != NULL;
+}
+
+static bool start_jobs(struct cox_daemon *daemon, struct cox_faults *faults) {
+  json_t *const names = cox_script_jobs(daemon->script);
+  bool is_good = true;
+  size_t i;
+  json_t *name;
+  json_array_foreach(names, i, name) {
+    struct cox_err err = {0};
+    if (cox_net_start_job(daemon->net, json_string_value(name), &err) == 0) continue;
+    cox_faults_add(faults, err.file, err.line, "starting the job %s failed: %s", json_string_value(name), err.text);
+    is_good = false;
+  }
+  json_decref(names);
+  return is_good;
+}
+
+static void declare(struct cox_daemon *daemon, json_t *config, struct cox_faults *faults) {
+  struct cox_declared counts;
+  cox_declare_nodes(daemon->broker, daemon->declared, json_object_get(config, "nodes"), json_is_true(json_object_get(config, "prune")),
+                    &counts, faults);
+  cox_log(COX_LOG_INFO, "main", "nodes declared", "added", COX_LOG_INT(counts.added), "updated", COX_LOG_INT(counts.updated), "removed",
+          COX_LOG_INT(counts.removed), "kept_though_gone", COX_LOG_INT(counts.missing), NULL);
+}
+
+static bool start_all(struct cox_daemon *daemon, struct cox_faults *faults) {
+  if (!start_store(daemon, faults) || !start_scripts(daemon, faults) || !start_broker(daemon, faults) ||
+      !start_workers(daemon, faults) || !start_api(daemon, faults)) {
+    return false;
+  }
+  const size_t before = faults->count;
+  declare(daemon, daemon->config, faults);
+  return faults->count == before && start_jobs(daemon, faults);
+}
+
+struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults) {
+  struct cox_daemon *const daemon = calloc(1, sizeof *daemon);
+  if (daemon == NULL) {
+    cox_faults_add(faults, NULL, 0, "starting failed: out of memory");
+    return NULL;
+  }
+  daemon->config = json_incref(config);
+  daemon->declared = json_object();
+  raise_file_limit();
+  if (start_all(daemon, faults)) {
+    cox_api_set_ready(daemon->api, true);
+    cox_log(COX_LOG_INFO, "main", "ready", "version", COX_VERSION, "port", COX_LOG_INT(cox_daemon_port(daemon)), NULL);
+    return daemon;
+  }
+  cox_daemon_stop(daemon);
+  return NULL;
+}
+
+void cox_daemon_stop(struct cox_daemon *daemon) {
+  if (daemon == NULL) return;
+  if (daemon->api != NULL) cox_api_set_ready(daemon->api, false);
+  if (daemon->is_broker_started) cox_broker_stop(daemon->broker, STOP_MS);
+  cox_api_destroy(daemon->api);
+  cox_net_destroy(daemon->net); /* gives back what has not landed yet, so before the broker */
+  cox_broker_destroy(daemon->broker);
+  cox_script_destroy(daemon->script);
+  cox_store_memory_destroy(daemon->memory);
+  json_decref(daemon->declared);
+  json_decref(daemon->config);
+  free(daemon);
+}
+
+void cox_daemon_declare(struct cox_daemon *daemon, json_t *config) {
+  struct cox_faults faults = {0};
+  declare(daemon, config, &faults);
+  for (size_t i = 0; i < faults.count; i++) cox_log(COX_LOG_ERROR, "main", "a declared node was refused", "reason", faults.list[i].text, NULL);
+  cox_faults_fini(&faults);
+}
+
+struct cox_broker *cox_daemon_broker(struct cox_daemon *daemon) { return daemon->broker; }
+unsigned cox_daemon_port(const struct cox_daemon *daemon) { return cox_api_port(daemon->api); }

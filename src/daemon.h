@@ -1,0 +1,23 @@
+/* The wiring: store, scripts, broker, workers and API put together from one configuration, started and stopped in order. */
+#ifndef COX_DAEMON_H
+#define COX_DAEMON_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "core/broker.h"
+
+struct cox_daemon;
+
+/* Starts everything: store → scripts → broker → workers → API (not ready) → nodes → jobs → ready. `config` is an effective
+ * configuration (cox_config_load), held. NULL with every reason in `faults`; then nothing runs any more.                    */
+struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults);
+/* Stops leasing and commands, cancels attempts, stops the workers and the API: within 5 s. */
+void cox_daemon_stop(struct cox_daemon *daemon);
+/* SIGHUP: the nodes of a configuration that was read anew. Reports what changed and what was refused to the log. */
+void cox_daemon_declare(struct cox_daemon *daemon, json_t *config);
+struct cox_broker *cox_daemon_broker(struct cox_daemon *daemon);
+/* Of the admin API. */
+unsigned cox_daemon_port(const struct cox_daemon *daemon);
+
+#endif

@@ -1,0 +1,19 @@
+/* The subcommands that run something in this process; those of a client are in src/console. */
+#ifndef COX_SUBCOMMANDS_H
+#define COX_SUBCOMMANDS_H
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "console/cli.h"
+
+extern const struct cox_cli_entry cox_run_entry, cox_demo_entry, cox_check_entry;
+
+/* Prints `FILE:LINE: message` for each fault on stderr. */
+void cox_print_faults(const struct cox_faults *faults);
+/* The values of -D, as cox_config_load takes them; free() it. */
+const char **cox_overrides(const struct cox_cli_args *args);
+/* The effective configuration, or NULL: the faults are printed and `*exit_code` is set. */
+json_t *cox_load_config(const char *path, const char *const *overrides, int *exit_code);
+
+#endif
