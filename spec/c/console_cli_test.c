@@ -13,11 +13,12 @@
 
 static struct console_run run;
 static struct cox_cli_env env;
-static const char *config_text, *config_asked; /* what load_config returns; the path it was asked for */
+static const char *config_text; /* what load_config returns */
+static char config_asked[64];   /* the path it was asked for */
 static char folder[64], here[512];
 
 static json_t *load_config(const char *path, struct cox_faults *faults) {
-  config_asked = path;
+  snprintf(config_asked, sizeof config_asked, "%s", path);
   json_t *const config = config_text != NULL ? json_loads(config_text, 0, NULL) : NULL;
   if (config == NULL) cox_faults_add(faults, path, 3, "admin.listen must be a text, not 5");
   return config;
@@ -37,7 +38,7 @@ static int setup(void **state) {
   for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) unsetenv(variables[i]);
   console_daemon_reset();
   env = (struct cox_cli_env){.call = console_daemon_call, .load_config = load_config, .clock = &clock, .config_places = no_places};
-  config_text = config_asked = NULL;
+  config_text = NULL;
   snprintf(folder, sizeof folder, "/tmp/cox-console-XXXXXX");
   return mkdtemp(folder) != NULL && getcwd(here, sizeof here) != NULL && chdir(folder) == 0 ? 0 : -1;
 }

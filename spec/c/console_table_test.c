@@ -205,6 +205,17 @@ static void colours_stand_around_the_text_and_not_around_the_spaces(void **state
   assert_null(strchr(rendered(0, false), '\x1b'));
 }
 
+static void columns_that_say_nothing_are_the_first_to_go(void **state) {
+  (void)state;
+  const struct cox_term term = {.is_terminal = true, .width = 24};
+  struct cox_table *const table = cox_table_create(columns, 4);
+  const struct cox_cell cells[] = {{"node1", 0}, {"INFERENCE", 0}, {"3.2s", 0}, {"", 0}};
+  assert_true(cox_table_add(table, cells));
+  cox_table_render(table, &term, &buf);
+  assert_string_equal(buf.data, "NODE   STATUS      AGE\nnode1  INFERENCE  3.2s\n");
+  cox_table_destroy(table);
+}
+
 static void a_table_without_rows_is_its_title(void **state) {
   (void)state;
   const struct cox_term term = {0};
@@ -246,6 +257,7 @@ int main(void) {
       TEST(on_a_narrow_terminal_columns_are_left_out_by_rank),
       TEST(no_line_is_ever_wider_than_the_terminal),
       TEST(colours_stand_around_the_text_and_not_around_the_spaces),
+      TEST(columns_that_say_nothing_are_the_first_to_go),
       TEST(a_table_without_rows_is_its_title),
       TEST(a_thousand_rows_are_laid_out),
   };

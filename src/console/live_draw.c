@@ -67,7 +67,8 @@ static void draw_bar(const struct cox_phase_view *phase, const struct cox_term *
   }
   snprintf(label, sizeof label, "%lld %s to %s (%lld)", left, left == 1 ? "block" : "blocks", phase->next_name, (long long)phase->next);
   const int spare = term->width > 0 ? term->width - cox_text_width(label) - 2 : BAR_MOST;
-  if (spare >= BAR_LEAST) {
+  const bool has_begin = phase->has_first || phase->epoch == 0; /* epoch 0 begins with the chain */
+  if (spare >= BAR_LEAST && has_begin) {
     const int64_t first = phase->has_first ? phase->first : 0;
     add_bar(&line, spare < BAR_MOST ? spare : BAR_MOST, phase->height - first, phase->next - first);
     cox_text_pad(&line, 2);

@@ -110,6 +110,15 @@ static bool cut(const struct cox_table *table, struct layout *layout, int width,
   return true;
 }
 
+/* Where there is not room for all, columns that say nothing go first. */
+static void leave_out_empty(const struct cox_table *table, struct layout *layout) {
+  for (size_t i = 0; i < table->count; i++) {
+    bool is_empty = table->columns[i].rank > 0;
+    for (size_t row = 0; is_empty && row < table->rows; row++) is_empty = table->cells[row * table->count + i].width == 0;
+    if (is_empty) layout->width[i] = 0;
+  }
+}
+
 static bool leave_one_out(const struct cox_table *table, struct layout *layout) {
   size_t worst = table->count;
   for (size_t i = 0; i < table->count; i++) {
@@ -124,6 +133,7 @@ static bool leave_one_out(const struct cox_table *table, struct layout *layout) 
 static void lay_out(const struct cox_table *table, int width, struct layout *layout) {
   for (size_t i = 0; i < table->count; i++) layout->width[i] = 1;
   take_natural(table, layout);
+  if (width > 0 && total(table, layout) > width) leave_out_empty(table, layout);
   while (width > 0 && !cut(table, layout, width, false)) {
     if (!leave_one_out(table, layout)) {
       take_natural(table, layout);

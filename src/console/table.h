@@ -11,7 +11,7 @@ struct cox_table;
 struct cox_column {
   const char *title;
   int least;     /* columns that it may be cut to; 0: it is not cut while anything else can give way */
-  int rank;      /* when cutting does not do, columns are left out, the highest rank first; 0: never */
+  int rank;      /* when cutting does not do, columns are left out: empty ones, then the highest rank first; 0: never */
   bool is_right; /* numbers */
 };
 
