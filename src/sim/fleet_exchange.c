@@ -202,13 +202,17 @@ static json_t *parse_body(const struct cox_buf *body) {
   return body->len == 0 ? NULL : json_loadb(body->data, body->len, 0, NULL);
 }
 
+static bool has_hung_up(int fd) {
+  struct pollfd line = {.fd = fd, .events = POLLRDHUP};
+  return poll(&line, 1, 0) > 0;
+}
+
 /* Callers that closed their connection are not open any more, even if their hang-up was not seen yet. */
 static void drop_dead_callers(struct cox_fleet_shard *shard, struct cox_fleet_seat *seat) {
   struct cox_fleet_exchange *next;
   for (struct cox_fleet_exchange *exchange = seat->exchanges; exchange != NULL; exchange = next) {
     next = exchange->next;
-    struct pollfd line = {.fd = exchange->fd, .events = POLLRDHUP};
-    if (poll(&line, 1, 0) > 0) cox_fleet_exchange_hang_up(shard, exchange);
+    if (has_hung_up(exchange->fd)) cox_fleet_exchange_hang_up(shard, exchange);
   }
 }
 
@@ -228,6 +232,8 @@ static enum MHD_Result begin(struct cox_fleet_exchange *exchange, const char *me
   if (exchange->is_too_big) return refuse_body(exchange->connection);
   exchange->call.body = parse_body(&exchange->body);
   exchange->call.is_inference = shard->lines[exchange->fd].is_inference;
+  /* Requests of several connections are not read in the order in which they were sent: this one may be the older. */
+  exchange->call.is_abandoned = strcmp(method, "POST") == 0 && has_hung_up(exchange->fd);
   drop_dead_callers(shard, exchange->seat);
   exchange->stage = STAGE_OPEN;
   exchange->has_node = true;
@@ -236,6 +242,7 @@ static enum MHD_Result begin(struct cox_fleet_exchange *exchange, const char *me
   cox_fleet_node_take(exchange->seat->node, &exchange->call, method, url, shard->now_us);
   cox_mutex_unlock(&shard->mutex);
   cox_fleet_seat_settle(shard, exchange->seat);
+  if (exchange->call.is_abandoned) cox_fleet_exchange_hang_up(shard, exchange);
   if (exchange->stage == STAGE_GONE) return MHD_NO;
   if (exchange->stage == STAGE_DECIDED && !is_raw(exchange)) return reply(exchange);
   const bool is_decided = exchange->stage == STAGE_DECIDED;

@@ -50,7 +50,7 @@ static void link_call(struct cox_fleet_node *node, struct cox_fleet_call *call) 
   call->next = NULL;
   *(node->last != NULL ? &node->last->next : &node->first) = call;
   node->last = call;
-  call->is_counted = call->is_mutating;
+  call->is_counted = call->is_mutating && !call->is_abandoned;
   if (!call->is_counted) return;
   node->mutating_open++;
   if (node->mutating_open > node->mutating_open_max) node->mutating_open_max = node->mutating_open;

@@ -55,6 +55,7 @@ struct cox_fleet_answer {
 struct cox_fleet_call {
   /* set by the carrier before it is taken */
   bool is_inference; /* came to the inference address of a split node */
+  bool is_abandoned; /* its caller has hung up already: it is carried out and does not count as open */
   json_t *body;      /* owned by the call; NULL: none, or no JSON */
   /* set by the node; valid once it is answered */
   struct cox_fleet_answer answer;
