@@ -145,8 +145,8 @@ local function stop(node, state)
   local memory = node.memory
   local is_in_load = state.state == "INFERENCE" and not (memory.loaded and memory.loaded.is_ready) and state.inference_healthy ~= true
   if is_in_load then memory.load_stopped_at = time.now() end
+  local may_cross = is_in_load or (memory.load_stopped_at and open_call(node) == "stop")
   post_stop(node, state)
-  local may_cross = memory.load_stopped_at and (is_in_load or open_call(node) == "stop")
   if may_cross then memory.load_stopped_at = time.now() end -- it has ended only now
   memory.loaded, memory.not_ready_since, memory.poc, memory.training = false, nil, nil, false
 end

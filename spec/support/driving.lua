@@ -22,11 +22,13 @@ local function plain(value, path)
   return setmetatable(copy, getmetatable(value))
 end
 
---- options: as of support.mlnode, and driver (default mlnode), config, addresses
+--- options: as of support.mlnode, and driver (default mlnode), config, addresses; is_live: node.unanswered follows the calls
+--- of the attempt, else it stays what it was at the attempt's beginning. A driver must not care.
 function driving.new(options)
   local line = timeline.new()
   options.timeline = line
   local self = setmetatable({ timeline = line, ml = mlnode.new(options), memory = {}, logged = {} }, driving)
+  self.is_live = options.is_live
   self.driver = options.driver or require "drivers.mlnode"
   self.config = options.config or { id = "node1", models = { m = { args = { "--own", "1" } } } }
   self.poc_url = options.poc_url or "http://10.0.0.9:8080"
@@ -39,7 +41,6 @@ end
 local function raise(class, message, status) error({ class = class, message = message, status = status }, 0) end
 
 local methods = {}
-methods.__index = methods
 
 local function class_of(status)
   if status == 409 then return "conflict" end
@@ -154,8 +155,18 @@ local function serve(self, attempt, request, cancel)
   return reply
 end
 
-local function node_for(self, attempt)
+local function unanswered_of(self)
   local unanswered = self.unanswered
+  return unanswered and { call = unanswered.call, age_s = self.timeline.now_s - unanswered.at_s }
+end
+
+local function node_for(self, attempt)
+  local at_first = unanswered_of(self)
+  local function look_up(_, name)
+    if name ~= "unanswered" then return methods[name] end
+    if self.is_live then return unanswered_of(self) end
+    return at_first
+  end
   return setmetatable({
     id = self.config.id,
     config = self.config,
@@ -163,9 +174,8 @@ local function node_for(self, attempt)
     inference_url = self.inference_url,
     memory = plain(self.memory, "memory"),
     applied = self.applied,
-    unanswered = unanswered and { call = unanswered.call, age_s = self.timeline.now_s - unanswered.at_s },
     attempt = attempt,
-  }, methods)
+  }, { __index = look_up })
 end
 
 local function run(self, attempt, node, action, cancel)

@@ -87,11 +87,12 @@ end
 
 for _, release in ipairs { "old", "new" } do
   for _, is_shared in ipairs { false, true } do
-    describe(("an attempt with %s node%s, cut off at any point,"):format(release == "old" and "an old" or "a new", is_shared and " behind one address" or ""), function()
+    local node_name = (release == "old" and "an old node" or "a new node") .. (is_shared and " behind one address" or "")
+    describe(("an attempt with %s, cut off at any point,"):format(node_name), function()
       for _, first in ipairs { "fresh", "serving", "generating", "training" } do
         for _, cut in ipairs(names) do
           it(("from %s to %s is made good by whatever follows"):format(first, cut), function()
-            local options = { release = release, is_shared = is_shared, load_s = 200, begin_s = 1 }
+            local options = { release = release, is_shared = is_shared, is_live = is_shared, load_s = 200, begin_s = 1 }
             local faults, played = {}, 0
             for _, last in ipairs(names) do
               local some, count = play_all(options, first ~= "fresh" and first or nil, cut, last)
@@ -112,7 +113,7 @@ describe("attempts cut off again and again", function()
     it(("bring %s node to the last target, seed after seed"):format(release == "old" and "an old" or "a new"), function()
       for seed = 1, 150 do
         math.randomseed(seed)
-        local d = driving.new { release = release, is_shared = seed % 2 == 0, load_s = math.random(5, 400), stop_s = math.random(1, 60),
+        local d = driving.new { release = release, is_shared = seed % 2 == 0, is_live = seed % 3 == 0, load_s = math.random(5, 400), stop_s = math.random(1, 60),
           begin_s = math.random(0, 2) }
         for _ = 1, 8 do
           local cancel = { at = math.random(1, 8), how = ({ "sent", "lost", "answered" })[math.random(3)], after_s = math.random(0, 90) }
