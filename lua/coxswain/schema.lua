@@ -49,6 +49,8 @@ local function sorted_keys(object)
   return keys
 end
 
+local function known_names(set) return table.concat(sorted_keys(set), ", ") end
+
 local function join(path, key)
   if math.type(key) == "integer" then return ("%s[%d]"):format(path, key) end
   return path == "" and tostring(key) or path .. "." .. tostring(key)
@@ -119,7 +121,7 @@ local function fields_of(spec)
 end
 
 local function unknown_message(path, name, fields)
-  local known = next(fields) and "known are " .. table.concat(sorted_keys(fields), ", ") or "none is known here"
+  local known = next(fields) and "known are " .. known_names(fields) or "none is known here"
   return ("unknown argument %s (%s)"):format(join(path, name), known)
 end
 
@@ -163,7 +165,7 @@ local function check_spec(spec, path, faults, depth)
   elseif type(spec) == "string" then
     for kind in (spec == "" and "?" or spec):gmatch("[^|]+") do
       if not kinds[kind] then
-        faults[#faults + 1] = ("%s: unknown type %s (known are %s)"):format(path, describe(kind), table.concat(sorted_keys(kinds), ", "))
+        faults[#faults + 1] = ("%s: unknown type %s (known are %s)"):format(path, describe(kind), known_names(kinds))
       end
     end
   elseif type(spec) ~= "table" then
@@ -195,7 +197,7 @@ local function check_file(file, name, what, known)
   end
   for _, field in ipairs(sorted_keys(file)) do
     if not known[field] then
-      add(faults, "%s %s: unknown field %s (known are %s)", what, name, tostring(field), table.concat(sorted_keys(known), ", "))
+      add(faults, "%s %s: unknown field %s (known are %s)", what, name, tostring(field), known_names(known))
     end
   end
   return faults, true
@@ -256,7 +258,7 @@ local function check_reach(faults, file, name)
   end
   for _, status in ipairs(sorted_keys(file.reach)) do
     if not STATUSES[status] then
-      add(faults, "driver %s: reach.%s: unknown status (known are %s)", name, tostring(status), table.concat(sorted_keys(STATUSES), ", "))
+      add(faults, "driver %s: reach.%s: unknown status (known are %s)", name, tostring(status), known_names(STATUSES))
     elseif type(file.reach[status]) ~= "function" then
       add(faults, "driver %s: reach.%s must be a function, not %s", name, status, describe(file.reach[status]))
     elseif type(file.deadline) == "table" and file.deadline[status] == nil then
@@ -272,7 +274,7 @@ local function check_deadlines(faults, file, name)
   end
   for _, status in ipairs(sorted_keys(file.deadline)) do
     if not STATUSES[status] then
-      add(faults, "driver %s: deadline.%s: unknown status (known are %s)", name, tostring(status), table.concat(sorted_keys(STATUSES), ", "))
+      add(faults, "driver %s: deadline.%s: unknown status (known are %s)", name, tostring(status), known_names(STATUSES))
     elseif not is_seconds(file.deadline[status]) then
       add(faults, "driver %s: deadline.%s must be seconds greater than 0, not %s", name, status, describe(file.deadline[status]))
     end

@@ -65,8 +65,9 @@ return {
       local reason = why_refused(node, broker.world, task_id)
       if reason then
         refused[#refused + 1] = { node_id = id, reason = reason }
-      elseif node:intend({ status = "TRAINING", task = task_of(args, args.node_ranks[id], broker) }, "start_training: task " .. task_id) then
-        changed = changed + 1
+      else
+        local target = { status = "TRAINING", task = task_of(args, args.node_ranks[id], broker) }
+        if node:intend(target, "start_training: task " .. task_id) then changed = changed + 1 end
       end
     end
     return { changed = changed, refused = json.array(refused) }

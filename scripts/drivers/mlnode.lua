@@ -143,10 +143,11 @@ end
 -- never arrived has stopped nothing.
 local function stop(node, state)
   local memory = node.memory
-  local is_in_load = state.state == "INFERENCE" and not (memory.loaded and memory.loaded.is_ready) and state.inference_healthy ~= true
+  local is_ready = memory.loaded and memory.loaded.is_ready or state.inference_healthy == true
+  local is_in_load = state.state == "INFERENCE" and not is_ready
   if is_in_load then memory.load_stopped_at = time.now() end
+  local may_cross = is_in_load or (memory.load_stopped_at and open_call(node) == "stop")
   post_stop(node, state)
-  local may_cross = memory.load_stopped_at and (is_in_load or open_call(node) == "stop")
   if may_cross then memory.load_stopped_at = time.now() end -- it has ended only now
   memory.loaded, memory.not_ready_since, memory.poc, memory.training = false, nil, nil, false
 end
@@ -199,7 +200,8 @@ end
 local function known_server(node)
   if node.memory.loaded ~= nil then return node.memory.loaded or nil end
   local applied = node.applied -- outlives the memory
-  if applied and applied.status == "INFERENCE" and applied.model then return { model = applied.model, args = applied.args or {} } end
+  if not applied or applied.status ~= "INFERENCE" or not applied.model then return nil end
+  return { model = applied.model, args = applied.args or {} }
 end
 
 -- Why the server that runs or loads is not the one asked for, or nil. Other arguments count when the operator changed

@@ -68,7 +68,9 @@ end
 -- Sends one block; logs a refusal once, and its end. Returns the height that the world is at.
 local function send(block, last_why)
   local why = refusal(broker.command("new_block", block))
-  if why and why ~= last_why then log.warn("a block of the clock feed was not taken in", { height = block.height, reason = why }) end
+  if why and why ~= last_why then
+    log.warn("a block of the clock feed was not taken in", { height = block.height, reason = why })
+  end
   if last_why and not why then log.info("blocks of the clock feed are taken in again", { height = block.height }) end
   return math.max(block.height, height_of_world(why) or block.height), why
 end

@@ -21,7 +21,9 @@ end
 local function why_not(node)
   local admin = node.admin_state
   local why = admin.reason and (" (%s)"):format(admin.reason) or ""
-  if admin.enabled then return ("enabled in epoch %d%s: it takes part from the next epoch or Inference phase on"):format(admin.epoch, why) end
+  if admin.enabled then
+    return ("enabled in epoch %d%s: it takes part from the next epoch or Inference phase on"):format(admin.epoch, why)
+  end
   return ("disabled in epoch %d%s"):format(admin.epoch, why)
 end
 

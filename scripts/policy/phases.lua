@@ -46,13 +46,15 @@ end
 -- two nodes with overlapping parts are taken for fraud.
 local function why_no_poc(node, world)
   if world.poc_start_hash == nil then
-    return ("the hash of PoC start block %s is not known: it was missed, and no poc_start_block_hash came"):format(tostring(world.poc_start_height))
+    return ("the hash of PoC start block %s is not known: it was missed, and no poc_start_block_hash came"):format(
+      tostring(world.poc_start_height))
   end
   if world.callback_url == nil then return "callback_url is not configured: nobody would receive the PoC batches" end
   if not (world.participant and world.participant.pubkey) then return "participant.pubkey is not configured: proofs need it" end
   if world.poc_node_count == nil then return "the node count of this PoC episode is not known" end
   if node.node_num >= world.poc_node_count then
-    return ("it joined in the middle of this PoC episode (number %d of %d): it takes part from the next one on"):format(node.node_num, world.poc_node_count)
+    return ("it joined in the middle of this PoC episode (number %d of %d): it takes part from the next one on"):format(
+      node.node_num, world.poc_node_count)
   end
 end
 
@@ -83,7 +85,9 @@ function M.intent(node, world)
   if not ask then return nil, "no phase command is due: the node keeps what it has" end
   local verdict, why = eligibility.decide(node, world)
   if verdict == "stopped" then return { status = "STOPPED" }, why end
-  if ask.status == "INFERENCE" and node.intended_status == "TRAINING" then return nil, "it is in training, which inference_up_all leaves alone" end
+  if ask.status == "INFERENCE" and node.intended_status == "TRAINING" then
+    return nil, "it is in training, which inference_up_all leaves alone"
+  end
   if verdict == "serves" then return serve(node, why) end
   if ask.status == "INFERENCE" then return serve(node, "inference_up_all") end
   return prove(node, world, ask.poc)
@@ -137,7 +141,8 @@ M.cases = {
     node = node_of(), world = world_of("inference_up_all"),
     expect = { status = "INFERENCE", model = model, args = { "--quantization", "fp8" } } },
   { "the epoch's model and arguments win",
-    node = node_of { epoch_models = { { id = model, model_args = { "--quantization=awq" } } } }, world = world_of("inference_up_all"),
+    node = node_of { epoch_models = { { id = model, model_args = { "--quantization=awq" } } } },
+    world = world_of("inference_up_all"),
     expect = { status = "INFERENCE", model = model, args = { "--quantization=awq" } } },
   { "a preserved node keeps serving through generation",
     node = node_of { preserved = true }, world = world_of("start_poc"), expect = { status = "INFERENCE", model = model } },

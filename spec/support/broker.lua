@@ -43,7 +43,9 @@ function Node.intend(node, target, reason)
   entry.target = copy_of(target)
   entry.changes = entry.changes + 1
   local self = node.broker
-  if target.status == "POC" and not (self.episode and self.episode.hash == target.block_hash and self.episode.height == target.block_height) then
+  local episode = self.episode
+  local is_same = episode and episode.hash == target.block_hash and episode.height == target.block_height
+  if target.status == "POC" and not is_same then
     self.episode = { height = target.block_height, hash = target.block_hash, node_count = self:_highest() + 1 }
   end
   return true
@@ -111,7 +113,7 @@ end
 
 function Broker:node(id) return self.entries[id] and wrap(self, self.entries[id]) end
 
-function Broker:skip(reason) return { skipped = reason } end
+function Broker.skip(_, reason) return { skipped = reason } end
 
 function Broker:block_hash(height)
   for _, block in ipairs(self.blocks) do
@@ -155,7 +157,9 @@ end
 function Broker:update(config)
   if type(config.host) ~= "string" then return nil, "host is required" end
   local entry = self.entries[config.id]
-  if not entry then return nil, ("node %s is not registered: add it with register_node"):format(tostring(config.id)), "not_found" end
+  if not entry then
+    return nil, ("node %s is not registered: add it with register_node"):format(tostring(config.id)), "not_found"
+  end
   entry.config = copy_of(config)
   self.fleet_version = self.fleet_version + 1
   return self:node(config.id)

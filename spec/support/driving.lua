@@ -22,11 +22,13 @@ local function plain(value, path)
   return setmetatable(copy, getmetatable(value))
 end
 
---- options: as of support.mlnode, and driver (default mlnode), config, addresses
+--- options: as of support.mlnode, and driver (default mlnode), config, addresses; is_live: node.unanswered follows the calls
+--- of the attempt, else it stays what it was at the attempt's beginning. A driver must not care.
 function driving.new(options)
   local line = timeline.new()
   options.timeline = line
   local self = setmetatable({ timeline = line, ml = mlnode.new(options), memory = {}, logged = {} }, driving)
+  self.is_live = options.is_live
   self.driver = options.driver or require "drivers.mlnode"
   self.config = options.config or { id = "node1", models = { m = { args = { "--own", "1" } } } }
   self.poc_url = options.poc_url or "http://10.0.0.9:8080"
@@ -39,7 +41,6 @@ end
 local function raise(class, message, status) error({ class = class, message = message, status = status }, 0) end
 
 local methods = {}
-methods.__index = methods
 
 local function class_of(status)
   if status == 409 then return "conflict" end
@@ -64,7 +65,7 @@ local function judge(route, options, reply)
   return { status = status, json = json, body = json and "{…}" or reply.body or "" }
 end
 
-local function call(node, method, path, body, options)
+local function call(method, path, body, options)
   options = options or {}
   for name in pairs(options) do assert(name == "accept" or name == "timeout_s" or name == "base", "unknown option " .. name) end
   assert(path:sub(1, 1) == "/", "a path begins with a slash")
@@ -74,9 +75,9 @@ local function call(node, method, path, body, options)
   return judge(route, options, coroutine.yield { kind = "http", route = route, body = plain(body, "body"), timeout_s = timeout_s })
 end
 
-function methods.get(node, path, options) return call(node, "GET", path, nil, options) end
+function methods.get(_, path, options) return call("GET", path, nil, options) end
 
-function methods.post(node, path, body, options) return call(node, "POST", path, body, options) end
+function methods.post(_, path, body, options) return call("POST", path, body, options) end
 
 function methods.sleep(_, seconds)
   assert(seconds >= 0, "a driver sleeps for a time that is not negative")
@@ -120,13 +121,10 @@ local function await(self, attempt, request, patience_s, is_lost)
   local line = self.timeline
   local reply = send(self, request, is_lost)
   local until_s = line.now_s + math.min(request.timeout_s, patience_s or request.timeout_s)
-  while not reply.is_set do
-    line:run(math.min(until_s, attempt.deadline_s), function() return reply.is_set end)
-    if reply.is_set then break end
-    if has_ended(attempt) then return nil end
-    return { class = "timeout" }
-  end
-  return reply
+  line:run(math.min(until_s, attempt.deadline_s), function() return reply.is_set end)
+  if reply.is_set then return reply end
+  if has_ended(attempt) then return nil end
+  return { class = "timeout" }
 end
 
 -- One thing that the driver waits for. Returns what it is resumed with, or nil and how the attempt ends.
@@ -154,8 +152,18 @@ local function serve(self, attempt, request, cancel)
   return reply
 end
 
-local function node_for(self, attempt)
+local function unanswered_of(self)
   local unanswered = self.unanswered
+  return unanswered and { call = unanswered.call, age_s = self.timeline.now_s - unanswered.at_s }
+end
+
+local function node_for(self, attempt)
+  local at_first = unanswered_of(self)
+  local function look_up(_, name)
+    if name ~= "unanswered" then return methods[name] end
+    if self.is_live then return unanswered_of(self) end
+    return at_first
+  end
   return setmetatable({
     id = self.config.id,
     config = self.config,
@@ -163,18 +171,18 @@ local function node_for(self, attempt)
     inference_url = self.inference_url,
     memory = plain(self.memory, "memory"),
     applied = self.applied,
-    unanswered = unanswered and { call = unanswered.call, age_s = self.timeline.now_s - unanswered.at_s },
     attempt = attempt,
-  }, methods)
+  }, { __index = look_up })
 end
 
-local function run(self, attempt, node, action, cancel)
+local function run(self, attempt, action, cancel)
   local thread = coroutine.create(action)
-  local sent, ended = nil, nil
+  local sent
   while true do
     local is_alive, request = coroutine.resume(thread, sent)
     if not is_alive then return "failed", request end
     if coroutine.status(thread) == "dead" then return "done", request end
+    local ended
     sent, ended = serve(self, attempt, request, cancel)
     if not sent then
       coroutine.close(thread)
@@ -191,13 +199,19 @@ end
 
 local function try(self, limit_s, action, cancel)
   local line = self.timeline
-  local attempt = { line = line, calls = {}, yields = 0, deadline_s = line.now_s + limit_s, deadline_max_s = line.now_s + 4 * limit_s }
-  attempt.began_s = line.now_s
+  local attempt = {
+    line = line,
+    calls = {},
+    yields = 0,
+    began_s = line.now_s,
+    deadline_s = line.now_s + limit_s,
+    deadline_max_s = line.now_s + 4 * limit_s,
+  }
   local node = node_for(self, attempt)
   local now, info = time.now, log.info
   time.now = function() return line.now_s end
   log.info = function(message, fields) self.logged[#self.logged + 1] = { message, fields } end
-  local is_run, outcome, value = pcall(run, self, attempt, node, function() return action(node) end, cancel)
+  local is_run, outcome, value = pcall(run, self, attempt, function() return action(node) end, cancel)
   time.now, log.info = now, info
   if not is_run then error(outcome, 0) end
   attempt.outcome, attempt.value = outcome, checked(outcome, value)

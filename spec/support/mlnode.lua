@@ -130,13 +130,12 @@ local function begin_load(self, body)
     wrong(self, "a load within 5 s after a stop in a load")
     self.is_silent = true
     self.death = { self.timeline:after(30, function() self:exit() end) }
-    return false
+    return
   end
   self.service, self.model, self.args = "INFERENCE", body.model, body.additional_args
   self.healthy_at_s, self.is_failed = nil, nil
   self.loads = self.loads + 1
   self.load_event = self.timeline:after(self.load_s, function() end_load(self) end)
-  return true
 end
 
 --- A load that somebody else asked for.
@@ -242,7 +241,7 @@ routes["POST /api/v1/inference/up"] = function(self, body, request)
     return request.reply(200, { status = "OK" })
   end
   self.ups[#self.ups + 1] = request
-  soon(self, function() if not begin_load(self, body) then self.ups = {} end end)
+  soon(self, function() begin_load(self, body) end)
 end
 
 routes["POST /api/v1/inference/up/async"] = function(self, body, request)

@@ -507,6 +507,16 @@ describe("the driver with a new node", function()
     assert.are.same({}, d.ml.wrongs)
   end)
 
+  it("rests 5 s after a stop that crossed the load of a cut off attempt, counted from its end", function()
+    for _, is_live in ipairs { false, true } do
+      local d = at("LOADING", { release = "new", load_s = 300, stop_s = 4, is_live = is_live })
+      assert.are.equal("cancelled", d:reach(stopped, { at = 2, how = "sent" }).outcome)
+      assert_done(d:reach(serving()))
+      assert.are.same({}, d.ml.wrongs)
+      assert.are.equal(2, d.ml.loads)
+    end
+  end)
+
   it("loads anew when up/status says that the load has failed, without waiting for its deadline", function()
     local d = at("STOPPED", { release = "new", load_s = 100 })
     d.ml.fails = 1
