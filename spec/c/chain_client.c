@@ -98,7 +98,7 @@ void chain_client_connect(struct chain_client *client, unsigned port) {
   assert_int_equal(connect(client->fd, (const struct sockaddr *)&address, sizeof address), 0);
 }
 
-static void send_all(struct chain_client *client, const void *bytes, size_t count) {
+void chain_client_send_raw(struct chain_client *client, const void *bytes, size_t count) {
   const char *at = bytes;
   while (count > 0) {
     const ssize_t sent = send(client->fd, at, count, MSG_NOSIGNAL);
@@ -131,7 +131,7 @@ static void forget(struct cox_buf *buf, size_t count) {
 int chain_client_shake(struct chain_client *client, const char *headers) {
   char request[1024];
   const int length = snprintf(request, sizeof request, "GET /websocket HTTP/1.1\r\nHost: chain\r\n%s\r\n", headers);
-  send_all(client, request, (size_t)length);
+  chain_client_send_raw(client, request, (size_t)length);
   char *end = NULL;
   while (client->read.data == NULL || (end = strstr(client->read.data, "\r\n\r\n")) == NULL) {
     if (read_more(client, CHAIN_LIMIT_MS) != 1) fail_msg("no whole answer to the handshake");
@@ -169,8 +169,8 @@ void chain_client_send(struct chain_client *client, int opcode, const void *payl
   }
   uint8_t *const body = malloc(count + 1);
   for (size_t i = 0; i < count; i++) body[i] = ((const uint8_t *)payload)[i] ^ (is_masked ? mask[i % 4] : 0);
-  send_all(client, head, bytes);
-  send_all(client, body, count);
+  chain_client_send_raw(client, head, bytes);
+  chain_client_send_raw(client, body, count);
   free(body);
 }
 

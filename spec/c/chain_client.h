@@ -55,6 +55,8 @@ int chain_client_shake(struct chain_client *client, const char *headers);
 void chain_client_open(struct chain_client *client, unsigned port);
 /* Opens and subscribes with id 1. */
 void chain_client_subscribe(struct chain_client *client, unsigned port);
+/* These bytes as they are. */
+void chain_client_send_raw(struct chain_client *client, const void *bytes, size_t count);
 void chain_client_send(struct chain_client *client, int opcode, const void *payload, size_t count, bool is_masked);
 void chain_client_say(struct chain_client *client, const char *text);
 /* The next frame; the caller ends it with cox_buf_fini(&frame.payload). */

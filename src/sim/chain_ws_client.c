@@ -157,8 +157,12 @@ void cox_chain_ws_client_destroy(struct cox_chain_ws_client *client) {
 }
 
 void cox_chain_ws_client_read(struct cox_chain_ws_client *client) {
-  if (client->is_muted) read_away(client);
-  else if (wslay_event_recv(client->frames) != 0) client->has_ended = true;
+  if (client->is_muted) {
+    read_away(client);
+  } else if (wslay_event_recv(client->frames) != 0) {
+    wslay_event_send(client->frames); /* a last answer and the close frame, when the peer is still there */
+    client->has_ended = true;
+  }
 }
 
 void cox_chain_ws_client_write(struct cox_chain_ws_client *client) {
