@@ -67,7 +67,7 @@ static const struct cox_cli_option options[] = {
 const struct cox_cli_entry cox_check_entry = {
     .name = "check",
     .synopsis = "[-c FILE] [-D key=value]… [--json]",
-    .summary = "Check configuration, nodes file and scripts, and run the scripts' cases",
+    .summary = "Checks configuration, nodes file and scripts, and runs the scripts' cases",
     .run = run,
     .detail = "Prints FILE:LINE: message for each fault. Starts nothing.",
     .options = options,

@@ -20,7 +20,7 @@ int main(int argc, char **argv) {
   const struct cox_cli_entry sim = {
       .name = "sim",
       .synopsis = "mlnodes|chain [options]",
-      .summary = "Run the simulated ML nodes or the simulated chain alone",
+      .summary = "Runs the simulated ML nodes or the simulated chain alone",
       .run = run_sim,
   };
   const struct cox_cli_entry entries[] = {

@@ -106,7 +106,7 @@ static const struct cox_cli_option options[] = {
 const struct cox_cli_entry cox_run_entry = {
     .name = "run",
     .synopsis = "-c FILE [-D key=value]…",
-    .summary = "Run the daemon in the foreground",
+    .summary = "Runs the daemon in the foreground",
     .run = run,
     .detail = "The log goes to standard error. SIGTERM and SIGINT stop it within 5 s; SIGHUP reads the nodes file again.",
     .options = options,
