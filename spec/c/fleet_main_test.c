@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,7 +29,7 @@ static struct child {
   size_t length;
 } child;
 
-static void run(const char *const *args) {
+static void run_with(const char *const *args, unsigned files_max) {
   int ends[2];
   char *argv[ARGS_MAX + 2] = {(char[]){"mlnodes"}};
   int argc = 1;
@@ -41,6 +42,8 @@ static void run(const char *const *args) {
     close(ends[0]);
     dup2(ends[1], STDOUT_FILENO);
     dup2(ends[1], STDERR_FILENO);
+    const struct rlimit files = {files_max, files_max};
+    if (files_max != 0 && setrlimit(RLIMIT_NOFILE, &files) != 0) _exit(99);
     const int code = cox_sim_fleet_main(argc, argv);
     fflush(NULL);
     _exit(code);
@@ -48,6 +51,8 @@ static void run(const char *const *args) {
   close(ends[1]);
   for (int i = 1; i < argc; i++) free(argv[i]);
 }
+
+static void run(const char *const *args) { run_with(args, 0); }
 
 /* Reads until `part` was printed (true) or all is said (false). */
 static bool is_printed(const char *part) {
@@ -71,6 +76,24 @@ static int end(void) {
   return WEXITSTATUS(status);
 }
 
+static int dial(json_int_t port) {
+  const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  assert_int_equal(connect(fd, (const struct sockaddr *)&at, sizeof at), 0);
+  return fd;
+}
+
+/* Status of GET state, 0: no answer. */
+static int ask(json_int_t port) {
+  static const char request[] = "GET /api/v1/state HTTP/1.1\r\nHost: x\r\n\r\n";
+  const int fd = dial(port);
+  char text[13] = {0};
+  int status = 0;
+  if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) > 0 && recv(fd, text, 12, MSG_WAITALL) == 12) status = atoi(text + 9);
+  close(fd);
+  return status;
+}
+
 static int teardown(void **context) {
   (void)context;
   if (child.pid > 0) kill(child.pid, SIGKILL);
@@ -92,20 +115,35 @@ static void it_serves_until_it_is_told_to_end(void **context) {
     json_t *const nodes = json_load_file(path, 0, NULL);
     assert_int_equal(json_array_size(nodes), 3);
     const json_int_t port = json_integer_value(json_object_get(json_array_get(nodes, 1), "poc_port"));
-    const struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, (const struct sockaddr *)&at, sizeof at), 0);
-    static const char request[] = "GET /api/v1/state HTTP/1.1\r\nHost: x\r\n\r\n";
-    assert_int_equal(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
-    char text[13] = {0};
-    assert_int_equal(recv(fd, text, 12, MSG_WAITALL), 12);
-    assert_string_equal(text, "HTTP/1.1 503");
-    close(fd);
+    assert_int_equal(ask(port), 503);
     kill(child.pid, i == 0 ? SIGTERM : SIGINT);
     assert_int_equal(end(), 0);
     json_decref(nodes);
     unlink(path);
   }
+}
+
+static void too_many_connections_are_turned_away_and_the_rest_is_served(void **context) {
+  (void)context;
+  run_with((const char *const[]){"--port", "0", NULL}, 80);
+  assert_true(is_printed("\n"));
+  const json_int_t port = atoi(strstr(child.text, "management ") + strlen("management "));
+  int fds[120];
+  for (int i = 0; i < 120; i++) fds[i] = dial(port);
+  assert_true(is_printed("connections are turned away"));
+  for (int i = 0; i < 120; i++) close(fds[i]);
+  int status = 0;
+  for (int i = 0; i < 1000 && status != 200; i++) status = ask(port); /* until it has seen that they are closed */
+  assert_int_equal(status, 200);
+  kill(child.pid, SIGTERM);
+  assert_int_equal(end(), 0);
+}
+
+static void a_limit_of_open_files_that_is_too_low_is_told(void **context) {
+  (void)context;
+  run_with((const char *const[]){"--port", "0", "--count", "100", NULL}, 80);
+  assert_int_equal(end(), 1);
+  assert_non_null(strstr(child.text, "164 open files are needed"));
 }
 
 static void help_lists_options_and_faults(void **context) {
@@ -146,6 +184,8 @@ static void what_fails_ends_with_1(void **context) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_teardown(it_serves_until_it_is_told_to_end, teardown),
+      cmocka_unit_test_teardown(too_many_connections_are_turned_away_and_the_rest_is_served, teardown),
+      cmocka_unit_test_teardown(a_limit_of_open_files_that_is_too_low_is_told, teardown),
       cmocka_unit_test_teardown(help_lists_options_and_faults, teardown),
       cmocka_unit_test_teardown(wrong_usage_ends_with_2_and_a_reason, teardown),
       cmocka_unit_test_teardown(what_fails_ends_with_1, teardown),
