@@ -159,7 +159,8 @@ static int create_nodes(struct cox_sim_fleet *fleet, const struct cox_sim_fleet_
 
 /* ---- faults ---- */
 
-static int set_one(struct cox_sim_fleet *fleet, const struct cox_fleet_choice *choice, const struct cox_fleet_fault *fault, struct cox_err *err) {
+static int set_one(struct cox_sim_fleet *fleet, const struct cox_fleet_choice *choice, const struct cox_fleet_fault *fault,
+                   struct cox_err *err) {
   bool is_done = true;
   for (unsigned i = 0; i < fleet->options.count; i++) {
     if (!cox_fleet_choice_has(choice, i + 1, fleet->options.seed)) continue;
@@ -221,7 +222,8 @@ static int copy_names(struct cox_sim_fleet *fleet, const struct cox_sim_fleet_op
     return cox_err_set(err, COX_EINVAL, "starting simulated nodes failed: \"%s\" is no IPv4 address such as 127.0.0.1", listen);
   }
   if (model[0] == '\0' || strlen(model) >= sizeof fleet->model) {
-    return cox_err_set(err, COX_EINVAL, "starting simulated nodes failed: the model's name must have 1 to %zu bytes", sizeof fleet->model - 1);
+    return cox_err_set(err, COX_EINVAL, "starting simulated nodes failed: the model's name must have 1 to %zu bytes",
+                       sizeof fleet->model - 1);
   }
   strcpy(fleet->address, listen);
   strcpy(fleet->model, model);
@@ -304,7 +306,7 @@ static json_t *report_node(struct cox_sim_fleet *fleet, unsigned index) {
   struct cox_fleet_shard *const shard = shard_of(fleet, index);
   const struct cox_fleet_seat *const seat = &fleet->seats[index];
   cox_mutex_lock(&shard->mutex);
-  json_t *const node = cox_fleet_node_report(seat->node, fleet->wall_offset_ms);
+  json_t *const node = cox_fleet_node_report(seat->node, cox_clock_mono_us(cox_clock_system()), fleet->wall_offset_ms);
   cox_mutex_unlock(&shard->mutex);
   json_object_set_new(node, "port", json_integer(seat->port[0]));
   json_object_set_new(node, "inference_port", json_integer(seat->port[1]));

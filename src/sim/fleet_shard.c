@@ -276,7 +276,8 @@ static int open_all(struct cox_fleet_shard *shard, struct cox_err *err) {
   const union MHD_DaemonInfo *const info = shard->daemon == NULL ? NULL : MHD_get_daemon_info(shard->daemon, MHD_DAEMON_INFO_EPOLL_FD);
   if (shard->wake_fd < 0 || shard->epoll_fd < 0 || info == NULL || watch(shard, shard->wake_fd, EPOLLIN, event_of(EVENT_WAKE, 0)) != 0 ||
       watch(shard, info->epoll_fd, EPOLLIN, event_of(EVENT_HTTP, 0)) != 0) {
-    return cox_err_set(err, COX_ESYS, "preparing the fleet's HTTP server failed: %s; raise the limit of open files (ulimit -n)", strerror(errno));
+    return cox_err_set(err, COX_ESYS, "preparing the fleet's HTTP server failed: %s; raise the limit of open files (ulimit -n)",
+                       strerror(errno));
   }
   for (unsigned i = shard->first_seat; i < shard->seat_count; i += shard->step) {
     struct cox_fleet_seat *const seat = &shard->seats[i];
