@@ -180,7 +180,7 @@ static int read_option(struct settings *settings, int option, const char *text) 
       options->port = (unsigned)number;
       return rc;
     case OPTION_BLOCK_BYTES:
-      rc = read_number("block-bytes", text, 0, 64 << 20, &number);
+      rc = read_number("block-bytes", text, 0, 8 << 20, &number);
       options->block_bytes = (size_t)number;
       return rc;
     case OPTION_BLOCK_MS: return read_number("block-ms", text, 0, 86400000, &options->block_ms);

@@ -11,6 +11,7 @@
 enum {
   PING_MS = 27000,   /* CometBFT's */
   BEHIND_MAX = 1000, /* blocks; further behind (a suspended machine) the pace is taken anew instead of caught up with */
+  BLOCK_BYTES_MAX = 8 << 20,
   ACTIONS_MAX = 16,  /* faults done once, in one call */
 };
 static const char default_participant[] = "gonka1jkcs7257mj00rr8s6rr0cs6z5kuyvfj5zc338z";
@@ -254,7 +255,7 @@ static int check(const struct cox_sim_chain_options *options, struct cox_err *er
   if (options->port > 65535) return cox_err_set(err, COX_EINVAL, "the port must be from 0 to 65535, not %u", options->port);
   if (options->block_ms < 0 || options->block_ms > 86400000)
     return cox_err_set(err, COX_EINVAL, "block_ms must be from 0 to 86400000, not %" PRId64, options->block_ms);
-  if (options->block_bytes > 64 << 20) return cox_err_set(err, COX_EINVAL, "block_bytes must be at most %d", 64 << 20);
+  if (options->block_bytes > BLOCK_BYTES_MAX) return cox_err_set(err, COX_EINVAL, "block_bytes must be at most %d", BLOCK_BYTES_MAX);
   if (options->ping_ms < 0 || options->ping_ms > 3600000) return cox_err_set(err, COX_EINVAL, "ping_ms must be from 0 to 3600000");
   return 0;
 }
