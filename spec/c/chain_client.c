@@ -18,8 +18,9 @@ json_t *chain_nodes(unsigned count) {
   for (unsigned i = 1; i <= count; i++) {
     json_t *const models = json_pack("{s:{s:[s, s]}}", "shared", "args", "--max-model-len", "4096");
     if (i % 2 == 1) json_object_set_new(models, "m1", json_pack("{s:[]}", "args"));
-    json_array_append_new(nodes, json_pack("{s:o, s:s, s:i, s:i, s:i, s:o}", "id", json_sprintf("node%u", i), "host", "127.0.0.1",
-                                           "inference_port", 5000 + (int)i, "poc_port", 8000 + (int)i, "max_concurrent", 10, "models", models));
+    json_array_append_new(
+        nodes, json_pack("{s:o, s:s, s:i, s:i, s:i, s:o}", "id", json_sprintf("node%u", i), "host", "127.0.0.1", "inference_port",
+                         5000 + (int)i, "poc_port", 8000 + (int)i, "max_concurrent", 10, "models", models));
   }
   return nodes;
 }
@@ -92,7 +93,8 @@ const char *chain_text(const json_t *root, const char *path) {
 /* ---- websocket ---- */
 
 void chain_client_connect(struct chain_client *client, unsigned port) {
-  const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  const struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   *client = (struct chain_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   assert_true(client->fd >= 0);
   assert_int_equal(connect(client->fd, (const struct sockaddr *)&address, sizeof address), 0);

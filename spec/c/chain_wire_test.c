@@ -429,8 +429,13 @@ static void faults_given_at_the_start_are_on(void **unused) {
 /* ---- all at once ---- */
 
 static void ask_around(void *arg) {
-  static const char *const paths[] = {"/status", "/block", CHAIN_REST "/epoch_info", CHAIN_REST "/models_all", CHAIN_REST "/epoch_group_data/0",
-                                      CHAIN_REST "/hardware_nodes/gonka1me", "/sim/state"};
+  static const char *const paths[] = {"/status",
+                                      "/block",
+                                      CHAIN_REST "/epoch_info",
+                                      CHAIN_REST "/models_all",
+                                      CHAIN_REST "/epoch_group_data/0",
+                                      CHAIN_REST "/hardware_nodes/gonka1me",
+                                      "/sim/state"};
   unsigned *const failures = arg;
   for (size_t i = 0; i < 70; i++) {
     const long status = chain_http(port, "GET", paths[i % (sizeof paths / sizeof *paths)], NULL, NULL);

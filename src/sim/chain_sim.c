@@ -150,7 +150,9 @@ int cox_sim_chain_fault(struct cox_sim_chain *chain, const char *spec, struct co
 
 int cox_sim_chain_advance(struct cox_sim_chain *chain, int64_t blocks, struct cox_err *err) {
   if (chain->block_ms != 0)
-    return cox_err_set(err, COX_EREFUSED, "blocks come by themselves, one each %" PRId64 " ms: start the chain with 0 to make them by hand", chain->block_ms);
+    return cox_err_set(err, COX_EREFUSED,
+                       "blocks come by themselves, one each %" PRId64 " ms: start the chain with 0 to make them by hand",
+                       chain->block_ms);
   if (blocks < 1 || blocks > COX_CHAIN_ADVANCE_MAX)
     return cox_err_set(err, COX_EINVAL, "blocks must be a whole number from 1 to %d", COX_CHAIN_ADVANCE_MAX);
   cox_mutex_lock(&chain->mutex);
@@ -209,12 +211,14 @@ char *cox_sim_chain_usage(void) {
   struct cox_buf text = {0};
   const bool is_done =
       cox_chain_faults_usage(&text) &&
-      cox_buf_addf(&text, "Control on the same port:\n"
-                          "  GET  /sim/state                              height, epoch, phase, faults, websockets, requests\n"
-                          "  POST /sim/faults    {\"faults\": [\"SPEC\", …]}    all of them or none; answers with those that are on\n"
-                          "  POST /sim/advance   {\"blocks\": N}              makes blocks, when the chain makes none by itself\n"
-                          "  POST /sim/preserved {\"nodes\": [IDS], \"epoch\"?: E}  who serves through PoC, from the newest epoch or E on\n"
-                          "  POST /sim/hardware  {\"hardware_nodes\": […]}    replaces what is registered on the chain\n");
+      cox_buf_addf(
+          &text,
+          "Control on the same port:\n"
+          "  GET  /sim/state                              height, epoch, phase, faults, websockets, requests\n"
+          "  POST /sim/faults    {\"faults\": [\"SPEC\", …]}    all of them or none; every POST answers with the state\n"
+          "  POST /sim/advance   {\"blocks\": N}              makes blocks, when the chain makes none by itself\n"
+          "  POST /sim/preserved {\"nodes\": [IDS], \"epoch\"?: E}  who serves through PoC, from the newest epoch or E on\n"
+          "  POST /sim/hardware  {\"hardware_nodes\": […]}    replaces what is registered on the chain\n");
   if (is_done) return text.data;
   cox_buf_fini(&text);
   return NULL;

@@ -216,7 +216,8 @@ static int start(struct cox_chain_ws *ws, struct cox_err *err) {
   ws->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
   if (ws->epoll_fd < 0 || epoll_ctl(ws->epoll_fd, EPOLL_CTL_ADD, ws->orders.event_fd, &event) != 0)
-    return cox_err_set(err, COX_ESYS, "making the event loop of the websockets failed: %s; is the limit of open files reached?", strerror(errno));
+    return cox_err_set(err, COX_ESYS, "making the event loop of the websockets failed: %s; is the limit of open files reached?",
+                       strerror(errno));
   return cox_thread_start(&ws->thread, "cox-sim-ws", run, ws, err);
 }
 

@@ -93,7 +93,8 @@ static bool is_new_block(const char *query) {
 static json_t *subscribe(struct cox_chain_ws_client *client, const json_t *request, json_t *id) {
   const char *const query = query_of(request);
   if (query == NULL) return cox_chain_wire_error(id, -32602, "Invalid params", "query must be a string");
-  if (!is_new_block(query)) return cox_chain_wire_error(id, -32603, "Internal error", "failed to parse query: only tm.event='NewBlock' is known");
+  if (!is_new_block(query))
+    return cox_chain_wire_error(id, -32603, "Internal error", "failed to parse query: only tm.event='NewBlock' is known");
   if (client->subscription != NULL) return cox_chain_wire_error(id, -32603, "Internal error", "already subscribed");
   client->subscription = json_dumps(id, JSON_COMPACT | JSON_ENCODE_ANY);
   return cox_chain_wire_result(id, json_object());
@@ -111,7 +112,8 @@ static json_t *answer(struct cox_chain_ws_client *client, const json_t *request)
   const char *const method = json_string_value(json_object_get(request, "method"));
   const bool is_id = json_is_string(asked_id) || json_is_integer(asked_id);
   json_t *const id = is_id ? json_incref(asked_id) : json_integer(-1);
-  if (method == NULL || !is_id) return cox_chain_wire_error(id, -32600, "Invalid Request", "method and id (a string or a number) are needed");
+  if (method == NULL || !is_id)
+    return cox_chain_wire_error(id, -32600, "Invalid Request", "method and id (a string or a number) are needed");
   if (strcmp(method, "subscribe") == 0) return subscribe(client, request, id);
   if (strcmp(method, "unsubscribe") == 0 || strcmp(method, "unsubscribe_all") == 0) return unsubscribe(client, id);
   if (strcmp(method, "health") == 0) return cox_chain_wire_result(id, json_object());
@@ -131,8 +133,10 @@ static void on_message(wslay_event_context_ptr frames, const struct wslay_event_
 
 /* ---- what chain_ws.c asks for ---- */
 
-struct cox_chain_ws_client *cox_chain_ws_client_create(int fd, const void *extra, size_t extra_bytes, void (*end)(void *handle), void *handle) {
-  static const struct wslay_event_callbacks callbacks = {.recv_callback = on_recv, .send_callback = on_send, .on_msg_recv_callback = on_message};
+struct cox_chain_ws_client *cox_chain_ws_client_create(int fd, const void *extra, size_t extra_bytes, void (*end)(void *handle),
+                                                       void *handle) {
+  static const struct wslay_event_callbacks callbacks = {
+      .recv_callback = on_recv, .send_callback = on_send, .on_msg_recv_callback = on_message};
   struct cox_chain_ws_client *const client = calloc(1, sizeof *client);
   if (client == NULL) return NULL;
   client->fd = fd;
