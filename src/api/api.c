@@ -35,8 +35,9 @@ static int check_access(const struct cox_api_options *options, const struct cox_
     return cox_err_set(err, COX_EINVAL, "admin.token is empty: give a long random one, or leave it out");
   }
   if (options->token != NULL || options->is_insecure || cox_listen_is_loopback(where)) return 0;
-  return cox_err_set(err, COX_EINVAL, "admin.listen %s can be reached from other machines and there is no admin.token, so anybody could "
-                     "command the fleet: set admin.token, listen on 127.0.0.1, or set admin.insecure = true in a closed network",
+  return cox_err_set(err, COX_EINVAL, "admin.listen %s can be reached from other machines and there is no admin.token, so anybody "
+                     "could command the fleet: set admin.token, listen on 127.0.0.1, or set admin.insecure = true in a closed "
+                     "network",
                      options->listen);
 }
 
