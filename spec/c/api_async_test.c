@@ -161,11 +161,13 @@ static void stopping_answers_all_that_wait_and_late_answers_find_nobody(void **s
   rig_open(rig); /* now the answers come */
 }
 
+/* More than all buffers between server and client hold. */
 static json_t *commands_json(void *ctx) {
   (void)ctx;
-  char *const text = malloc(100001);
-  memset(text, 'x', 100000);
-  text[100000] = '\0';
+  enum { BYTES = 32 * 1024 * 1024 };
+  char *const text = malloc(BYTES + 1);
+  memset(text, 'x', BYTES);
+  text[BYTES] = '\0';
   json_t *const list = json_pack("[s]", text);
   free(text);
   return list;
@@ -179,8 +181,8 @@ static void a_client_that_does_not_read_does_not_hold_up_the_end(void **state) {
   struct cox_err err;
   rig->api = cox_api_create(&rig->options, &err);
   const int fd = rig_connect(rig);
-  for (int i = 0; i < 200; i++) rig_send(fd, "GET /v1/commands HTTP/1.1\r\nHost: x\r\n\r\n"); /* 20 MB of answers */
-  assert_int_equal(read_status(fd), 200);
+  rig_send(fd, "GET /v1/commands HTTP/1.1\r\nHost: x\r\n\r\n");
+  assert_false(rig_is_cut(fd)); /* the first byte came: the answer is on its way */
   const int64_t start_us = cox_clock_mono_us(cox_clock_system());
   cox_api_destroy(rig->api);
   rig->api = NULL;
