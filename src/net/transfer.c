@@ -50,18 +50,14 @@ static bool set_socket_state(struct cox_transfers *transfers, int fd, unsigned c
   return true;
 }
 
-/* A connection at rest (or about to be closed) stays watched: whatever comes from it now is the end of it. */
+/* A connection at rest stays watched. One that was connecting is closed already, and its number may be another thread's. */
 static void unwatch(struct cox_transfers *transfers, int fd) {
-  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.fd = fd};
   switch (socket_state(transfers, fd)) {
     case SOCKET_LOOKUP:
       epoll_ctl(transfers->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
       set_socket_state(transfers, fd, SOCKET_FOREIGN);
       break;
-    case SOCKET_BUSY:
-      epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
-      set_socket_state(transfers, fd, SOCKET_IDLE);
-      break;
+    case SOCKET_BUSY: set_socket_state(transfers, fd, SOCKET_IDLE); break;
     default: break;
   }
 }
@@ -80,7 +76,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
   const bool is_watched = known != NULL || state == SOCKET_IDLE;
   if (state == SOCKET_IDLE) set_socket_state(transfers, fd, SOCKET_BUSY);
   if (state == SOCKET_FOREIGN) set_socket_state(transfers, fd, SOCKET_LOOKUP);
-  /* What we remember may be wrong about a socket of a look-up, whose number was another's before. */
+  /* What is remembered may be wrong: a number can be another socket's by now. */
   int rc = epoll_ctl(transfers->epoll_fd, is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
   if (rc != 0 && errno == EEXIST) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
   if (rc != 0 && errno == ENOENT) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_ADD, fd, &event);
@@ -367,10 +363,19 @@ struct cox_io_reply cox_transfer_reply(const struct cox_transfer *transfer) {
 /* ---- the loop's side ---- */
 
 /* libcurl would take what a machine says unasked (the "408" of a proxy that closes an idle connection, for one) for the answer to
- * the next request. A connection that is shut down it does not use again.                                                         */
+ * the next request. A connection that is shut down it does not use again. That the socket is in our epoll set proves it ours.     */
+static void end_idle(const struct cox_transfers *transfers, int fd, uint32_t events) {
+  struct epoll_event quiet = {.events = EPOLLIN, .data.fd = fd};
+  if ((events & ~(uint32_t)EPOLLOUT) == 0) {
+    epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &quiet);
+  } else if (epoll_ctl(transfers->epoll_fd, EPOLL_CTL_DEL, fd, NULL) == 0) {
+    shutdown(fd, SHUT_RDWR);
+  }
+}
+
 void cox_transfers_event(struct cox_transfers *transfers, int fd, uint32_t events) {
   if (socket_state(transfers, fd) == SOCKET_IDLE) {
-    shutdown(fd, SHUT_RDWR);
+    end_idle(transfers, fd, events);
     return;
   }
   int what = 0;
