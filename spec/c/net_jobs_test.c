@@ -125,6 +125,8 @@ static void a_job_that_fails_rests_and_begins_anew(void **state) {
   begin((struct script_step[]){{.what = SCRIPT_GET, .text = evil_url(server, "/close")}, {.what = SCRIPT_FAIL}, {0}});
   scripted_wait_for(&job->starts, 3);
   assert_true(cox_clock_mono_us(cox_clock_system()) - begun_us >= 1500000); /* 0.5 s and 1 s of rest */
+  cox_net_destroy(net.net);
+  net.net = NULL;
   assert_int_equal(job->seen[0].class_, COX_CLASS_RESET);
 }
 

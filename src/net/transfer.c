@@ -459,6 +459,7 @@ struct cox_transfer *cox_transfers_take_done(struct cox_transfers *transfers) {
   curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
   const CURLcode code = message->data.result; /* the message is gone once the handle is removed */
   conclude(transfer, code);
+  if (code == CURLE_OPERATION_TIMEDOUT) note_abandoned(transfer);
   detach(transfer);
   return transfer;
 }
