@@ -42,7 +42,8 @@ static void addresses_are_never_held_up_by_names_that_are_looked_up(void **state
     assert_int_equal(cox_transfers_room(&transfers, by_name.url), COX_ROOM_FREE);
     looking[i] = cox_transfer_start(&transfers, &by_name, NULL);
   }
-  const char *const names[] = {"http://node2/x", "https://user:pw@node2.example.org:8080/x", "node3", "http://1a.example/", "http://localhosts/"};
+  const char *const names[] = {"http://node2/x",
+                               "https://user:pw@node2.example.org:8080/x", "node3", "http://1a.example/", "http://localhosts/"};
   const char *const addresses[] = {"http://127.0.0.1/x", "https://user:pw@10.0.0.1:8080/x", "http://[::1]:80/", "http://localhost:1/",
                                    "http://LOCALHOST", "10.1.2.3:80", "http://a@b@10.0.0.1/"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
