@@ -19,6 +19,15 @@ enum {
 
 /* ---- mail ---- */
 
+/* All sockets first: the machines learn of it before the scripts are wound up one by one. */
+static void hang_up(struct cox_worker *worker, struct cox_queue_link *link) {
+  for (; link != NULL; link = link->next) {
+    const struct cox_note *const note = COX_CONTAINER(link, struct cox_note, link);
+    struct cox_run *const run = note->kind == COX_NOTE_CANCEL ? cox_run_table_find(&worker->attempts, note->attempt) : NULL;
+    if (run != NULL) cox_drive_hang_up(run);
+  }
+}
+
 static void take_notes(struct cox_worker *worker, struct cox_queue_link *link) {
   while (link != NULL) {
     struct cox_note *const note = COX_CONTAINER(link, struct cox_note, link);
@@ -47,7 +56,8 @@ static void take_notes(struct cox_worker *worker, struct cox_queue_link *link) {
 }
 
 static void end_attempts(struct cox_worker *worker) {
-  for (struct cox_run *run; (run = cox_run_table_any(&worker->attempts)) != NULL;)
+  size_t from = 0;
+  for (struct cox_run *run; (run = cox_run_table_next(&worker->attempts, &from)) != NULL;)
     cox_drive_end(worker, run, COX_END_CANCELLED);
 }
 
@@ -61,6 +71,7 @@ static void take_mail(struct cox_worker *worker) {
     link = link->next;
     cox_drive_admit(worker, attempt);
   }
+  hang_up(worker, notes);
   take_notes(worker, notes);
   if (has_lost_cancel) end_attempts(worker);
 }
@@ -89,6 +100,7 @@ static void collect_done(struct cox_worker *worker) {
 static void serve_sockets(struct cox_worker *worker) {
   struct epoll_event events[EVENTS_MAX];
   const int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, poll_ms(worker));
+  for (int i = 0; i < count; i++) cox_transfers_idle_event(&worker->transfers, events[i].data.fd, events[i].events);
   for (int i = 0; i < count; i++) {
     const int fd = events[i].data.fd;
     if (fd == worker->mailbox->attempts.event_fd || fd == worker->mailbox->notes.event_fd) continue; /* taken below */
