@@ -49,6 +49,7 @@ struct cox_worker {
   size_t job_count;
   struct cox_run_list ready;  /* their reply is there */
   struct cox_run_list fresh;  /* not started yet */
+  int64_t paced_until_us;     /* while many transfers run, no fiber is started before */
   struct cox_run_list queued; /* wait for a free transfer */
   struct cox_run_list named;  /* wait for a free look-up */
 };
