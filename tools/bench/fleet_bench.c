@@ -117,6 +117,7 @@ int main(int argc, char **argv) {
   cox_log_setup(COX_LOG_ERROR, false, STDERR_FILENO);
   json_t *config;
   const pid_t fleet = start_fleet(nodes, latency_ms, &config);
+  cox_daemon_tune_process();
   const int files_before = open_files();
   start_daemon(config);
   json_decref(config);
