@@ -6,6 +6,8 @@
 #include "script/sandbox.h"
 #include "script/vm.h"
 
+enum { PCALL_DEPTH_MAX = 2000 };
+
 /* A finalizer runs without hooks: an endless one could not be cut. A field that is set later is not looked at by Lua. */
 static int safe_setmetatable(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
@@ -40,8 +42,25 @@ static int finish(lua_State *L, int status, lua_KContext extra) {
   return 2;
 }
 
+/* An error in a coroutine unwinds to its pcall without the C stack, which so does not limit them; and for each, Lua walks through all
+ * frames below: ten thousand pcalls inside of each other would take seconds to unwind, where no hook runs.                         */
+static void check_depth(lua_State *L) {
+  lua_Debug frame;
+  if (lua_getstack(L, PCALL_DEPTH_MAX, &frame) != 0) luaL_error(L, "pcall: more than %d calls are inside of each other", PCALL_DEPTH_MAX);
+}
+
+/* Stack: function, arguments. */
+static int safe_pcall(lua_State *L) {
+  luaL_checkany(L, 1);
+  check_depth(L);
+  lua_pushboolean(L, 1); /* the first result */
+  lua_insert(L, 1);
+  return finish(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish), 0);
+}
+
 /* Stack: function, handler, arguments. */
 static int safe_xpcall(lua_State *L) {
+  check_depth(L);
   luaL_checktype(L, 2, LUA_TFUNCTION);
   const int arguments = lua_gettop(L) - 2;
   lua_pushvalue(L, 2);
@@ -86,7 +105,7 @@ static int safe_rawlen(lua_State *L) {
 
 void cox_api_base_open(lua_State *L) {
   static const luaL_Reg own[] = {{"next", safe_next},     {"rawget", safe_rawget},           {"rawlen", safe_rawlen},
-                                 {"xpcall", safe_xpcall}, {"setmetatable", safe_setmetatable}, {NULL, NULL}};
+                                 {"pcall", safe_pcall},   {"xpcall", safe_xpcall}, {"setmetatable", safe_setmetatable}, {NULL, NULL}};
   luaL_requiref(L, LUA_GNAME, luaopen_base, 1);
   luaL_setfuncs(L, own, 0);
   lua_pop(L, 1);

@@ -124,7 +124,7 @@ static void push_answer(lua_State *L, const struct cox_io_reply *reply) {
   lua_setfield(L, -2, "status");
   lua_pushlstring(L, reply->body, reply->body_len);
   lua_setfield(L, -2, "body");
-  struct cox_held *const held = cox_vm_push_holder(L);
+  struct cox_held **const held = cox_vm_push_holder(L);
   json_t *const value = json_loadb(reply->body, reply->body_len, 0, NULL);
   if (value == NULL) {
     lua_pop(L, 1);
@@ -297,7 +297,7 @@ static void push_lazily(lua_State *L, const struct cox_fiber *fiber, int place) 
     lua_pushnil(L);
     return;
   } else {
-    struct cox_held *const held = cox_vm_push_holder(L);
+    struct cox_held **const held = cox_vm_push_holder(L);
     cox_convert_push_made(L, held, cox_target_json(fiber->attempt->applied, false));
   }
   lua_pushvalue(L, -1);
@@ -368,7 +368,7 @@ json_t *cox_driver_node_end(struct cox_fiber *fiber) {
 /* ---- probes ---- */
 
 static const char *text_field(lua_State *L, const char *name) {
-  lua_getfield(L, -1, name);
+  cox_vm_push_field(L, -1, name); /* raw, as nothing protects us here */
   const char *const text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
   lua_pop(L, 1); /* the table holds it */
   return text;
@@ -387,7 +387,7 @@ void cox_driver_take_probe(lua_State *L, struct cox_fiber *fiber) {
     cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, "the driver's probe returned a status or poc that is none of the known ones");
     return;
   }
-  lua_getfield(L, -1, "ready");
+  cox_vm_push_field(L, -1, "ready");
   result->is_ready = lua_toboolean(L, -1) != 0;
   lua_pop(L, 1);
   if (model != NULL) result->seen_model = strdup(model);

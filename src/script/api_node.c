@@ -17,7 +17,7 @@ struct policy_node {
   int slot;
   uint64_t serial; /* of the handler it was filled for */
   struct cox_txn_node view;
-  struct cox_held held[UPVALUES]; /* what the cached tables were made of */
+  struct cox_held *held[UPVALUES]; /* what the cached tables were made of */
 };
 
 static const char nodes_key;
@@ -61,8 +61,8 @@ static void push_cached(lua_State *L, struct policy_node *node, int place, json_
     lua_pushnil(L);
     return;
   }
-  struct cox_held *const held = &node->held[place - 1];
-  if (held->value == value) {
+  struct cox_held **const held = &node->held[place - 1];
+  if (*held != NULL && (*held)->value == value) {
     lua_getiuservalue(L, 1, place);
     return;
   }
@@ -89,7 +89,7 @@ static void push_target(lua_State *L, const struct cox_target *target) {
     lua_pushnil(L);
     return;
   }
-  struct cox_held *const held = cox_vm_push_holder(L);
+  struct cox_held **const held = cox_vm_push_holder(L);
   cox_convert_push_made(L, held, cox_target_json(target, true));
 }
 

@@ -38,7 +38,8 @@ static void prepare(lua_State *L, struct matching *matching, bool has_anchor) {
   m->pattern = pattern;
   m->pattern_end = pattern_end;
   m->error = NULL;
-  m->steps = 0;
+  m->error_index = -1;
+  m->steps = m->next_look = 0;
   m->is_cut = is_cut;
   m->arg = &cox_vm_of(L)->guard;
   m->choices_max = cox_pattern_choices(pattern, (size_t)(pattern_end - pattern));
@@ -48,7 +49,8 @@ static void prepare(lua_State *L, struct matching *matching, bool has_anchor) {
 
 static void raise_error(lua_State *L, const struct cox_matcher *m) {
   if (m->error == cox_pattern_cut) cox_guard_check(L);
-  luaL_error(L, m->error, m->error_index);
+  if (m->error_index < 0) luaL_error(L, "%s", m->error);
+  luaL_error(L, "%s %%%d in pattern", m->error, m->error_index);
 }
 
 static const char *match_at(lua_State *L, struct cox_matcher *m, const char *at) {

@@ -94,7 +94,7 @@ static void push_shared_table(lua_State *L) {
   cox_vm_keep(L, &shared_key);
 }
 
-void cox_convert_push_made(lua_State *L, struct cox_held *held, json_t *value) {
+void cox_convert_push_made(lua_State *L, struct cox_held **held, json_t *value) {
   cox_vm_hold_json(L, held, value);
   json_decref(value);
   cox_convert_push_shared(L, value);
@@ -107,7 +107,7 @@ void cox_convert_push_shared(lua_State *L, json_t *value) {
   if (!lua_istable(L, -1)) return;
   push_shared_table(L);
   lua_pushvalue(L, -2);
-  struct cox_held *const held = cox_vm_push_holder(L);
+  struct cox_held **const held = cox_vm_push_holder(L);
   cox_vm_hold_json(L, held, value);
   lua_rawset(L, -3);
   lua_pop(L, 1);
@@ -136,8 +136,8 @@ static json_t *shared_of(lua_State *L, int index) {
   if (lua_istable(L, -1)) {
     lua_pushvalue(L, index);
     lua_rawget(L, -2);
-    const struct cox_held *const held = lua_touserdata(L, -1);
-    if (held != NULL && held->value != NULL) value = json_incref(held->value);
+    struct cox_held *const *const held = lua_touserdata(L, -1);
+    if (held != NULL && *held != NULL) value = json_incref((*held)->value);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);

@@ -23,7 +23,7 @@ void cox_convert_push_shared(lua_State *L, json_t *value);
 struct cox_held;
 /* The same for a value that was just made: takes it, whatever throws. `held` is on top of the stack (cox_vm_push_holder, called before
  * the value was made) and goes.                                                                                                     */
-void cox_convert_push_made(lua_State *L, struct cox_held *held, json_t *value);
+void cox_convert_push_made(lua_State *L, struct cox_held **held, json_t *value);
 /* The value at `index` as a new reference; never throws. NULL with "what: where" in `err`: functions, cycles, keys that are no
  * text, bad UTF-8, nan, too much of it. nil and json.null become null. When the call's time is up it is also NULL; after
  * clean-up, cox_guard_check then raises that.                                                                                 */

@@ -114,9 +114,9 @@ void cox_fiber_fail(struct cox_fiber *fiber, enum cox_class class_, int http_sta
 /* The structured errors of the bindings: { class, message, status? }. False: it is none. */
 static bool take_structured(lua_State *L, struct cox_fiber *fiber) {
   if (lua_type(L, -1) != LUA_TTABLE) return false;
-  lua_getfield(L, -1, "class");
-  lua_getfield(L, -2, "message");
-  lua_getfield(L, -3, "status");
+  cox_vm_push_field(L, -1, "class"); /* raw: nothing protects us from a script's __index here */
+  cox_vm_push_field(L, -2, "message");
+  cox_vm_push_field(L, -3, "status");
   enum cox_class class_;
   const bool is_known = lua_type(L, -3) == LUA_TSTRING && cox_class_parse(lua_tostring(L, -3), &class_) && class_ != COX_CLASS_NONE;
   if (is_known) {
@@ -147,12 +147,12 @@ static int conclude(lua_State *L, int status, lua_KContext context) {
   (void)context;
   struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
   struct cox_fiber *const fiber = owner->current;
-  fiber->is_done = true;
   if (status != LUA_OK && status != LUA_YIELD) {
     take_error(L, fiber, status);
   } else if (fiber->attempt != NULL && fiber->attempt->kind == COX_ATTEMPT_PROBE) {
     cox_driver_take_probe(L, fiber);
   }
+  fiber->is_done = true;
   return 0;
 }
 
@@ -212,7 +212,7 @@ static int make(lua_State *L) {
     push_driver_function(L, fiber->attempt);
     lua_insert(L, -2);
     if (fiber->attempt->target != NULL) {
-      struct cox_held *const held = cox_vm_push_holder(L);
+      struct cox_held **const held = cox_vm_push_holder(L);
       cox_convert_push_made(L, held, cox_target_json(fiber->attempt->target, true));
     }
   }

@@ -16,7 +16,7 @@ enum { USES_TICK = 0 };
 enum { USES_TICK = 1 };
 #endif
 
-enum { HOOK_COUNT = 1000 };
+enum { HOOK_COUNT = 1000, REARM_TICKS = 4 };
 
 static const char message_key;
 #define MESSAGE "it ran longer than its time budget"
@@ -67,7 +67,8 @@ static void on_tick(void *arg, const void *place) {
   struct cox_guard *const guard = arg;
   if (atomic_load(&guard->depth) == 0) return;
   const unsigned ticks = atomic_fetch_add(&guard->ticks, 1) + 1, limit = atomic_load(&guard->limit);
-  if (ticks >= limit) arm(guard);
+  /* Again now and then, should a hook get lost; not always: it walks through all frames, and recursion may be deep. */
+  if (ticks >= limit && (ticks - limit) % REARM_TICKS == 0) arm(guard);
   if (ticks >= limit + COX_GUARD_RESCUE_TICKS) rescue(guard, place);
 }
 

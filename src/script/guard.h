@@ -25,7 +25,7 @@ enum {
 #if defined(__SANITIZE_ADDRESS__)
   COX_GUARD_RESCUE_TICKS = 60,
 #else
-  COX_GUARD_RESCUE_TICKS = 9,
+  COX_GUARD_RESCUE_TICKS = 8,
 #endif
 };
 

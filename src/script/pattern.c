@@ -3,7 +3,7 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { LOOK_EVERY = 4096 /* steps */ };
+enum { LOOK_EVERY = 4096 /* steps */, BYTES_PER_STEP = 64 /* of memcmp */, SET_BYTES_PER_STEP = 8 };
 
 const char cox_pattern_cut[] = "the pattern takes too long on this text: make it simpler, or the text shorter";
 
@@ -23,9 +23,9 @@ static const char *fail(struct cox_matcher *m, const char *error) {
 }
 
 static bool spend(struct cox_matcher *m, uint64_t steps) {
-  const uint64_t before = m->steps;
   m->steps += steps;
-  if (before / LOOK_EVERY == m->steps / LOOK_EVERY) return true;
+  if (m->steps < m->next_look) return true;
+  m->next_look = m->steps + LOOK_EVERY;
   if (m->steps < COX_PATTERN_STEPS_MAX && !m->is_cut(m->arg)) return true;
   fail(m, cox_pattern_cut);
   return false;
@@ -63,10 +63,13 @@ static bool is_in_class(int byte, int class_) {
 
 /* Behind the set that begins at `p`, which is its "[". A "]" that comes first belongs to the set. */
 static const char *end_of_set(struct cox_matcher *m, const char *p) {
-  p++;
+  const char *const begin = p++;
   if (p < m->pattern_end && *p == '^') p++;
   for (bool is_first = true; p < m->pattern_end; is_first = false) {
-    if (*p == ']' && !is_first) return p + 1;
+    if (*p == ']' && !is_first) {
+      m->steps += (uint64_t)(p - begin) / SET_BYTES_PER_STEP;
+      return p + 1;
+    }
     p += *p == '%' && p + 1 < m->pattern_end ? 2 : 1;
   }
   return fail(m, "malformed pattern (missing ']')");
@@ -97,14 +100,14 @@ static bool is_in_set(int byte, const char *p, const char *end) {
   return is_negated;
 }
 
-/* Does the item `p` … `end` take the byte at `s`? */
-static bool takes(const struct cox_matcher *m, const char *s, const char *p, const char *end) {
+/* Does the item `p` … `end` take the byte at `s`? A long set counts as many steps; the next one spent looks at them. */
+static bool takes(struct cox_matcher *m, const char *s, const char *p, const char *end) {
   if (s >= m->subject_end) return false;
   const int byte = (unsigned char)*s;
   switch (*p) {
     case '.': return true;
     case '%': return is_in_class(byte, (unsigned char)p[1]);
-    case '[': return is_in_set(byte, p, end);
+    case '[': m->steps += (uint64_t)(end - p) / SET_BYTES_PER_STEP; return is_in_set(byte, p, end);
     default: return (unsigned char)*p == byte;
   }
 }
@@ -126,7 +129,8 @@ static const char *balanced(struct cox_matcher *m, const char *s, char open, cha
   return NULL;
 }
 
-static bool is_frontier(const struct cox_matcher *m, const char *s, const char *set, const char *end) {
+static bool is_frontier(struct cox_matcher *m, const char *s, const char *set, const char *end) {
+  m->steps += (uint64_t)(end - set) / SET_BYTES_PER_STEP;
   const int before = s == m->subject ? 0 : (unsigned char)s[-1];
   const int here = s < m->subject_end ? (unsigned char)*s : 0;
   return !is_in_set(before, set, end) && is_in_set(here, set, end);
@@ -137,11 +141,11 @@ static const char *repeated(struct cox_matcher *m, const char *s, char digit) {
   const int index = digit - '1';
   if (index < 0 || index >= m->level || m->captures[index].len == COX_CAPTURE_OPEN) {
     m->error_index = index + 1;
-    return fail(m, "invalid capture index %%%d in pattern");
+    return fail(m, "invalid capture index");
   }
   /* A position has no text: it repeats nothing, as a length that is never there. */
   const ptrdiff_t len = m->captures[index].len;
-  if (len < 0 || m->subject_end - s < len || !spend(m, (uint64_t)len)) return NULL;
+  if (len < 0 || m->subject_end - s < len || !spend(m, (uint64_t)len / BYTES_PER_STEP)) return NULL;
   return memcmp(m->captures[index].start, s, (size_t)len) == 0 ? s + len : NULL;
 }
 

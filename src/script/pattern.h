@@ -33,8 +33,8 @@ struct cox_matcher {
   int level; /* captures begun */
   struct cox_capture captures[COX_PATTERN_CAPTURES_MAX];
   const char *error;  /* NULL: none */
-  int error_index;    /* of the capture that the error is about */
-  uint64_t steps;     /* of all matches since the start */
+  int error_index;    /* of the capture that the error is about, -1: about none */
+  uint64_t steps, next_look; /* of all matches since the start */
   bool (*is_cut)(void *arg);
   void *arg;
   struct cox_choice *choices;

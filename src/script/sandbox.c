@@ -7,7 +7,7 @@
 #include "script/api_libraries.h"
 #include "script/vm.h"
 
-static const char environment_key, modules_key, loading_key, frozen_key;
+static const char environment_key, modules_key, frozen_key;
 
 static int print_to_log(lua_State *L) {
   const int count = lua_gettop(L);
@@ -147,8 +147,6 @@ void cox_sandbox_open(lua_State *L, uint64_t seed) {
   cox_vm_keep(L, &environment_key);
   lua_newtable(L);
   cox_vm_keep(L, &modules_key);
-  lua_newtable(L);
-  cox_vm_keep(L, &loading_key);
 }
 
 void cox_bindings_push(lua_State *L, const struct cox_binding *bindings) {
@@ -210,18 +208,21 @@ static const struct cox_source *find_module(lua_State *L, const char *module) {
   return source;
 }
 
-static int run_source(lua_State *L) {
-  cox_sandbox_run(L, lua_touserdata(L, 1));
-  return 1;
+/* Does the file's own code run, somewhere below in this coroutine? */
+static bool is_running(lua_State *L, const struct cox_source *source) {
+  lua_Debug frame;
+  for (int level = 0; lua_getstack(L, level, &frame) != 0; level++) {
+    lua_getinfo(L, "S", &frame);
+    if (strcmp(frame.what, "main") == 0 && strcmp(frame.source + 1, source->name) == 0) return true;
+  }
+  return false;
 }
 
-static void set_loading(lua_State *L, const char *module, bool is_loading) {
-  cox_vm_push_kept(L, &loading_key);
-  if (lua_getfield(L, -1, module) != LUA_TNIL && is_loading) luaL_error(L, "require: '%s' requires itself, through others or at once", module);
-  if (is_loading) lua_pushboolean(L, 1);
-  else lua_pushnil(L);
-  lua_setfield(L, -3, module);
-  lua_pop(L, 2);
+static void check_not_loading(lua_State *L, const struct cox_source *source, const char *module) {
+  const struct cox_guard *const guard = &cox_vm_of(L)->guard;
+  for (unsigned depth = atomic_load(&guard->depth); depth > 0; depth--) {
+    if (is_running(guard->active[depth - 1], source)) luaL_error(L, "require: '%s' requires itself, through others or at once", module);
+  }
 }
 
 void cox_sandbox_require(lua_State *L, const char *module) {
@@ -233,12 +234,8 @@ void cox_sandbox_require(lua_State *L, const char *module) {
   }
   lua_pop(L, 1);
   const struct cox_source *const source = find_module(L, module);
-  set_loading(L, module, true);
-  lua_pushcfunction(L, run_source);
-  lua_pushlightuserdata(L, (void *)(uintptr_t)source);
-  const int status = lua_pcall(L, 1, 1, 0); /* so that the mark goes, whatever happens */
-  set_loading(L, module, false);
-  if (status != LUA_OK) lua_error(L);
+  check_not_loading(L, source, module);
+  cox_sandbox_run(L, source);
   if (lua_isnil(L, -1)) luaL_error(L, "require: %s returns nothing: end it with `return M`", source->name);
   lua_pushvalue(L, -1);
   lua_setfield(L, -3, module);

@@ -78,7 +78,7 @@ static void release(struct cox_vm *vm, struct cox_held *held);
 void cox_vm_destroy(struct cox_vm *vm) {
   if (vm == NULL) return;
   cox_guard_fini(&vm->guard);
-  while (vm->held != NULL) release(vm, vm->held);
+  while (vm->held != NULL) release(vm, vm->held); /* before the slots go */
   cox_heap_fini(&vm->heap); /* in place of lua_close: nothing of L lies outside of it */
   cox_sources_release(vm->sources);
   free(vm);
@@ -87,27 +87,35 @@ void cox_vm_destroy(struct cox_vm *vm) {
 /* ---- what lies outside of the heap ---- */
 
 static void release(struct cox_vm *vm, struct cox_held *held) {
-  if (held->value == NULL) return;
   if (held->previous != NULL) held->previous->next = held->next;
   else vm->held = held->next;
   if (held->next != NULL) held->next->previous = held->previous;
-  void *const value = held->value;
-  held->value = NULL;
-  held->drop(value);
+  held->drop(held->value);
+  free(held);
 }
 
-void cox_vm_hold(lua_State *L, struct cox_held *held, void *value, void (*drop)(void *value)) {
+void cox_vm_hold(lua_State *L, struct cox_held **slot, void *value, void (*drop)(void *value)) {
   struct cox_vm *const vm = cox_vm_of(L);
+  assert(*slot == NULL);
+  struct cox_held *const held = malloc(sizeof *held);
+  if (held == NULL) {
+    drop(value);
+    luaL_error(L, "out of memory");
+    return;
+  }
   *held = (struct cox_held){.next = vm->held, .value = value, .drop = drop};
-  if (value == NULL) return;
   if (vm->held != NULL) vm->held->previous = held;
   vm->held = held;
+  *slot = held;
 }
 
 static void drop_json(void *value) { json_decref(value); }
 
-void cox_vm_hold_json(lua_State *L, struct cox_held *held, json_t *value) {
-  cox_vm_hold(L, held, value != NULL ? json_incref(value) : NULL, drop_json);
+void cox_vm_hold_json(lua_State *L, struct cox_held **slot, json_t *value) { cox_vm_hold(L, slot, json_incref(value), drop_json); }
+
+void cox_vm_release(lua_State *L, struct cox_held **slot) {
+  if (*slot != NULL) release(cox_vm_of(L), *slot);
+  *slot = NULL;
 }
 
 static int release_holder(lua_State *L) {
@@ -115,18 +123,16 @@ static int release_holder(lua_State *L) {
   return 0;
 }
 
-struct cox_held *cox_vm_push_holder(lua_State *L) {
-  struct cox_held *const held = lua_newuserdatauv(L, sizeof *held, 0);
-  *held = (struct cox_held){.value = NULL};
+struct cox_held **cox_vm_push_holder(lua_State *L) {
+  struct cox_held **const slot = lua_newuserdatauv(L, sizeof *slot, 0);
+  *slot = NULL;
   if (luaL_newmetatable(L, "coxswain.held")) {
     lua_pushcfunction(L, release_holder);
     lua_setfield(L, -2, "__gc");
   }
   lua_setmetatable(L, -2);
-  return held;
+  return slot;
 }
-
-void cox_vm_release(lua_State *L, struct cox_held *held) { release(cox_vm_of(L), held); }
 
 /* ---- where it happened ---- */
 
@@ -148,7 +154,8 @@ static size_t note_frames(struct cox_vm *vm, lua_State *L, size_t len) {
     lua_getinfo(L, "Sln", &frame);
     if (frame.currentline <= 0) continue; /* of C: says nothing */
     const char *const file = cox_sources_path(vm->sources, frame.source + (*frame.source == '@'));
-    if (vm->place.line == 0) {
+    if (len == 0) {
+      forget_place(vm);
       snprintf(vm->place.file, sizeof vm->place.file, "%s", file);
       vm->place.line = frame.currentline;
     }
@@ -161,8 +168,7 @@ static size_t note_frames(struct cox_vm *vm, lua_State *L, size_t len) {
 }
 
 void cox_vm_note(struct cox_vm *vm, lua_State *L) {
-  forget_place(vm);
-  size_t len = note_frames(vm, L, 0);
+  size_t len = note_frames(vm, L, 0); /* without any frame (a stack shrinks on the way out) what was noted before stays */
   for (unsigned depth = atomic_load(&vm->guard.depth); depth > 0; depth--) {
     if (vm->guard.active[depth - 1] != L) len = note_frames(vm, vm->guard.active[depth - 1], len);
   }
@@ -296,3 +302,9 @@ int cox_vm_call(struct cox_vm *vm, lua_CFunction function, void *arg, double bud
 
 void cox_vm_keep(lua_State *L, const void *key) { lua_rawsetp(L, LUA_REGISTRYINDEX, key); }
 void cox_vm_push_kept(lua_State *L, const void *key) { lua_rawgetp(L, LUA_REGISTRYINDEX, key); }
+
+void cox_vm_push_field(lua_State *L, int index, const char *name) {
+  index = lua_absindex(L, index);
+  lua_pushstring(L, name);
+  lua_rawget(L, index);
+}

@@ -27,10 +27,11 @@ struct cox_place {
   int line;
 };
 
-/* Something outside of the Lua heap that a userdata holds: stands in the userdata, and is released by its __gc or with the VM. */
+/* Something outside of the Lua heap that a userdata holds. It is released by the userdata's __gc, or with the VM: Lua forgets a
+ * finalizer that it cannot call for want of memory.                                                                          */
 struct cox_held {
   struct cox_held *previous, *next;
-  void *value; /* NULL: nothing is held */
+  void *value;
   void (*drop)(void *value);
 };
 
@@ -73,12 +74,13 @@ int cox_vm_call(struct cox_vm *vm, lua_CFunction function, void *arg, double bud
 /* After COX_GUARD_WAS_RESCUED: the VM is given up, and `err` says so. The code is COX_ETIME. */
 int cox_vm_lose(struct cox_vm *vm, struct cox_err *err);
 
-/* `held` is fresh or released; takes `value`. */
-void cox_vm_hold(lua_State *L, struct cox_held *held, void *value, void (*drop)(void *value));
-void cox_vm_hold_json(lua_State *L, struct cox_held *held, json_t *value); /* takes a reference of its own */
-/* Pushes a userdata that holds nothing yet: make it first, then what is to be held, so that whatever throws leaks nothing. */
-struct cox_held *cox_vm_push_holder(lua_State *L);
-void cox_vm_release(lua_State *L, struct cox_held *held);
+/* `*slot` is NULL. Takes `value`, also when it throws. */
+void cox_vm_hold(lua_State *L, struct cox_held **slot, void *value, void (*drop)(void *value));
+void cox_vm_hold_json(lua_State *L, struct cox_held **slot, json_t *value); /* takes a reference of its own */
+/* Pushes a userdata with a slot that holds nothing yet: make it first, then what is to be held, so that whatever throws leaks nothing. */
+struct cox_held **cox_vm_push_holder(lua_State *L);
+/* Nothing happens when nothing is held. */
+void cox_vm_release(lua_State *L, struct cox_held **slot);
 
 /* Notes where L is (place and traceback, through all active coroutines); asks for no memory of Lua. */
 void cox_vm_note(struct cox_vm *vm, lua_State *L);
@@ -93,5 +95,7 @@ int cox_vm_describe(struct cox_vm *vm, lua_State *L, int rc, struct cox_err *err
  * of ours (the address of a static variable). */
 void cox_vm_keep(lua_State *L, const void *key); /* pops it */
 void cox_vm_push_kept(lua_State *L, const void *key);
+/* A field of the table at `index` without its metamethods. */
+void cox_vm_push_field(lua_State *L, int index, const char *name);
 
 #endif
