@@ -42,7 +42,7 @@ static int decode(lua_State *L) {
   if (len > DECODE_BYTES_MAX) return luaL_error(L, "json.decode: the text is larger than %d MiB", DECODE_BYTES_MAX / 1024 / 1024);
   struct cox_held **const held = cox_vm_push_holder(L);
   json_error_t error;
-  json_t *const value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+  json_t *const value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
   if (value == NULL) {
     lua_pushnil(L);
     lua_pushfstring(L, "json.decode: line %d, column %d: %s", error.line, error.column, error.text);

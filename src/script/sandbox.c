@@ -2,6 +2,7 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "script/api_libraries.h"
@@ -197,7 +198,9 @@ static bool file_of(const char *module, char *out, size_t size) {
 
 static const struct cox_source *find_module(lua_State *L, const char *module) {
   char file[256];
-  if (!file_of(module, file, sizeof file)) luaL_error(L, "require: '%s' is no module name: write folder.file", module);
+  char shown[100]; /* whatever its length, the reason is seen */
+  snprintf(shown, sizeof shown, "%.80s", module);
+  if (!file_of(module, file, sizeof file)) luaL_error(L, "require: '%s' is no module name: write folder.file", shown);
   const struct cox_sources *const sources = cox_vm_of(L)->sources;
   const bool is_library = strncmp(file, "coxswain/", 9) == 0;
   const struct cox_source *const source = cox_sources_find(sources, file, is_library);

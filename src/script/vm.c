@@ -254,6 +254,7 @@ static void describe_error(const struct cox_vm *vm, lua_State *L, const char *te
     err->line = vm->place.line;
   }
   if (message != NULL) cox_vm_copy_text(err->text, sizeof err->text, message);
+  else if (lua_type(L, -1) == LUA_TNUMBER) snprintf(err->text, sizeof err->text, "%.14g", lua_tonumber(L, -1));
   else snprintf(err->text, sizeof err->text, "an error that is no text but a %s value", luaL_typename(L, -1));
 }
 
