@@ -21,7 +21,22 @@ struct matching {
   struct cox_matcher matcher;
   struct cox_choice choices[COX_PATTERN_CHOICES_INLINE];
   bool is_anchored;
+  int first; /* the byte that every match begins with, -1: not known */
 };
+
+/* Most patterns begin with a character that stands for itself: where it is not, there is no match, and nothing to try. */
+static int first_byte(const char *pattern, size_t len) {
+  if (len == 0 || strchr("^$*+?.([%-)", pattern[0]) != NULL) return -1; /* also for a zero byte */
+  if (len > 1 && pattern[1] != '\0' && strchr("*?-", pattern[1]) != NULL) return -1;
+  return (unsigned char)pattern[0];
+}
+
+/* The next place from `at` on where a match may begin; NULL: none is left. */
+static const char *next_place(const struct matching *matching, const char *at) {
+  const char *const end = matching->matcher.subject_end;
+  if (at > end) return NULL;
+  return matching->first < 0 ? at : memchr(at, matching->first, (size_t)(end - at));
+}
 
 static bool is_cut(void *arg) { return cox_guard_is_cut(arg); }
 
@@ -32,6 +47,7 @@ static void prepare(lua_State *L, struct matching *matching, bool has_anchor) {
   const char *const pattern_end = pattern + pattern_len;
   matching->is_anchored = has_anchor && *pattern == '^';
   if (matching->is_anchored) pattern++;
+  matching->first = matching->is_anchored ? -1 : first_byte(pattern, (size_t)(pattern_end - pattern));
   struct cox_matcher *const m = &matching->matcher;
   m->subject = subject;
   m->subject_end = subject + subject_len;
@@ -122,7 +138,7 @@ static int search(lua_State *L, bool is_find) {
   struct matching matching;
   struct cox_matcher *const m = &matching.matcher;
   prepare(L, &matching, true);
-  for (const char *at = subject + start; at <= m->subject_end; at++) {
+  for (const char *at = subject + start; (at = next_place(&matching, at)) != NULL; at++) {
     const char *const end = match_at(L, m, at);
     if (end == NULL && matching.is_anchored) break;
     if (end == NULL) continue;
@@ -151,7 +167,8 @@ static int next_match(lua_State *L) {
   struct cox_matcher *const m = &matching.matcher;
   prepare(L, &matching, false);
   const char *const last = m->subject + lua_tointeger(L, lua_upvalueindex(GMATCH_LAST));
-  for (const char *at = m->subject + lua_tointeger(L, lua_upvalueindex(GMATCH_NEXT)); at <= m->subject_end; at++) {
+  const char *at = m->subject + lua_tointeger(L, lua_upvalueindex(GMATCH_NEXT));
+  for (; (at = next_place(&matching, at)) != NULL; at++) {
     const char *const end = match_at(L, m, at);
     if (end == NULL || end == last) continue;
     lua_pushinteger(L, end - m->subject);
@@ -249,6 +266,10 @@ static int gsub(lua_State *L) {
   luaL_buffinit(L, &out);
   while (count < count_max) {
     cox_guard_check(L);
+    const char *const place = next_place(&matching, at);
+    if (place == NULL) break; /* the rest is added below */
+    luaL_addlstring(&out, at, (size_t)(place - at));
+    at = place;
     const char *const end = match_at(L, m, at);
     if (end != NULL && end != last) {
       count++;
@@ -301,13 +322,8 @@ static int repeat(lua_State *L) {
   return 1;
 }
 
-/* Calls the library's own function (upvalue 1) with the arguments as they are. */
-static int call_original(lua_State *L) {
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-  return lua_gettop(L);
-}
+/* The library's own function, right in this frame: it takes the arguments as they are and has no upvalues. */
+static int call_original(lua_State *L) { return lua_tocfunction(L, lua_upvalueindex(1))(L); }
 
 static int format(lua_State *L) {
   size_t total;
@@ -315,7 +331,8 @@ static int format(lua_State *L) {
   const int count = lua_gettop(L);
   if (count > FORMAT_ARGS_MAX) return luaL_error(L, "string.format: more than %d values", FORMAT_ARGS_MAX);
   for (int i = 2; i <= count; i++) total += lua_type(L, i) == LUA_TSTRING ? lua_rawlen(L, i) : 0;
-  if (total > QUOTED_BYTES_MAX && strstr(pattern, "%q") != NULL) {
+  if (total <= QUOTED_BYTES_MAX) return call_original(L);
+  if (strstr(pattern, "%q") != NULL) {
     return luaL_error(L, "string.format: more than %d KiB are too long for %%q", QUOTED_BYTES_MAX / 1024);
   }
   if (total > RESULT_BYTES_MAX) return luaL_error(L, "string.format: the result would be longer than %d MiB", RESULT_BYTES_MAX / 1024 / 1024);

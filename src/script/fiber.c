@@ -95,8 +95,8 @@ static struct cox_vm *make_jobs(struct cox_fiber_vm *owner, struct cox_err *err)
 /* ---- the body of a fiber ---- */
 
 struct cox_fiber *cox_fiber_check(lua_State *L) {
-  struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
-  struct cox_fiber *const fiber = owner->current;
+  const struct cox_fiber_vm *const owner = cox_vm_of(L)->owner; /* NULL: the scripts are only looked at */
+  struct cox_fiber *const fiber = owner != NULL ? owner->current : NULL;
   if (fiber == NULL || fiber->co != L) luaL_error(L, "waiting is possible only in the function that was called, not in a coroutine of its own");
   if (!lua_isyieldable(L)) luaL_error(L, "waiting is not possible here: not while a script is loaded, nor inside of table.sort, string.gsub or a metamethod called by them");
   return fiber;

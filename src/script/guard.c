@@ -69,7 +69,7 @@ static void on_tick(void *arg, const void *place) {
   const unsigned ticks = atomic_fetch_add(&guard->ticks, 1) + 1, limit = atomic_load(&guard->limit);
   /* Again now and then, should a hook get lost; not always: it walks through all frames, and recursion may be deep. */
   if (ticks >= limit && (ticks - limit) % REARM_TICKS == 0) arm(guard);
-  if (ticks >= limit + COX_GUARD_RESCUE_TICKS) rescue(guard, place);
+  if (ticks >= limit + guard->rescue_ticks) rescue(guard, place);
 }
 
 static bool is_late(struct cox_guard *guard) {
@@ -114,7 +114,8 @@ static int find_code(struct dl_phdr_info *object, size_t size, void *arg) {
   return 0;
 }
 
-void cox_guard_init(struct cox_guard *guard) {
+void cox_guard_init(struct cox_guard *guard, unsigned rescue_ticks) {
+  guard->rescue_ticks = rescue_ticks;
   Dl_info lua, ours;
   guard->lua_begin = (const char *)(uintptr_t)lua_newstate;
   const bool is_known = dladdr((const void *)(uintptr_t)lua_newstate, &lua) != 0 && dladdr(&message_key, &ours) != 0;

@@ -21,11 +21,14 @@
 enum {
   COX_GUARD_DEPTH = 16,
   COX_GUARD_TICK_MS = 5,
-  /* After the end of the budget: longer than any bounded function in C. ASan makes freeing in a collection very slow. */
+  /* After the end of the budget: longer than any bounded function in C. A policy's machine is replaced after an overrun anyway; with
+   * a driver's all its attempts would go, so there Lua gets the time to unwind the deepest recursion, twice over.             */
 #if defined(__SANITIZE_ADDRESS__)
-  COX_GUARD_RESCUE_TICKS = 60,
+  COX_GUARD_RESCUE_TICKS = 60, /* freeing is very slow */
+  COX_GUARD_PATIENT_TICKS = 60,
 #else
   COX_GUARD_RESCUE_TICKS = 8,
+  COX_GUARD_PATIENT_TICKS = 30,
 #endif
 };
 
@@ -40,10 +43,11 @@ struct cox_guard {
   int64_t deadline_us;                /* only where a permanent hook stands in for the tick (TSan defers signals) */
   sigjmp_buf rescue;                  /* set by COX_GUARD_WAS_RESCUED */
   atomic_bool has_rescue;
+  unsigned rescue_ticks;
   const char *lua_begin, *lua_end;    /* the code of Lua's shared library; NULL: not known, no rescue */
 };
 
-void cox_guard_init(struct cox_guard *guard);
+void cox_guard_init(struct cox_guard *guard, unsigned rescue_ticks);
 void cox_guard_fini(struct cox_guard *guard);
 /* The outermost call begins: `L` may burn `budget_s` of processor time. 0 or COX_ESYS. */
 int cox_guard_enter(struct cox_guard *guard, lua_State *L, double budget_s, struct cox_err *err);

@@ -86,6 +86,27 @@ static void allow(lua_State *L, const char *const *names) {
   }
 }
 
+/* Each file gets globals of its own: what it does to them is its own affair, and a look at one is a look into one table (behind
+ * a read-only view, a phase decision cost 6 % more). New names are refused: they are forgotten `local`s.                       */
+static void push_environment(lua_State *L) {
+  static const luaL_Reg guards[] = {{"__index", raise_unknown}, {"__newindex", raise_read_only}, {NULL, NULL}};
+  lua_newtable(L);
+  cox_vm_push_kept(L, &environment_key);
+  lua_pushnil(L);
+  while (lua_next(L, -2) != 0) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -5);
+  }
+  lua_pop(L, 1);
+  if (luaL_newmetatable(L, "coxswain.environment")) {
+    luaL_setfuncs(L, guards, 0);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+  }
+  lua_setmetatable(L, -2);
+}
+
 void cox_libraries_wrap(lua_State *L, const char *name, lua_CFunction wrapper) {
   lua_getfield(L, -1, name);
   lua_pushcclosure(L, wrapper, 1);
@@ -140,11 +161,6 @@ void cox_sandbox_open(lua_State *L, uint64_t seed) {
   set_binding(L, "log", cox_api_log_push);
   set_binding(L, "time", cox_api_time_push);
   if (cox_vm_of(L)->context == COX_CONTEXT_JOBS) set_binding(L, "broker", cox_api_job_push);
-  lua_newtable(L); /* unknown names end here */
-  lua_pushcfunction(L, raise_unknown);
-  lua_setfield(L, -2, "__index");
-  lua_setmetatable(L, -2);
-  cox_sandbox_freeze(L);
   cox_vm_keep(L, &environment_key);
   lua_newtable(L);
   cox_vm_keep(L, &modules_key);
@@ -178,7 +194,7 @@ void cox_sandbox_run(lua_State *L, const struct cox_source *source) {
   const int rc = luaL_loadbufferx(L, text, len, lua_tostring(L, -1), "t");
   lua_remove(L, -2);
   if (rc != LUA_OK) lua_error(L);
-  cox_vm_push_kept(L, &environment_key);
+  push_environment(L);
   if (lua_setupvalue(L, -2, 1) == NULL) lua_pop(L, 1);
   lua_call(L, 0, 1);
 }

@@ -1,5 +1,6 @@
-/* What scripts can see: an allowlist of globals, read-only, with an error for every unknown one, and `require` for the script
- * folder and the trusted library alone. All functions here may throw: only inside of a protected call.                       */
+/* What scripts can see: an allowlist of globals, a copy for each file, with an error for every unknown one; read-only libraries;
+ * and `require` for the script folder and the trusted library alone. All functions here may throw: only inside of a protected
+ * call.                                                                                                                      */
 #ifndef COX_SCRIPT_SANDBOX_H
 #define COX_SCRIPT_SANDBOX_H
 

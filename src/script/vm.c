@@ -58,7 +58,7 @@ struct cox_vm *cox_vm_create(const struct cox_vm_options *options, struct cox_er
   vm->sources = cox_sources_hold(options->sources);
   vm->clock = options->clock;
   vm->owner = options->owner;
-  cox_guard_init(&vm->guard);
+  cox_guard_init(&vm->guard, vm->context == COX_CONTEXT_POLICY ? COX_GUARD_RESCUE_TICKS : COX_GUARD_PATIENT_TICKS);
   vm->L = lua_newstate(allocate, vm);
   if (vm->L == NULL) goto out_of_memory;
   *(struct cox_vm **)lua_getextraspace(vm->L) = vm;
