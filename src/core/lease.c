@@ -92,7 +92,7 @@ int cox_lease_enter(struct cox_broker *broker, const struct cox_lease_slot *slot
     *grant = (struct cox_lease_grant){.id = slot->id, .place = slot->place, .expires_ms = leases->wall_offset_ms + at_us / 1000 + ttl_ms};
     return 0;
   }
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   struct cox_lease_wait *const list = cox_lease_end_locked(leases, slot->node, COX_LEASE_UNSAID, slot->trial, at_us);
   cox_mutex_unlock(&leases->mutex);
   cox_lease_place_release(slot->place);
@@ -148,7 +148,7 @@ static int refuse(struct cox_leases *leases, const struct cox_lease_ask *ask, in
   default: cox_err_set(err, rc, "no lease for model %.200s: out of memory", ask->model);
   }
   if (count == COX_LEASE_COUNTS) return rc;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   leases->counts[count]++;
   cox_mutex_unlock(&leases->mutex);
   return rc;
@@ -162,7 +162,7 @@ int cox_lease_acquire(struct cox_broker *broker, const struct cox_lease_ask *ask
   for (bool is_known = false;; is_known = true) {
     struct cox_lease_slot slot;
     struct cox_lease_wait *list = NULL;
-    cox_mutex_lock(&leases->mutex);
+    cox_mutex_lock_brief(&leases->mutex);
     rc = try_locked(leases, ask, is_known, wait, wait_ms, &slot);
     /* What is free may be nothing for those who wait, and right for this one. */
     if (rc == COX_LEASE_WAITS) list = cox_waits_serve_locked(leases, wait->tenant->model);
@@ -177,7 +177,7 @@ int cox_lease_acquire(struct cox_broker *broker, const struct cox_lease_ask *ask
 
 bool cox_lease_cancel(struct cox_broker *broker, struct cox_lease_wait *wait) {
   struct cox_leases *const leases = broker->leases;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   const bool is_mine = wait->is_queued;
   if (is_mine) {
     cox_waits_leave_locked(leases, wait);
@@ -269,7 +269,7 @@ int cox_lease_release(struct cox_broker *broker, struct cox_lease_id id, enum co
     const bool needs_time = outcome != COX_LEASE_UNSAID || trial != 0 || lease->is_adopted;
     const int64_t at_us = needs_time ? now_us(leases) : 0;
     cox_shards_dispose(leases, lease, at_us);
-    cox_mutex_lock(&leases->mutex);
+    cox_mutex_lock_brief(&leases->mutex);
     struct cox_lease_wait *const list = cox_lease_end_locked(leases, node, outcome, trial, at_us);
     if (found == COX_SHARD_FOUND) leases->counts[COX_LEASE_RELEASED]++;
     cox_mutex_unlock(&leases->mutex);
@@ -286,7 +286,7 @@ bool cox_lease_is_live(struct cox_broker *broker, struct cox_lease_id id) { retu
 static int adopt(struct cox_broker *broker, struct cox_lease_id id, int64_t expires_us, const char *node_id, json_t **held_by,
                  struct cox_err *err) {
   struct cox_leases *const leases = broker->leases;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   struct cox_lease_node *const node = cox_index_find_locked(leases, node_id);
   const bool is_full = leases->held >= leases->options.max, is_stopped = leases->is_stopped;
   if (node != NULL && !is_full && !is_stopped) {
@@ -303,7 +303,7 @@ static int adopt(struct cox_broker *broker, struct cox_lease_id id, int64_t expi
   if (is_stopped) return cox_err_set(err, COX_ESTOPPED, "the lease was not taken over: the broker is stopping");
   if (is_full) return cox_err_set(err, COX_EFULL, "the lease was not taken over: %zu leases are live", leases->options.max);
   const int rc = cox_shards_enter(leases, id, node, 0, true, expires_us);
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   struct cox_lease_wait *const list = rc == 0 ? NULL : cox_lease_end_locked(leases, node, COX_LEASE_UNSAID, 0, 0);
   if (rc == 0) leases->counts[COX_LEASE_ADOPTED]++;
   cox_mutex_unlock(&leases->mutex);
@@ -328,7 +328,7 @@ int cox_lease_renew(struct cox_broker *broker, struct cox_lease_id id, int64_t t
   do {
     switch (cox_shards_renew(leases, id, expires_us, node_id, held_by)) {
     case COX_SHARD_FOUND:
-      cox_mutex_lock(&leases->mutex);
+      cox_mutex_lock_brief(&leases->mutex);
       leases->counts[COX_LEASE_RENEWED]++;
       cox_mutex_unlock(&leases->mutex);
       return 0;

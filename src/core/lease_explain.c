@@ -59,7 +59,7 @@ static json_t *text_locked(const struct cox_leases *leases, const struct cox_lea
 static size_t collect(struct cox_leases *leases, const struct cox_lease_ask *ask, struct reason *reasons, size_t *omitted) {
   const int64_t now_us = cox_clock_mono_us(leases->clock);
   size_t count = 0;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   const struct cox_lease_node *node = leases->first;
   for (; node != NULL && count < COX_LEASE_REASONS_MAX; node = node->next) {
     reasons[count++] =

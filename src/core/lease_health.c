@@ -102,7 +102,7 @@ static size_t warm_up_locked(struct cox_leases *leases, int64_t now_us) COX_REQU
   for (struct cox_lease_node **link = &leases->warming; *link != NULL;) {
     struct cox_lease_node *const node = *link;
     const int64_t step = 1 + (now_us - node->ready_us) * COX_LEASE_WARM_STEPS / leases->slow_start_us;
-    const unsigned warmth = step < COX_LEASE_WARM_STEPS ? (unsigned)step : COX_LEASE_WARM_STEPS;
+    const uint8_t warmth = step < COX_LEASE_WARM_STEPS ? (uint8_t)step : COX_LEASE_WARM_STEPS;
     const bool has_moved = warmth != node->warmth;
     node->warmth = warmth;
     if (warmth == COX_LEASE_WARM_STEPS) {

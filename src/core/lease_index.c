@@ -195,6 +195,7 @@ void cox_index_serve_locked(struct cox_leases *leases, struct cox_lease_node *no
 static uint64_t key_of(const struct cox_lease_node *node) {
   if (!node->is_serving || node->count >= node->max) return COX_TREE_NONE;
   if (node->breaker.state == COX_BREAKER_OPEN || (node->breaker.state == COX_BREAKER_HALF && node->breaker.has_trial)) return COX_TREE_NONE;
+  if (node->count == 0) return 0; /* as the division below would say, which takes longer than all the rest */
   return ((uint64_t)node->count * COX_LEASE_WARM_STEPS << 32) / ((uint64_t)node->max * node->warmth);
 }
 
@@ -270,6 +271,7 @@ static void hide_locked(struct cox_leases *leases, const struct cox_lease_ask *a
 
 static void take_locked(struct cox_leases *leases, struct cox_lease_node *node, struct cox_lease_slot *out) COX_REQUIRES(COX_POOL) {
   assert(node->is_serving && node->count < node->max);
+  __builtin_prefetch(node->place, 1);
   node->count++;
   node->group->load++;
   leases->active++;

@@ -64,7 +64,7 @@ static void end_ghosts(struct cox_leases *leases) {
   for (size_t i = 0; i < COX_LEASE_SHARDS; i++) {
     for (struct cox_lease *lease = cox_shards_ghosts(leases, i), *next; lease != NULL; lease = next) {
       next = lease->next;
-      cox_mutex_lock(&leases->mutex);
+      cox_mutex_lock_brief(&leases->mutex);
       struct cox_lease_wait *const list = cox_lease_end_locked(leases, lease->node, COX_LEASE_UNSAID, 0, 0);
       cox_mutex_unlock(&leases->mutex);
       assert(list == NULL);
@@ -103,7 +103,7 @@ void cox_lease_notice_locked(struct cox_leases *leases, const struct cox_lease_n
 
 json_t *cox_lease_take_records(struct cox_broker *broker) {
   struct cox_leases *const leases = broker->leases;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   json_t *const records = leases->records;
   const size_t lost = leases->records_lost;
   leases->records = NULL;
@@ -115,7 +115,7 @@ json_t *cox_lease_take_records(struct cox_broker *broker) {
 
 size_t cox_lease_take_drained(struct cox_broker *broker, uint64_t *out, size_t max) {
   struct cox_leases *const leases = broker->leases;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   size_t count = 0;
   while (count < max && leases->drained_count > 0) out[count++] = leases->drained[--leases->drained_count];
   cox_mutex_unlock(&leases->mutex);
@@ -135,7 +135,7 @@ static size_t end_all(struct cox_broker *broker, struct cox_lease *lease, int64_
     struct cox_lease_node *const node = lease->node;
     const uint32_t trial = lease->trial;
     cox_shards_dispose(leases, lease, now_us);
-    cox_mutex_lock(&leases->mutex);
+    cox_mutex_lock_brief(&leases->mutex);
     leases->counts[COX_LEASE_EXPIRED] += !atomic_load(&node->is_gone);
     struct cox_lease_wait *const list = cox_lease_end_locked(leases, node, COX_LEASE_UNSAID, trial, now_us);
     cox_mutex_unlock(&leases->mutex);
@@ -180,7 +180,7 @@ static size_t end_overdue(struct cox_broker *broker, int64_t now_us) {
   size_t count = 0;
   struct cox_lease_wait *list;
   do {
-    cox_mutex_lock(&leases->mutex);
+    cox_mutex_lock_brief(&leases->mutex);
     list = overdue_locked(leases, now_us);
     cox_mutex_unlock(&leases->mutex);
     for (const struct cox_lease_wait *wait = list; wait != NULL; wait = wait->next) count++;
@@ -212,7 +212,7 @@ static struct cox_lease_model *take_open_locked(struct cox_leases *leases) COX_R
 static size_t serve_open(struct cox_broker *broker) {
   struct cox_leases *const leases = broker->leases;
   size_t count = 0, rounds = 0;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   unlimit_locked(leases);
   for (const struct cox_lease_model *model = leases->open; model != NULL; model = model->next_open) rounds++;
   while (rounds > 0) {
@@ -225,7 +225,7 @@ static size_t serve_open(struct cox_broker *broker) {
     cox_waits_end(broker, list);
     count += served;
     if (served < COX_LEASE_BATCH) rounds--;
-    cox_mutex_lock(&leases->mutex);
+    cox_mutex_lock_brief(&leases->mutex);
   }
   cox_mutex_unlock(&leases->mutex);
   return count;
@@ -244,11 +244,11 @@ size_t cox_lease_turn(struct cox_broker *broker, int64_t *next_us) {
   atomic_store(&leases->has_work, false);
   take_wall(leases, now_us);
   size_t count = expire(broker, now_us) + end_overdue(broker, now_us);
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   cox_health_turn_locked(leases, now_us);
   cox_mutex_unlock(&leases->mutex);
   count += serve_open(broker);
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   const bool has_records = leases->records != NULL;
   *next_us = plan_locked(leases, now_us);
   cox_mutex_unlock(&leases->mutex);
@@ -259,7 +259,7 @@ size_t cox_lease_turn(struct cox_broker *broker, int64_t *next_us) {
 void cox_lease_stop(struct cox_broker *broker) {
   struct cox_leases *const leases = broker->leases;
   struct cox_lease_wait *list = NULL;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   leases->is_stopped = true;
   for (int i = 0; i < COX_LEASE_MODEL_BUCKETS; i++) {
     for (struct cox_lease_model *model = leases->models[i], *next; model != NULL; model = next) {
@@ -287,7 +287,7 @@ const char *cox_lease_count_name(enum cox_lease_count count) {
 
 void cox_lease_stats(struct cox_broker *broker, struct cox_lease_stats *out) {
   struct cox_leases *const leases = broker->leases;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   *out = (struct cox_lease_stats){.active = leases->active, .waiters = leases->waiters};
   memcpy(out->counts, leases->counts, sizeof out->counts);
   for (const struct cox_lease_node *node = leases->ejected; node != NULL; node = node->next_ejected) out->ejected++;

@@ -65,27 +65,25 @@ struct cox_lease_model {
   char name[];
 };
 
+/* What a pick and a release touch stands first: with thousands of nodes each line of it has to come from far. */
 struct cox_lease_node {
-  /* written under the registry's write lock and the pool's: may be read under either */
-  json_t *id_text; /* fixed */
-  uint64_t registration, id_hash; /* fixed */
-  struct cox_lease_place *place;
-  struct cox_lease_group *group; /* NULL: it never served */
-  bool is_serving;
-  enum cox_lease_bar bar;
-  bool is_draining;
-  /* the pool's */
-  uint32_t slot; /* in the group's tree */
+  struct cox_lease_place *place;  /* written under the registry's write lock and the pool's, as all that is marked with two */
+  struct cox_lease_group *group;  /* two; NULL: it never served */
+  uint32_t slot;                  /* in the group's tree */
   uint32_t count, max;
-  uint32_t trial; /* number of the last one */
-  unsigned warmth; /* COX_LEASE_WARM_STEPS: warm */
+  uint32_t trial;                 /* number of the last one */
+  uint8_t warmth;                 /* COX_LEASE_WARM_STEPS: warm */
+  uint8_t bar;                    /* two; enum cox_lease_bar */
+  bool is_serving, is_draining;   /* two */
+  bool is_ejected, is_warming;    /* it is in that list */
+  atomic_bool is_gone;            /* removed: its leases have ended; set under the pool's lock */
+  struct cox_breaker breaker;     /* its state begins in the first line too */
+  json_t *id_text;                /* fixed, as the next two */
+  uint64_t registration, id_hash;
   int64_t ready_us;
-  struct cox_breaker breaker;
-  struct cox_lease_node *prev, *next;          /* of all, in order of registration */
+  struct cox_lease_node *prev, *next; /* of all, in order of registration */
   struct cox_lease_node *next_by_id;
   struct cox_lease_node *next_ejected, *next_warming;
-  bool is_ejected, is_warming;                 /* it is in that list */
-  atomic_bool is_gone;                         /* removed: its leases have ended; set under the pool's lock */
 };
 
 struct cox_lease {

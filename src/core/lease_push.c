@@ -10,7 +10,7 @@
 
 #define LOCK broker->registry.lock
 
-enum { MAX_CONCURRENT = 1 << 28 /* what the pick's arithmetic holds */ };
+enum { MAX_CONCURRENT = 1 << 28 /* what the pick's arithmetic holds */, LINE_BYTES = 64 };
 
 /* What holds now. */
 struct view {
@@ -65,13 +65,14 @@ static struct cox_lease_place *place_of(json_t *config) {
 }
 
 static struct cox_lease_node *make(const struct cox_node *node) {
-  struct cox_lease_node *const lease = calloc(1, sizeof *lease);
+  struct cox_lease_node *const lease = aligned_alloc(LINE_BYTES, (sizeof *lease + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
   struct cox_lease_place *const place = place_of(node->config);
   if (lease == NULL || place == NULL) {
     free(lease);
     cox_lease_place_release(place);
     return NULL;
   }
+  memset(lease, 0, sizeof *lease);
   lease->place = place;
   lease->id_text = json_incref(node->id);
   lease->id_hash = node->id_hash;
@@ -106,7 +107,7 @@ static void tell_locked(struct cox_leases *leases, struct cox_lease_node *lease,
   if (was_serving && !is_same) cox_health_forget_locked(leases, lease);
   if (was_serving) cox_index_serve_locked(leases, lease, false);
   configure_locked(leases, lease, config);
-  lease->bar = view->bar;
+  lease->bar = (uint8_t)view->bar;
   lease->is_draining = view->is_draining;
   if (before != NULL && !is_same) cox_health_check_share_locked(leases, before, now_us);
   if (!serves) return;
@@ -128,7 +129,7 @@ void cox_lease_push_locked(struct cox_broker *broker, struct cox_node *node) {
   if (is_new) node->lease = make(node);
   if (node->lease == NULL) return; /* out of memory: the next look at the node tries again */
   const int64_t now_us = cox_clock_mono_us(leases->clock);
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   if (!is_new || cox_index_add_locked(leases, node->lease)) {
     tell_locked(leases, node->lease, &view, node->config, now_us);
   } else {
@@ -148,7 +149,7 @@ void cox_lease_push_removed_locked(struct cox_broker *broker, struct cox_node *n
   if (lease == NULL) return;
   node->lease = NULL;
   const int64_t now_us = cox_clock_mono_us(leases->clock);
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   const struct view gone = {.bar = COX_BAR_NO_TARGET};
   tell_locked(leases, lease, &gone, lease->place->config, now_us);
   cox_health_cool_locked(leases, lease);
@@ -167,7 +168,7 @@ void cox_lease_push_removed_locked(struct cox_broker *broker, struct cox_node *n
 
 void cox_lease_look(struct cox_broker *broker, struct cox_lease_node *const *nodes, size_t count, struct cox_lease_look *out) {
   struct cox_leases *const leases = broker->leases;
-  cox_mutex_lock(&leases->mutex);
+  cox_mutex_lock_brief(&leases->mutex);
   for (size_t i = 0; i < count; i++) {
     const struct cox_lease_node *const node = nodes[i];
     out[i] = (struct cox_lease_look){.bar = COX_BAR_NO_TARGET};
@@ -188,7 +189,7 @@ void cox_lease_look(struct cox_broker *broker, struct cox_lease_node *const *nod
 
 uint32_t cox_lease_load(struct cox_broker *broker, const struct cox_lease_node *node) {
   if (node == NULL) return 0;
-  cox_mutex_lock(&broker->leases->mutex);
+  cox_mutex_lock_brief(&broker->leases->mutex);
   const uint32_t count = node->count;
   cox_mutex_unlock(&broker->leases->mutex);
   return count;

@@ -46,7 +46,7 @@ struct cox_lease_look {
   bool is_serving, is_ejected, is_half;
   enum cox_lease_bar bar;
   int64_t ejected_us; /* until then, monotonic */
-  unsigned warmth;    /* in tenths */
+  uint32_t warmth;    /* in tenths */
 };
 /* Of many nodes under one hold of the lock; `nodes[i]` may be NULL. Under the registry's lock. */
 void cox_lease_look(struct cox_broker *broker, struct cox_lease_node *const *nodes, size_t count, struct cox_lease_look *out);

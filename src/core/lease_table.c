@@ -80,7 +80,7 @@ int cox_shards_enter(struct cox_leases *leases, struct cox_lease_id id, struct c
   if (lease == NULL) return COX_ENOMEM;
   *lease = (struct cox_lease){.id = id, .node = node, .trial = trial, .is_adopted = is_adopted};
   struct cox_lease_shard *const shard = shard_of(leases, id);
-  cox_mutex_lock(&shard->mutex);
+  cox_mutex_lock_brief(&shard->mutex);
   const bool is_taken = is_adopted && *find_locked(shard, id) != NULL; /* our own ids are new by their making */
   if (!is_taken) link_locked(shard, lease, expires_us);
   cox_mutex_unlock(&shard->mutex);
@@ -103,7 +103,7 @@ static enum cox_shard_found look_at(const struct cox_lease *lease) {
 
 struct cox_lease *cox_shards_leave(struct cox_leases *leases, struct cox_lease_id id, enum cox_shard_found *found) {
   struct cox_lease_shard *const shard = shard_of(leases, id);
-  cox_mutex_lock(&shard->mutex);
+  cox_mutex_lock_brief(&shard->mutex);
   struct cox_lease **const link = find_locked(shard, id);
   struct cox_lease *lease = *link;
   *found = look_at(lease);
@@ -122,7 +122,7 @@ void cox_shards_dispose(struct cox_leases *leases, struct cox_lease *lease, int6
   atomic_fetch_add(&leases->buried, 1);
   lease->node = NULL;
   struct cox_lease_shard *const shard = shard_of(leases, lease->id);
-  cox_mutex_lock(&shard->mutex);
+  cox_mutex_lock_brief(&shard->mutex);
   link_locked(shard, lease, now_us + COX_LEASE_BURIED_US);
   cox_mutex_unlock(&shard->mutex);
 }
@@ -130,7 +130,7 @@ void cox_shards_dispose(struct cox_leases *leases, struct cox_lease *lease, int6
 enum cox_shard_found cox_shards_renew(struct cox_leases *leases, struct cox_lease_id id, int64_t expires_us, const char *node_id,
                                       json_t **held_by) {
   struct cox_lease_shard *const shard = shard_of(leases, id);
-  cox_mutex_lock(&shard->mutex);
+  cox_mutex_lock_brief(&shard->mutex);
   struct cox_lease *const lease = *find_locked(shard, id);
   enum cox_shard_found found = look_at(lease);
   if (found == COX_SHARD_FOUND && node_id != NULL && strcmp(json_string_value(lease->node->id_text), node_id) != 0) {
@@ -146,7 +146,7 @@ enum cox_shard_found cox_shards_renew(struct cox_leases *leases, struct cox_leas
 
 bool cox_shards_has(struct cox_leases *leases, struct cox_lease_id id) {
   struct cox_lease_shard *const shard = shard_of(leases, id);
-  cox_mutex_lock(&shard->mutex);
+  cox_mutex_lock_brief(&shard->mutex);
   const bool has = look_at(*find_locked(shard, id)) == COX_SHARD_FOUND;
   cox_mutex_unlock(&shard->mutex);
   return has;
@@ -155,7 +155,7 @@ bool cox_shards_has(struct cox_leases *leases, struct cox_lease_id id) {
 struct cox_lease *cox_shards_expired(struct cox_leases *leases, size_t index, int64_t now_us, bool *has_more) {
   struct cox_lease_shard *const shard = &leases->shards[index];
   struct cox_lease *list = NULL;
-  cox_mutex_lock(&shard->mutex);
+  cox_mutex_lock_brief(&shard->mutex);
   struct cox_wheel_entry *due = cox_wheel_take(&shard->wheel, now_us);
   *has_more = due != NULL; /* one slot of the wheel at a time */
   while (due != NULL) {
@@ -177,7 +177,7 @@ struct cox_lease *cox_shards_expired(struct cox_leases *leases, size_t index, in
 struct cox_lease *cox_shards_ghosts(struct cox_leases *leases, size_t index) {
   struct cox_lease_shard *const shard = &leases->shards[index];
   struct cox_lease *list = NULL;
-  cox_mutex_lock(&shard->mutex);
+  cox_mutex_lock_brief(&shard->mutex);
   for (size_t i = 0; i < shard->size; i++) {
     for (struct cox_lease **link = &shard->buckets[i]; *link != NULL;) {
       struct cox_lease *const lease = *link;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 8 };
+enum { WAYS = 4, LINE_BYTES = 64 };
 
 void cox_tree_fini(struct cox_lease_tree *tree) {
   free(tree->match);
@@ -14,14 +14,19 @@ void cox_tree_fini(struct cox_lease_tree *tree) {
   *tree = (struct cox_lease_tree){0};
 }
 
-static struct cox_tree_match better(struct cox_tree_match left, struct cox_tree_match right) {
-  const uint64_t key = left.key < right.key ? left.key : right.key;
-  return (struct cox_tree_match){key, (left.key == key ? left.ties : 0) + (right.key == key ? right.ties : 0)};
+/* Of four siblings. */
+static struct cox_tree_match best_of(const struct cox_tree_match *four) {
+  const uint64_t low = four[0].key < four[1].key ? four[0].key : four[1].key;
+  const uint64_t high = four[2].key < four[3].key ? four[2].key : four[3].key;
+  const uint64_t key = low < high ? low : high;
+  uint32_t ties = 0;
+  for (int i = 0; i < WAYS; i++) ties += four[i].key == key ? four[i].ties : 0;
+  return (struct cox_tree_match){key, ties};
 }
 
 static bool grow(struct cox_lease_tree *tree) {
-  const uint32_t old = tree->capacity, capacity = old == 0 ? FIRST_CAPACITY : old * 2;
-  struct cox_tree_match *const match = malloc(2 * (size_t)capacity * sizeof *match);
+  const uint32_t old = tree->capacity, capacity = old == 0 ? WAYS : old * WAYS;
+  struct cox_tree_match *const match = aligned_alloc(LINE_BYTES, 2 * (size_t)capacity * sizeof *match);
   void **const items = calloc(capacity, sizeof *items);
   uint32_t *const freed = malloc(capacity * sizeof *freed);
   if (match == NULL || items == NULL || freed == NULL) {
@@ -33,7 +38,9 @@ static bool grow(struct cox_lease_tree *tree) {
   for (uint32_t i = 0; i < capacity; i++) {
     match[capacity + i] = i < old ? tree->match[old + i] : (struct cox_tree_match){COX_TREE_NONE, 0};
   }
-  for (uint32_t i = capacity - 1; i > 0; i--) match[i] = better(match[2 * i], match[2 * i + 1]);
+  for (uint32_t level = capacity / WAYS; level > 0; level /= WAYS) {
+    for (uint32_t i = level; i < 2 * level; i++) match[i] = best_of(&match[WAYS * i]);
+  }
   if (old > 0) memcpy(items, tree->items, old * sizeof *items);
   if (tree->frees > 0) memcpy(freed, tree->freed, tree->frees * sizeof *freed);
   const uint32_t used = tree->used, frees = tree->frees;
@@ -61,7 +68,7 @@ void cox_tree_set(struct cox_lease_tree *tree, uint32_t place, uint64_t key) {
   uint32_t i = tree->capacity + place;
   if (match[i].key == key) return;
   match[i] = (struct cox_tree_match){key, key != COX_TREE_NONE};
-  for (i /= 2; i > 0; i /= 2) match[i] = better(match[2 * i], match[2 * i + 1]);
+  for (i /= WAYS; i > 0; i /= WAYS) match[i] = best_of(&match[WAYS * i]);
 }
 
 uint64_t cox_tree_key(const struct cox_lease_tree *tree, uint32_t place) { return tree->match[tree->capacity + place].key; }
@@ -76,10 +83,15 @@ void *cox_tree_nth(const struct cox_lease_tree *tree, uint32_t n) {
   const uint64_t key = match[1].key;
   uint32_t i = 1;
   while (i < tree->capacity) {
-    const struct cox_tree_match left = match[2 * i];
-    const uint32_t ties = left.key == key ? left.ties : 0, goes_right = n >= ties;
-    n -= goes_right * ties;
-    i = 2 * i + goes_right;
+    const struct cox_tree_match *const four = &match[WAYS * i];
+    uint32_t passed = 0, way = 0;
+    for (uint32_t sum = 0, k = 0; k < WAYS - 1; k++) {
+      sum += four[k].key == key ? four[k].ties : 0;
+      way += n >= sum;
+      passed = n >= sum ? sum : passed;
+    }
+    n -= passed;
+    i = WAYS * i + way;
   }
   return tree->items[i - tree->capacity];
 }

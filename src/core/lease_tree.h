@@ -1,5 +1,5 @@
-/* Which of many numbered places has the least key, and a random one of those that share it: a tournament tree. Setting a key
- * and drawing cost O(log n); nothing is ever scanned.                                                                       */
+/* Which of many numbered places has the least key, and a random one of those that share it: a tournament tree of four branches, so
+ * that the siblings of a level share one line of the cache. Setting a key and drawing cost O(log n); nothing is ever scanned.    */
 #ifndef COX_CORE_LEASE_TREE_H
 #define COX_CORE_LEASE_TREE_H
 
@@ -12,7 +12,7 @@ struct cox_lease_tree {
   struct cox_tree_match {
     uint64_t key;  /* least below here */
     uint32_t ties; /* places below that have it; 0 with COX_TREE_NONE */
-  } * match;       /* [1] is the root, the places begin at [capacity] */
+  } * match;       /* [1] is the root, [4i] … [4i + 3] are below [i], the places begin at [capacity], a power of 4 */
   void **items;    /* by place; NULL: free */
   uint32_t capacity, used;
   uint32_t *freed; /* places given back */
