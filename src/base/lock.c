@@ -23,7 +23,7 @@ static void pause_a_little(int times) {
 }
 
 void cox_mutex_lock_brief(struct cox_mutex *mutex) COX_NO_ANALYSIS {
-  enum { TRIES = 4, PAUSES = 16, NAPS = 8, NAP_NS = 20000 };
+  enum { TRIES = 4, PAUSES = 16, NAPS = 8, NAP_NS = 50000 };
   for (int i = 0; i < TRIES; i++) {
     if (pthread_mutex_trylock(&mutex->native) == 0) return;
     pause_a_little(PAUSES);

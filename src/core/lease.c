@@ -68,7 +68,7 @@ struct cox_lease_wait *cox_lease_end_locked(struct cox_leases *leases, struct co
   node->count--;
   leases->held--;
   if (atomic_load_explicit(&node->is_gone, memory_order_relaxed)) {
-    if (node->count == 0) cox_lease_node_free(node);
+    if (node->count == 0) cox_lease_node_free_locked(leases, node);
     return NULL;
   }
   leases->active--;

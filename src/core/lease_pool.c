@@ -53,10 +53,50 @@ struct cox_leases *cox_leases_create(const struct cox_lease_options *options, co
   return NULL;
 }
 
-void cox_lease_node_free(struct cox_lease_node *node) {
+static bool add_slab_locked(struct cox_leases *leases) COX_REQUIRES(COX_POOL) {
+  struct cox_lease_slab *const slab = malloc(sizeof *slab);
+  struct cox_lease_node *const nodes = aligned_alloc(_Alignof(struct cox_lease_node), COX_LEASE_SLAB * sizeof *nodes);
+  if (slab == NULL || nodes == NULL) {
+    free(slab);
+    free(nodes);
+    return false;
+  }
+  *slab = (struct cox_lease_slab){leases->slabs, nodes};
+  leases->slabs = slab;
+  for (int i = 0; i < COX_LEASE_SLAB; i++) {
+    nodes[i].next = leases->spare;
+    leases->spare = &nodes[i];
+  }
+  return true;
+}
+
+struct cox_lease_node *cox_lease_node_alloc_locked(struct cox_leases *leases) {
+  if (leases->spare == NULL && !add_slab_locked(leases)) return NULL;
+  struct cox_lease_node *const node = leases->spare;
+  leases->spare = node->next;
+  memset(node, 0, sizeof *node);
+  return node;
+}
+
+void cox_lease_node_free_locked(struct cox_leases *leases, struct cox_lease_node *node) {
   cox_lease_place_release(node->place);
   json_decref(node->id_text);
-  free(node);
+  node->next = leases->spare;
+  leases->spare = node;
+}
+
+static void free_nodes(struct cox_leases *leases) {
+  cox_mutex_lock(&leases->mutex);
+  for (struct cox_lease_node *node = leases->first, *next; node != NULL; node = next) {
+    next = node->next;
+    cox_lease_node_free_locked(leases, node);
+  }
+  cox_mutex_unlock(&leases->mutex);
+  for (struct cox_lease_slab *slab = leases->slabs, *next; slab != NULL; slab = next) {
+    next = slab->next;
+    free(slab->nodes);
+    free(slab);
+  }
 }
 
 /* Nodes that were removed and still have leases are reachable only by those: ending them frees them. */
@@ -77,10 +117,7 @@ void cox_leases_destroy(struct cox_leases *leases) {
   if (leases == NULL) return;
   assert(leases->waiters == 0);
   if (leases->shards[COX_LEASE_SHARDS - 1].buckets != NULL) end_ghosts(leases);
-  for (struct cox_lease_node *node = leases->first, *next; node != NULL; node = next) {
-    next = node->next;
-    cox_lease_node_free(node);
-  }
+  free_nodes(leases);
   cox_index_fini(leases);
   cox_shards_fini(leases);
   json_decref(leases->records);

@@ -84,7 +84,7 @@ struct cox_lease_node {
   struct cox_lease_node *prev, *next; /* of all, in order of registration */
   struct cox_lease_node *next_by_id;
   struct cox_lease_node *next_ejected, *next_warming;
-};
+} __attribute__((aligned(64)));
 
 struct cox_lease {
   struct cox_wheel_entry timer;
@@ -103,6 +103,14 @@ struct cox_lease_shard {
   char apart[64]; /* the next shard's lock is on another line */
 };
 
+enum { COX_LEASE_SLAB = 128 };
+
+/* Nodes stand side by side: scattered over the heap each would cost a look into the page tables. */
+struct cox_lease_slab {
+  struct cox_lease_slab *next;
+  struct cox_lease_node *nodes; /* COX_LEASE_SLAB of them */
+};
+
 struct cox_leases {
   struct cox_lease_options options; /* defaults filled in */
   const struct cox_clock *clock;
@@ -115,6 +123,8 @@ struct cox_leases {
   struct cox_lease_mint mint; /* `count`; the keys are fixed */
   struct cox_lease_node *first, *last;
   size_t nodes;
+  struct cox_lease_slab *slabs;        /* of nodes */
+  struct cox_lease_node *spare;        /* in them, linked by `next` */
   struct cox_lease_node **by_id;
   size_t by_id_size;
   struct cox_lease_model *models[COX_LEASE_MODEL_BUCKETS];
@@ -224,7 +234,9 @@ struct cox_lease_wait *cox_lease_end_locked(struct cox_leases *leases, struct co
                                             uint32_t trial, int64_t now_us) COX_REQUIRES(COX_POOL);
 
 /* lease_pool.c */
-void cox_lease_node_free(struct cox_lease_node *node);
+/* Zeroed; NULL: out of memory. */
+struct cox_lease_node *cox_lease_node_alloc_locked(struct cox_leases *leases) COX_REQUIRES(COX_POOL);
+void cox_lease_node_free_locked(struct cox_leases *leases, struct cox_lease_node *node) COX_REQUIRES(COX_POOL);
 /* An ejection or its end, for journal and log. */
 void cox_lease_notice_locked(struct cox_leases *leases, const struct cox_lease_node *node, const char *op, const char *reason)
     COX_REQUIRES(COX_POOL);

@@ -10,7 +10,7 @@
 
 #define LOCK broker->registry.lock
 
-enum { MAX_CONCURRENT = 1 << 28 /* what the pick's arithmetic holds */, LINE_BYTES = 64 };
+enum { MAX_CONCURRENT = 1 << 28 /* what the pick's arithmetic holds */ };
 
 /* What holds now. */
 struct view {
@@ -64,22 +64,23 @@ static struct cox_lease_place *place_of(json_t *config) {
   return NULL;
 }
 
-static struct cox_lease_node *make(const struct cox_node *node) {
-  struct cox_lease_node *const lease = aligned_alloc(LINE_BYTES, (sizeof *lease + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES);
+/* NULL: out of memory. */
+static struct cox_lease_node *make_locked(struct cox_leases *leases, const struct cox_node *node) COX_REQUIRES(COX_POOL) {
   struct cox_lease_place *const place = place_of(node->config);
-  if (lease == NULL || place == NULL) {
-    free(lease);
+  struct cox_lease_node *const lease = place != NULL ? cox_lease_node_alloc_locked(leases) : NULL;
+  if (lease == NULL) {
     cox_lease_place_release(place);
     return NULL;
   }
-  memset(lease, 0, sizeof *lease);
   lease->place = place;
   lease->id_text = json_incref(node->id);
   lease->id_hash = node->id_hash;
   lease->registration = node->registration;
   lease->warmth = COX_LEASE_WARM_STEPS;
   lease->bar = COX_BAR_NO_TARGET;
-  return lease;
+  if (cox_index_add_locked(leases, lease)) return lease;
+  cox_lease_node_free_locked(leases, lease);
+  return NULL;
 }
 
 static uint32_t max_of(const json_t *config) {
@@ -125,17 +126,10 @@ void cox_lease_push_locked(struct cox_broker *broker, struct cox_node *node) {
   struct cox_leases *const leases = broker->leases;
   const struct view view = view_of(node, broker->registry.is_armed);
   if (node->lease != NULL && is_known(node->lease, &view, node->config)) return;
-  const bool is_new = node->lease == NULL;
-  if (is_new) node->lease = make(node);
-  if (node->lease == NULL) return; /* out of memory: the next look at the node tries again */
   const int64_t now_us = cox_clock_mono_us(leases->clock);
   cox_mutex_lock_brief(&leases->mutex);
-  if (!is_new || cox_index_add_locked(leases, node->lease)) {
-    tell_locked(leases, node->lease, &view, node->config, now_us);
-  } else {
-    cox_lease_node_free(node->lease);
-    node->lease = NULL;
-  }
+  if (node->lease == NULL) node->lease = make_locked(leases, node); /* NULL: the next look at the node tries again */
+  if (node->lease != NULL) tell_locked(leases, node->lease, &view, node->config, now_us);
   if (leases->warming != NULL && !leases->is_ticking) {
     leases->is_ticking = true;
     atomic_store(&leases->has_work, true);
@@ -161,7 +155,7 @@ void cox_lease_push_removed_locked(struct cox_broker *broker, struct cox_node *n
     atomic_store(&leases->has_ghosts, true);
     atomic_store(&leases->has_work, true);
   } else {
-    cox_lease_node_free(lease);
+    cox_lease_node_free_locked(leases, lease);
   }
   cox_mutex_unlock(&leases->mutex);
 }
