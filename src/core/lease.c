@@ -184,6 +184,7 @@ bool cox_lease_cancel(struct cox_broker *broker, struct cox_lease_wait *wait) {
     leases->counts[COX_LEASE_CANCELLED]++;
   }
   cox_mutex_unlock(&leases->mutex);
+  wake(broker);
   return is_mine;
 }
 

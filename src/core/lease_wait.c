@@ -90,7 +90,9 @@ static void leave_locked(struct cox_leases *leases, struct cox_lease_wait *wait)
 
 void cox_waits_leave_locked(struct cox_leases *leases, struct cox_lease_wait *wait) {
   struct cox_lease_model *const model = wait->tenant->model;
+  const bool was_first = wait->prev == NULL;
   leave_locked(leases, wait);
+  if (was_first) cox_waits_open_locked(leases, model); /* the next of its tenant may be less choosy */
   cox_index_drop_model_locked(leases, model);
 }
 
