@@ -105,6 +105,7 @@ static int wait_locked(struct cox_leases *leases, const struct cox_lease_ask *as
   struct cox_lease_model *const model = cox_index_make_model_locked(leases, ask->model);
   if (model == NULL) return COX_ENOMEM;
   wait->ask = ask;
+  wait->ttl_ms = ask->ttl_ms;
   wait->timer = (struct cox_wheel_entry){0};
   if (model->waiters >= leases->options.waiters_max) return COX_EFULL;
   if (cox_waits_enter_locked(leases, model, wait, now_us(leases) + wait_ms * 1000) == 0) return COX_LEASE_WAITS;
@@ -128,11 +129,11 @@ static int try_locked(struct cox_leases *leases, const struct cox_lease_ask *ask
   return wait_locked(leases, ask, wait, wait_ms);
 }
 
-static int refuse(struct cox_leases *leases, const struct cox_lease_ask *ask, int rc, struct cox_err *err) {
+static int refuse(struct cox_leases *leases, const struct cox_lease_ask *ask, int rc, bool will_wait, struct cox_err *err) {
   enum cox_lease_count count = COX_LEASE_COUNTS;
   switch (rc) {
   case COX_EBUSY:
-    count = COX_LEASE_BUSY;
+    if (!will_wait) count = COX_LEASE_BUSY;
     cox_err_set(err, rc, "no node is free for model %.200s now: wait with wait_ms, or try again later", ask->model);
     break;
   case COX_ENOENT:
@@ -171,7 +172,7 @@ int cox_lease_acquire(struct cox_broker *broker, const struct cox_lease_ask *ask
     cox_waits_end(broker, list);
     wake(broker);
     if (rc >= 0) return rc;
-    if (rc != COX_ENOENT || is_known || !cox_lease_is_named(broker, ask->model)) return refuse(leases, ask, rc, err);
+    if (rc != COX_ENOENT || is_known || !cox_lease_is_named(broker, ask->model)) return refuse(leases, ask, rc, wait_ms > 0, err);
   }
 }
 

@@ -77,7 +77,8 @@ struct cox_lease_wait {
    * COX_ETIME, COX_ESTOPPED, COX_ENOMEM: there is none.                                                                      */
   void (*done)(struct cox_lease_wait *wait, int rc, const struct cox_lease_grant *grant);
   /* the leases' own */
-  const struct cox_lease_ask *ask; /* borrowed like its texts */
+  const struct cox_lease_ask *ask; /* borrowed like its texts, and only while it is queued */
+  int64_t ttl_ms;
   struct cox_wheel_entry timer;
   struct cox_lease_wait *prev, *next;
   struct cox_lease_tenant *tenant;
@@ -94,7 +95,7 @@ struct cox_lease_wait {
 enum { COX_LEASE_WAITS = 1 };
 
 /* 0: granted at once. COX_LEASE_WAITS: `wait` waits, at most `wait_ms`. With `wait` NULL or `wait_ms` 0 it never waits and takes
- * a slot only when nobody waits for that model: COX_EBUSY. COX_EINVAL: bad input; COX_ENOENT: no node names that model;
+ * a slot only when nobody waits for that model: COX_EBUSY (not counted as a refusal when `wait_ms` says that it will wait). COX_EINVAL: bad input; COX_ENOENT: no node names that model;
  * COX_EFULL: too many leases, or waiters; COX_ESTOPPED; COX_ENOMEM.                                                           */
 int cox_lease_acquire(struct cox_broker *broker, const struct cox_lease_ask *ask, int64_t wait_ms, struct cox_lease_wait *wait,
                       struct cox_lease_grant *grant, struct cox_err *err);

@@ -144,7 +144,7 @@ void cox_waits_open_locked(struct cox_leases *leases, struct cox_lease_model *mo
 
 static void end_one(struct cox_broker *broker, struct cox_lease_wait *wait) {
   struct cox_lease_grant grant = {0};
-  if (wait->rc == 0) wait->rc = cox_lease_enter(broker, &wait->slot, wait->ask->ttl_ms, &grant);
+  if (wait->rc == 0) wait->rc = cox_lease_enter(broker, &wait->slot, wait->ttl_ms, &grant);
   wait->done(wait, wait->rc, wait->rc == 0 ? &grant : NULL);
 }
 
