@@ -178,7 +178,7 @@ routes["GET /api/v1/state"] = function(self, _, request)
 end
 
 local function finish_stop(self)
-  local was_loading = is_loading(self) or self.is_failed
+  local was_loading = is_loading(self) or (self.is_failed and not self.failed_says)
   local stopping, waiting = self.stopping, self.waiting
   self.stopping, self.waiting = nil, {}
   forget_service(self)

@@ -35,7 +35,8 @@ static void set_phase(struct cox_connection *connection, enum cox_phase phase, i
 }
 
 /* shutdown(2) does not wait, and under the lock the number cannot have become another connection's. */
-static void overdue_locked(struct cox_connections *connections, struct cox_connection *connection) COX_REQUIRES(connections->mutex) {
+static void overdue_locked(struct cox_connections *connections, struct cox_connection *connection)
+    COX_REQUIRES(connections->mutex) {
   (void)connections;
   if (atomic_load(&connection->phase) != COX_PHASE_WAITING) shutdown(connection->fd, SHUT_RDWR);
   else if (connection->wait != NULL) cox_wait_finish(connection->wait, COX_WAIT_EXPIRED);

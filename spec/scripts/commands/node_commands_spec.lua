@@ -6,7 +6,14 @@ local params = { epoch_length = 100, poc_stage_duration = 20, poc_validation_del
 local epoch = { index = 3, poc_start_block_height = 1000, poc_start_block_hash = "AB" }
 
 local function config(id, changes)
-  local node = { id = id, host = "10.0.0.1", inference_port = 5050, poc_port = 8080, max_concurrent = 5, models = { m = { args = { "--own", "1" } } } }
+  local node = {
+    id = id,
+    host = "10.0.0.1",
+    inference_port = 5050,
+    poc_port = 8080,
+    max_concurrent = 5,
+    models = { m = { args = { "--own", "1" } } },
+  }
   for name, value in pairs(changes or {}) do node[name] = value end
   return node
 end
@@ -113,7 +120,8 @@ end)
 describe("set_admin_state", function()
   it("stores the present epoch, and takes effect when the rule says so", function()
     local broker = fleet_at(950)
-    assert.are.same({ node_id = "node1", enabled = false, epoch = 3 }, done(broker, "set_admin_state", { node_id = "node1", enabled = false, reason = "disk" }))
+    local result = done(broker, "set_admin_state", { node_id = "node1", enabled = false, reason = "disk" })
+    assert.are.same({ node_id = "node1", enabled = false, epoch = 3 }, result)
     assert.are.equal("INFERENCE", broker:intent "node1") -- to the end of this epoch
     assert.are.equal("disk", broker.entries.node1.admin.reason)
     done(broker, "new_block", { height = 1100, hash = "F2", epoch = { index = 4, poc_start_block_height = 1100 } })

@@ -131,12 +131,15 @@ describe("attempts cut off again and again", function()
           load_s = math.random(5, 400),
           stop_s = math.random(1, 60),
           begin_s = math.random(0, 2),
+          fails = math.random(0, 3) == 0 and 1 or 0,
+          failed_says = math.random(0, 1) == 0 and "STOPPED" or nil,
         }
         for _ = 1, 8 do
           local how = ({ "sent", "lost", "answered" })[math.random(3)]
           local cancel = { at = math.random(1, 8), how = how, after_s = math.random(0, 90) }
           d:reach(targets[names[math.random(#names)]], cancel)
           d.timeline:pass(math.random(0, 30))
+          if math.random(0, 9) == 0 and not d.ml.is_gone then d.ml:exit() end
         end
         local last = names[math.random(#names)]
         local attempt = d:converge(targets[last], 60, 3)

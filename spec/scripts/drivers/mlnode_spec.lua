@@ -1,92 +1,16 @@
 -- The driver against a node of each release: which calls it makes, from every state to every target, and that it makes
 -- none when there is nothing to do.
 
-local driving = require "support.driving"
 local driver  = require "drivers.mlnode"
 local mlnode  = require "support.mlnode"
+local nodes   = require "support.nodes"
 
-local STOP, UP, DOWN = "POST /api/v1/stop", "POST /api/v1/inference/up", "POST /api/v1/inference/down"
-local GENERATE, VALIDATE = "POST /api/v1/pow/init/generate", "POST /api/v1/pow/init/validate"
-local STATE, POW_STATUS, HEALTH = "GET /api/v1/state", "GET /api/v1/pow/status", "GET inference /health"
-local UP_STATUS = "GET /api/v1/inference/up/status"
-local TRAIN = "POST /api/v1/train/start"
-
-local function serving(changes)
-  local target = { status = "INFERENCE", model = "m", args = { "--own", "1" } }
-  for key, value in pairs(changes or {}) do target[key] = value end
-  return target
-end
-
-local function proving(stage, changes)
-  local target = {
-    status = "POC",
-    poc = stage,
-    block_height = 700,
-    block_hash = "AB01",
-    public_key = "Akey",
-    node_id = 0,
-    node_count = 2,
-    url = "http://10.0.0.5:9100/v1/poc-batches",
-  }
-  for key, value in pairs(changes or {}) do target[key] = value end
-  return target
-end
-
-local function training(changes)
-  local task = { task_id = "7", master_node_addr = "10.0.0.1", world_size = 2, rank = 1, participant = "gonka1x",
-    store_url = "http://10.0.0.5:9100" }
-  for key, value in pairs(changes or {}) do task[key] = value end
-  return { status = "TRAINING", task = task }
-end
-
-local stopped = { status = "STOPPED" }
-
--- Puts the node into a state that somebody else brought about.
-local bring = {
-  STOPPED = function() end,
-  INFERENCE = function(d)
-    d.ml:load("m", { "--own", "1" })
-    d.timeline:pass(700)
-  end,
-  LOADING = function(d)
-    d.ml:load("m", { "--own", "1" })
-    d.timeline:pass(100)
-  end,
-  POW = function(d)
-    d.ml.service, d.ml.pow = "POW", { body = { of = "another episode" }, stage = "GENERATING", ready_at_s = 0 }
-  end,
-  TRAIN = function(d) d.ml.service, d.ml.train = "TRAIN", {} end,
-}
-
-local function at(state, options)
-  local d = driving.new(options)
-  bring[state](d)
-  d.ml.calls, d.ml.mutating = {}, {}
-  return d
-end
-
-local function mutating(attempt)
-  local list = {}
-  for _, call in ipairs(attempt.calls) do
-    if call:find("^POST") then list[#list + 1] = call end
-  end
-  return list
-end
-
-local function assert_done(attempt) assert.are.equal("done", attempt.outcome, attempt.error and attempt.error.message) end
-
-local function assert_failed(attempt, class, pattern)
-  assert.are.equal("failed", attempt.outcome)
-  assert.are.equal(class, attempt.error.class)
-  if pattern then assert.is_truthy(attempt.error.message:find(pattern), attempt.error.message) end
-end
-
-local function assert_idle_second(d, target)
-  local again = d:reach(target)
-  assert_done(again)
-  assert.are.same({}, mutating(again))
-  return again
-end
+local routes = nodes.routes
+local STATE, STOP, UP, DOWN, TRAIN = routes.STATE, routes.STOP, routes.UP, routes.DOWN, routes.TRAIN
+local GENERATE, VALIDATE, POW_STATUS = routes.GENERATE, routes.VALIDATE, routes.POW_STATUS
+local serving, proving, training, stopped = nodes.serving, nodes.proving, nodes.training, nodes.stopped
+local at, mutating = nodes.at, nodes.mutating
+local assert_done, assert_failed, assert_idle = nodes.assert_done, nodes.assert_failed, nodes.assert_idle
 
 -- from state, target → the mutating calls, in their order.
 local transitions = {
@@ -96,13 +20,14 @@ local transitions = {
   { "STOPPED", stopped, {} },
   { "STOPPED", training(), { STOP, TRAIN } },
   { "INFERENCE", serving(), {} },
-  { "INFERENCE", serving { model = "other" }, { STOP, UP }, knows = "new" },
+  { "INFERENCE", serving { model = "other" }, { STOP, UP }, only = "new" },
+  { "INFERENCE", serving { model = "other" }, {}, only = "old" }, -- nothing is known of it: a running server is accepted
   { "INFERENCE", proving "GENERATING", { STOP, GENERATE } },
   { "INFERENCE", proving "VALIDATING", { STOP, VALIDATE } },
   { "INFERENCE", stopped, { STOP } },
   { "INFERENCE", training(), { STOP, TRAIN } },
   { "LOADING", serving(), {} },
-  { "LOADING", proving "GENERATING", { STOP, GENERATE }, old = { STOP, GENERATE } },
+  { "LOADING", proving "GENERATING", { STOP, GENERATE } },
   { "LOADING", stopped, { STOP } },
   { "POW", serving(), { STOP, UP } },
   { "POW", proving "GENERATING", { GENERATE } },
@@ -116,24 +41,28 @@ local transitions = {
   { "TRAIN", training(), { STOP, TRAIN } },
 }
 
-local function name_of(target) return target.status .. (target.poc and "/" .. target.poc or "") .. (target.model == "other" and " of another model" or "") end
+local function name_of(target)
+  if target.poc then return target.status .. "/" .. target.poc end
+  return target.model == "other" and "INFERENCE of another model" or target.status
+end
 
 for _, release in ipairs { "old", "new" } do
   for _, is_shared in ipairs { false, true } do
-    describe(("the driver with %s node%s"):format(release == "old" and "an old" or "a new", is_shared and " behind one address" or ""), function()
+    local node_name = (release == "old" and "an old node" or "a new node") .. (is_shared and " behind one address" or "")
+    describe("the driver with " .. node_name, function()
       local options
       before_each(function() options = { release = release, is_shared = is_shared, load_s = 300 } end)
 
       for _, row in ipairs(transitions) do
         local from, target, expected = row[1], row[2], row[3]
-        if not row.knows or row.knows == release then
+        if not row.only or row.only == release then
           it(("brings it from %s to %s with exactly its calls, and then makes none"):format(from, name_of(target)), function()
             local d = at(from, options)
             local attempt = d:reach(target)
             assert_done(attempt)
             assert.are.equal(STATE, attempt.calls[1])
             assert.are.same(expected, mutating(attempt))
-            assert_idle_second(d, target)
+            assert_idle(d, target)
             assert.are.same({}, d.ml.wrongs)
           end)
         end
@@ -141,7 +70,10 @@ for _, release in ipairs { "old", "new" } do
 
       it("makes only the calls of the must-show over a whole epoch, however often it looks", function()
         local d = at("STOPPED", options)
-        local function counts() return { stop = d.ml:count(STOP), up = d.ml:count(UP), generate = d.ml:count(GENERATE), validate = d.ml:count(VALIDATE) } end
+        local function counts()
+          local ml = d.ml
+          return { stop = ml:count(STOP), up = ml:count(UP), generate = ml:count(GENERATE), validate = ml:count(VALIDATE) }
+        end
         local steps = {
           { serving(), { stop = 1, up = 1, generate = 0, validate = 0 } },
           { proving "GENERATING", { stop = 2, up = 1, generate = 1, validate = 0 } },
@@ -194,7 +126,7 @@ for _, release in ipairs { "old", "new" } do
         assert_done(attempt)
         assert.are.same({ STOP, UP }, mutating(attempt))
         assert.are.same({ "--own", "2" }, d.ml.args)
-        assert_idle_second(d, serving { args = { "--own", "2" } })
+        assert_idle(d, serving { args = { "--own", "2" } })
       end)
 
       it("lets other epoch arguments wait for the next load", function()
@@ -222,7 +154,7 @@ for _, release in ipairs { "old", "new" } do
         local d = at("STOPPED", options)
         assert_done(d:reach(serving()))
         d.memory = {}
-        assert_idle_second(d, serving())
+        assert_idle(d, serving())
         d.memory = {}
         local attempt = d:reach(serving { args = { "--own", "3" } })
         assert.are.same({ STOP, UP }, mutating(attempt))
@@ -278,7 +210,7 @@ for _, release in ipairs { "old", "new" } do
         local attempt = d:reach(proving "GENERATING")
         assert.are.same({ GENERATE }, mutating(attempt))
         assert.are.equal(1, d.ml.inits)
-        assert_idle_second(d, proving "GENERATING")
+        assert_idle(d, proving "GENERATING")
       end)
 
       it("asks pow/status before it believes that its episode goes on", function()
@@ -295,7 +227,9 @@ for _, release in ipairs { "old", "new" } do
       it("begins the next episode without a stop, whatever differs", function()
         local d = at("STOPPED", options)
         assert_done(d:reach(proving "GENERATING"))
-        for _, change in ipairs { { block_hash = "CD" }, { block_height = 800 }, { node_count = 3 }, { node_id = 1 }, { url = "http://x" }, { public_key = "B" } } do
+        local changes = { block_hash = "CD", block_height = 800, node_count = 3, node_id = 1, url = "http://x", public_key = "B" }
+        for name, value in pairs(changes) do
+          local change = { [name] = value }
           local inits = d.ml.inits
           local attempt = d:reach(proving("GENERATING", change))
           assert.are.same({ GENERATE }, mutating(attempt))
@@ -321,7 +255,7 @@ for _, release in ipairs { "old", "new" } do
         assert.are.same({ TASK_ID = "7", NODE_ID = "gonka1x/node1", STORE_API_URL = "http://10.0.0.5:9100", GLOBAL_ADDR = "10.0.0.1",
           GLOBAL_PORT = "5565", GLOBAL_RANK = "1", GLOBAL_UNIQUE_ID = "1", GLOBAL_WORLD_SIZE = "2", BASE_PORT = "10001" }, d.ml.train.train_env)
         d.memory = {} -- a new process knows it from the target last reached
-        assert_idle_second(d, training())
+        assert_idle(d, training())
         local attempt = d:reach(training { rank = 0 })
         assert.are.same({ STOP, TRAIN }, mutating(attempt))
       end)
@@ -462,121 +396,6 @@ for _, release in ipairs { "old", "new" } do
     end)
   end
 end
-
-describe("the driver with an old node in a load", function()
-  it("waits out the silence after a stop, with the reason in its deadline, and stops no second time", function()
-    local d = at("LOADING", { release = "old", load_s = 900 })
-    local attempt = d:reach(proving "GENERATING")
-    assert.is_truthy(attempt.extended:find("answers nothing", 1, true))
-    assert.are_not.equal("done", attempt.outcome) -- 480 s are not enough
-    assert_done(d:converge(proving "GENERATING"))
-    assert.are.same({}, d.ml.wrongs)
-    assert.are.equal(1, d.ml:count(STOP))
-  end)
-
-  it("goes on waiting in an attempt that follows a stop cut off, for any target", function()
-    for _, target in ipairs { proving "GENERATING", stopped, training() } do
-      local d = at("LOADING", { release = "old", load_s = 400 })
-      assert.are.equal("cancelled", d:reach(stopped, { at = 2, how = "sent" }).outcome)
-      d.timeline:pass(100)
-      local attempt = d:reach(target)
-      assert_done(attempt)
-      assert.is_truthy(attempt.extended)
-      assert.are.same({}, d.ml.wrongs)
-    end
-  end)
-
-  it("does not rest 5 s: only new nodes need it", function()
-    local d = at("LOADING", { release = "old", load_s = 300 })
-    assert_done(d:reach(stopped))
-    local before_s = d.timeline.now_s
-    d.ml.health_lag_s = 0
-    assert_done(d:reach(serving()))
-    assert.are.equal(300, d.timeline.now_s - before_s)
-  end)
-end)
-
-describe("the driver with a new node", function()
-  it("rests 5 s between a stop in a load and the next load, over attempts too", function()
-    local d = at("LOADING", { release = "new", load_s = 300, health_lag_s = 0 })
-    assert_done(d:reach(stopped))
-    d.timeline:pass(2)
-    local before_s = d.timeline.now_s
-    assert_done(d:reach(serving()))
-    assert.are.equal(303, d.timeline.now_s - before_s)
-    assert.are.same({}, d.ml.wrongs)
-  end)
-
-  it("rests 5 s after a stop that crossed the load of a cut off attempt, counted from its end", function()
-    for _, is_live in ipairs { false, true } do
-      local d = at("LOADING", { release = "new", load_s = 300, stop_s = 4, is_live = is_live })
-      assert.are.equal("cancelled", d:reach(stopped, { at = 2, how = "sent" }).outcome)
-      assert_done(d:reach(serving()))
-      assert.are.same({}, d.ml.wrongs)
-      assert.are.equal(2, d.ml.loads)
-    end
-  end)
-
-  it("loads anew when up/status says that the load has failed, without waiting for its deadline", function()
-    local d = at("STOPPED", { release = "new", load_s = 100 })
-    d.ml.fails = 1
-    d.ml:receive { route = "POST /api/v1/inference/up/async", body = { model = "m", dtype = "auto", additional_args = {} }, reply = function() end }
-    d.timeline:pass(101)
-    d.ml.mutating = {}
-    local attempt = d:reach(serving())
-    assert_done(attempt)
-    assert.is_true(mlnode.is_in(attempt.calls, UP_STATUS))
-    assert.are.same({ STOP, UP }, d.ml.mutating)
-    assert.are.same({}, d.ml.wrongs)
-  end)
-
-  it("stops a server of the wrong model, and keeps one of the right model that somebody else loaded", function()
-    local d = at("STOPPED", { release = "new", load_s = 100 })
-    assert_done(d:reach(serving()))
-    d.ml:exit()
-    d.timeline:pass(60)
-    d.ml:load("other")
-    d.timeline:pass(200)
-    assert_done(d:reach(serving { model = "other", args = {} })) -- known is m, seen is other
-    assert.are.equal(2, d.ml.loads)
-    local attempt = d:reach(serving())
-    assert.are.same({ STOP, UP }, mutating(attempt))
-  end)
-
-  it("takes inference/up's 409 for a load that goes on, and waits for it", function()
-    local d = at("STOPPED", { release = "new", load_s = 100 })
-    d.ml.fault = function(request)
-      if request.route ~= UP or d.ml.service then return end
-      d.ml:load("m") -- somebody was faster
-      return { 409, { detail = "running" } }
-    end
-    local attempt = d:reach(serving())
-    assert_done(attempt)
-    assert.are.equal(1, d.ml.loads)
-  end)
-
-  it("fails with a conflict when it says STOPPED and refuses a load", function()
-    local d = at("STOPPED", { release = "new" })
-    d.ml.fault = function(request) if request.route == UP then return { 409, { detail = "conflict" } } end end
-    assert_failed(d:reach(serving()), "conflict", "says STOPPED")
-  end)
-
-  it("fails when it does not serve 60 s after 200 OK", function()
-    local d = at("STOPPED", { release = "new", load_s = 100, health_lag_s = 1000 })
-    local attempt = d:reach(serving())
-    assert_failed(attempt, "server", "does not serve 60 s")
-    assert_done(d:converge(serving())) -- which waits, and does not load a second time
-    assert.are.equal(1, d.ml.loads)
-  end)
-
-  it("is not fooled by the /health of the management API where both addresses are one", function()
-    local d = at("LOADING", { release = "new", is_shared = true, load_s = 300 })
-    assert.is_false(d:probe().value.ready)
-    assert_done(d:reach(serving()))
-    assert.is_true(d.ml:is_healthy())
-    assert.are.equal(0, d.ml:count(HEALTH))
-  end)
-end)
 
 describe("the driver's declaration", function()
   it("has a deadline for each status and the probe", function()

@@ -65,7 +65,9 @@ describe("the clock feed", function()
       local block = entry.block
       local expected = { index = 0, poc_start_block_height = 0 }
       for index, start in ipairs { 57, 157, 257 } do
-        if block.height >= start then expected = { index = index, poc_start_block_height = start, poc_start_block_hash = sent[start - 6].block.hash } end
+        if block.height >= start then
+          expected = { index = index, poc_start_block_height = start, poc_start_block_hash = sent[start - 6].block.hash }
+        end
       end
       assert.are.same(expected, block.epoch)
     end
@@ -73,7 +75,10 @@ describe("the clock feed", function()
 
   it("walks through every phase of an epoch", function()
     local seen = {}
-    for _, entry in ipairs(run(config_of(), 200)) do seen[epoch.phase(entry.block.height, entry.block.epoch, entry.block.params)] = true end
+    for _, entry in ipairs(run(config_of(), 200)) do
+      local block = entry.block
+      seen[epoch.phase(block.height, block.epoch, block.params)] = true
+    end
     for _, phase in ipairs(epoch.PHASES) do assert.is_true(seen[phase]) end
   end)
 
