@@ -188,6 +188,44 @@ static void only_settled_inference_without_an_attempt_is_given(void **state) {
   assert_int_equal(release(&grant, COX_LEASE_UNSAID), 0);
 }
 
+static void probe(bool is_ready, const char *model) {
+  fake_send(f, "probe", json_pack("{ss}", "node_id", "node1"));
+  struct cox_attempt *const attempt = fake_open(f, "node1");
+  assert_non_null(attempt);
+  attempt->result.seen = COX_STATUS_INFERENCE;
+  attempt->result.is_ready = is_ready;
+  attempt->result.has_answered = true;
+  attempt->result.seen_model = model != NULL ? strdup(model) : NULL;
+  fake_finish(f, "node1", COX_CLASS_NONE, NULL);
+}
+
+static void after_a_start_a_stored_intent_is_believed_when_a_probe_sees_it(void **state) {
+  (void)state;
+  struct cox_lease_grant grant;
+  const struct cox_lease_ask ask = {.model = "m"};
+  fake_register(f, "node1", 5000);
+  fake_intend(f, "node1", fake_target("INFERENCE", NULL)); /* as if it came from the store: no block yet */
+  assert_int_equal(lease_take(f, "m", &grant), COX_EBUSY);
+  assert_string_equal(reason(&ask, "node1"), "since the start no probe has found it serving");
+  probe(true, "other");
+  assert_int_equal(lease_take(f, "m", &grant), COX_EBUSY);
+  probe(false, "m");
+  assert_int_equal(lease_take(f, "m", &grant), COX_EBUSY);
+  probe(true, "m");
+  assert_int_equal(lease_take(f, "m", &grant), 0);
+  fake_send(f, "admin", json_pack("{ss, sb}", "node_id", "node1", "enabled", 0));
+  struct cox_lease_grant none;
+  assert_int_equal(lease_take(f, "m", &none), COX_EBUSY);
+  fake_send(f, "admin", json_pack("{ss, sb}", "node_id", "node1", "enabled", 1));
+  fake_arm(f); /* from now on only an attempt settles it */
+  assert_int_equal(lease_take(f, "m", &none), COX_EBUSY);
+  assert_int_equal(lease_count(f, "node1"), 1);
+  fake_finish(f, "node1", COX_CLASS_NONE, NULL);
+  assert_int_equal(lease_take(f, "m", &none), 0);
+  release(&none, COX_LEASE_UNSAID);
+  release(&grant, COX_LEASE_UNSAID);
+}
+
 static void another_model_is_served_only_when_it_is_settled(void **state) {
   (void)state;
   struct cox_lease_grant grant;
@@ -526,6 +564,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(bad_times_are_refused, setup, teardown),
       cmocka_unit_test_setup_teardown(an_unknown_model_is_told_from_one_that_nobody_serves_now, setup, teardown),
       cmocka_unit_test_setup_teardown(only_settled_inference_without_an_attempt_is_given, setup, teardown),
+      cmocka_unit_test_setup_teardown(after_a_start_a_stored_intent_is_believed_when_a_probe_sees_it, setup, teardown),
       cmocka_unit_test_setup_teardown(another_model_is_served_only_when_it_is_settled, setup, teardown),
       cmocka_unit_test_setup_teardown(versions_match_by_their_order, setup, teardown),
       cmocka_unit_test(versions_are_ordered_as_semver_says),

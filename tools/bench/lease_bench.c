@@ -1,21 +1,22 @@
 /* What a lease costs in the process: acquire and release, with few nodes and many, on one thread and on four, with waiters
- * present, and the bytes that it takes. Usage: lease_bench [SECONDS per figure]. Prints one JSON object per figure.        */
+ * present, and the bytes that it takes. Usage: lease_bench [SECONDS per run]. Prints one JSON object per figure.            */
 #include <jansson.h>
 #include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/rng.h"
 #include "base/thread.h"
 #include "core/broker.h"
 #include "core/txn.h"
+#include "report.h"
 
-enum { THREADS_MAX = 4, WAITERS = 10000, LEASES = 100000, HELD = 8 };
+enum { THREADS_MAX = 4, WAITERS = 10000, LEASES = 100000, HELD = 8, RUNS = 5, PICKS = 20000 };
 
 static struct cox_broker *broker;
 
@@ -141,40 +142,27 @@ static double pairs_per_second(int threads, double seconds, double *per_cpu_s) {
   return (double)pairs * 1e6 / (double)(cox_clock_mono_us(cox_clock_system()) - began_us);
 }
 
-static void print(const char *figure, int nodes, int threads, double value, const char *unit) {
-  printf("{\"figure\": \"%s\", \"nodes\": %d, \"threads\": %d, \"value\": %.2f, \"unit\": \"%s\"}\n", figure, nodes, threads, value, unit);
-  fflush(stdout);
-}
-
-static int by_value(const void *left, const void *right) {
-  const double a = *(const double *)left, b = *(const double *)right;
-  return a < b ? -1 : a > b;
-}
-
 static double now_us(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-static void measure_pairs(int nodes, int threads, double seconds) {
-  double best = 0, best_cpu = 0;
-  for (int i = 0; i < 3; i++) {
-    double per_cpu_s;
-    const double per_s = pairs_per_second(threads, seconds, &per_cpu_s);
-    if (per_s > best) best = per_s;
-    if (per_cpu_s > best_cpu) best_cpu = per_cpu_s;
-  }
-  print("acquire and release", nodes, threads, best, "pairs/s");
-  print("acquire and release by processor time", nodes, threads, best_cpu, "pairs/s");
+static void measure_pairs(const char *where, int threads, double seconds) {
+  double wall[RUNS], cpu[RUNS];
+  char figure[96];
+  for (int i = 0; i < RUNS; i++) wall[i] = pairs_per_second(threads, seconds, &cpu[i]);
+  snprintf(figure, sizeof figure, "acquire and release, %s, %d thread%s", where, threads, threads > 1 ? "s" : "");
+  bench_report(figure, wall, RUNS, "pairs/s");
+  if (threads > 1) return; /* those that nap use none */
+  snprintf(figure, sizeof figure, "acquire and release, %s, by processor time", where);
+  bench_report(figure, cpu, RUNS, "pairs/s");
 }
 
-/* 99th percentile of one acquire that finds a free node. */
-static double pick_p99_us(void) {
-  enum { COUNT = 20000 };
-  static double took[COUNT];
+static void measure_pick(const char *where) {
+  static double took[PICKS];
   const struct cox_lease_ask ask = {.model = "m"};
-  for (int i = 0; i < COUNT; i++) {
+  for (int i = 0; i < PICKS; i++) {
     struct cox_lease_grant grant;
     const double began = now_us();
     if (cox_lease_acquire(broker, &ask, 0, NULL, &grant, NULL) != 0) abort();
@@ -182,8 +170,7 @@ static double pick_p99_us(void) {
     cox_lease_grant_fini(&grant);
     cox_lease_release(broker, grant.id, COX_LEASE_UNSAID, NULL);
   }
-  qsort(took, COUNT, sizeof *took, by_value);
-  return took[COUNT * 99 / 100];
+  bench_report(where, took, PICKS, "us");
 }
 
 static struct {
@@ -208,7 +195,7 @@ static void measure_waiters(double seconds) {
   static struct cox_lease_ask ask = {.model = "busy"};
   static double took[WAITERS];
   add_node(10, 1, "busy");
-  const double alone_us = pick_p99_us();
+  measure_pick("a pick");
   struct cox_lease_grant first;
   if (cox_lease_acquire(broker, &ask, 0, NULL, &first, NULL) != 0) abort();
   cox_lease_grant_fini(&first);
@@ -216,10 +203,8 @@ static void measure_waiters(double seconds) {
     waits[i].done = granted;
     if (cox_lease_acquire(broker, &ask, 600000, &waits[i], NULL, NULL) != COX_LEASE_WAITS) abort();
   }
-  print("p99 of a pick without waiters", 11, 1, alone_us, "us");
-  print("p99 of a pick beside 10 000 waiters", 11, 1, pick_p99_us(), "us");
-  puts("{\"beside\": \"10 000 waiters\"}");
-  measure_pairs(11, 1, seconds);
+  measure_pick("a pick beside 10 000 waiters");
+  measure_pairs("11 nodes beside 10 000 waiters", 1, seconds);
   struct cox_lease_id last = first.id;
   for (int i = 0; i < WAITERS; i++) {
     const double began = now_us();
@@ -227,13 +212,11 @@ static void measure_waiters(double seconds) {
     took[i] = handed.at_us - began;
     last = handed.last;
   }
-  qsort(took, WAITERS, sizeof *took, by_value);
-  print("release to the next waiter, median", 11, 1, took[WAITERS / 2], "us");
-  print("release to the next waiter, p99", 11, 1, took[WAITERS * 99 / 100], "us");
+  bench_report("release to the next of 10 000 waiters", took, WAITERS, "us");
   cox_lease_release(broker, last, COX_LEASE_UNSAID, NULL);
 }
 
-static void measure_bytes(int nodes) {
+static void measure_bytes(void) {
   static struct cox_lease_id ids[LEASES];
   const struct cox_lease_ask ask = {.model = "m"};
   const size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
@@ -245,19 +228,21 @@ static void measure_bytes(int nodes) {
   }
   const double bytes = (double)(mallinfo2().uordblks + mallinfo2().hblkhd - before) / LEASES;
   for (int i = 0; i < LEASES; i++) cox_lease_release(broker, ids[i], COX_LEASE_UNSAID, NULL);
-  print("memory per lease", nodes, 1, bytes, "bytes");
+  bench_report_one("memory per lease", bytes, "bytes");
 }
 
 int main(int argc, char **argv) {
-  const double seconds = argc > 1 ? atof(argv[1]) : 1;
+  const double seconds = argc > 1 ? atof(argv[1]) : 0.5;
   cox_log_setup(COX_LOG_ERROR, false, STDERR_FILENO);
   static const int fleets[] = {10, 10000};
   for (int i = 0; i < 2; i++) {
+    char where[32];
+    snprintf(where, sizeof where, "%d nodes", fleets[i]);
     begin(fleets[i]);
-    measure_pairs(fleets[i], 1, seconds);
-    measure_pairs(fleets[i], 4, seconds);
+    measure_pairs(where, 1, seconds);
+    measure_pairs(where, 4, seconds);
     if (i == 0) measure_waiters(seconds);
-    else measure_bytes(fleets[i]);
+    else measure_bytes();
     cox_broker_destroy(broker);
   }
   return 0;
