@@ -56,6 +56,7 @@ int cox_guard_enter(struct cox_guard *guard, lua_State *L, double budget_s, stru
     const int rc = cox_cputick_start(&guard->cputick, COX_GUARD_TICK_MS, on_tick, guard, err);
     if (rc != 0) return rc;
   }
+  guard->budget_s = budget_s;
   guard->deadline_us = USES_TICK ? 0 : cox_clock_mono_us(cox_clock_system()) + (int64_t)(budget_s * 1e6);
   atomic_store(&guard->ticks, 0);
   /* One more: the first tick may come right after the start. */
@@ -73,6 +74,17 @@ bool cox_guard_leave(struct cox_guard *guard) {
   const bool is_expired = atomic_load(&guard->is_expired);
   if (is_expired || !USES_TICK) lua_sethook(guard->active[0], NULL, 0, 0);
   return is_expired;
+}
+
+void cox_guard_renew(struct cox_guard *guard) {
+  const unsigned depth = atomic_load(&guard->depth);
+  atomic_store(&guard->ticks, 0);
+  atomic_store(&guard->is_expired, false);
+  if (!USES_TICK) guard->deadline_us = cox_clock_mono_us(cox_clock_system()) + (int64_t)(guard->budget_s * 1e6);
+  for (unsigned i = 0; i < depth; i++) {
+    lua_sethook(guard->active[i], NULL, 0, 0);
+    watch(guard, guard->active[i]);
+  }
 }
 
 bool cox_guard_is_expired(const struct cox_guard *guard) { return atomic_load(&guard->is_expired); }

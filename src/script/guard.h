@@ -20,6 +20,7 @@ struct cox_guard {
   atomic_uint depth;                  /* 0: no call is under way */
   atomic_uint ticks, limit;           /* of the present call */
   atomic_bool is_expired;
+  double budget_s;
   int64_t deadline_us;                /* only where a permanent hook stands in for the tick (TSan defers signals) */
 };
 
@@ -28,6 +29,8 @@ void cox_guard_fini(struct cox_guard *guard);
 int cox_guard_enter(struct cox_guard *guard, lua_State *L, double budget_s, struct cox_err *err);
 /* It has returned; true: it had used up its budget. */
 bool cox_guard_leave(struct cox_guard *guard);
+/* The call gets its whole budget anew: what was spent so far was work of ours and not the script's. */
+void cox_guard_renew(struct cox_guard *guard);
 bool cox_guard_is_expired(const struct cox_guard *guard);
 /* A coroutine is about to be resumed inside of the call. False: nested too deeply. */
 bool cox_guard_push(struct cox_guard *guard, lua_State *co);
