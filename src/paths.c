@@ -24,7 +24,7 @@ static void program_dir(char out[PATH_MAX]) {
 }
 
 int cox_paths_find(struct cox_paths *paths, struct cox_err *err) {
-  static const char *const beside[] = {"..", "../share/coxswain"};
+  static const char *const beside[] = {"..", "../..", "../share/coxswain"};
   char program[PATH_MAX], dir[PATH_MAX + 32], real[PATH_MAX];
   struct cox_buf tried = {0};
   program_dir(program);

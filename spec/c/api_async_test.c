@@ -146,7 +146,9 @@ static void stopping_answers_all_that_wait_and_late_answers_find_nobody(void **s
   const int64_t start_us = cox_clock_mono_us(cox_clock_system());
   cox_api_destroy(rig->api);
   rig->api = NULL;
-  print_message("%d waiting requests: stopped in %lld ms\n", MANY, (long long)(cox_clock_mono_us(cox_clock_system()) - start_us) / 1000);
+  const int64_t took_us = cox_clock_mono_us(cox_clock_system()) - start_us;
+  print_message("%d waiting requests: stopped in %lld ms\n", MANY, (long long)took_us / 1000);
+  assert_true(took_us < 30 * 1000000LL); /* they would wait for 300 s */
   for (int i = 0; i < MANY; i++) {
     assert_int_equal(read_status(waiting[i]), 503);
     assert_non_null(strstr(reply_error(&reply), "stopping"));
@@ -157,6 +159,51 @@ static void stopping_answers_all_that_wait_and_late_answers_find_nobody(void **s
   close(held);
   close(silent);
   rig_open(rig); /* now the answers come */
+}
+
+/* More than all buffers between server and client hold. */
+static json_t *commands_json(void *ctx) {
+  (void)ctx;
+  enum { BYTES = 32 * 1024 * 1024 };
+  char *const text = malloc(BYTES + 1);
+  memset(text, 'x', BYTES);
+  text[BYTES] = '\0';
+  json_t *const list = json_pack("[s]", text);
+  free(text);
+  return list;
+}
+
+static void a_client_that_does_not_read_does_not_hold_up_the_end(void **state) {
+  (void)state;
+  cox_api_destroy(rig->api);
+  rig->options.commands_json = commands_json;
+  rig->options.request_s = 300; /* nothing else would cut it */
+  struct cox_err err;
+  rig->api = cox_api_create(&rig->options, &err);
+  const int fd = rig_connect(rig);
+  rig_send(fd, "GET /v1/commands HTTP/1.1\r\nHost: x\r\n\r\n");
+  assert_false(rig_is_cut(fd)); /* the first byte came: the answer is on its way */
+  const int64_t start_us = cox_clock_mono_us(cox_clock_system());
+  cox_api_destroy(rig->api);
+  rig->api = NULL;
+  const int64_t took_us = cox_clock_mono_us(cox_clock_system()) - start_us;
+  print_message("an unread answer: stopped in %lld ms\n", (long long)took_us / 1000);
+  assert_true(took_us < 30 * 1000000LL);
+  close(fd);
+}
+
+static void a_command_may_take_longer_than_a_request(void **state) {
+  (void)state;
+  cox_api_destroy(rig->api);
+  rig->options.request_s = 2;
+  struct cox_err err;
+  rig->api = cox_api_create(&rig->options, &err);
+  const int held = hold(), silent = rig_connect(rig);
+  assert_true(rig_is_cut(silent)); /* so long it took */
+  rig_open(rig);
+  assert_int_equal(read_status(held), 200);
+  close(held);
+  close(silent);
 }
 
 static void a_broker_that_stops_answers_503(void **state) {
@@ -263,6 +310,8 @@ int main(void) {
       TEST(a_full_queue_is_429),
       TEST(clients_that_leave_while_their_command_waits_leave_nothing_behind),
       TEST(stopping_answers_all_that_wait_and_late_answers_find_nobody),
+      TEST(a_client_that_does_not_read_does_not_hold_up_the_end),
+      TEST(a_command_may_take_longer_than_a_request),
       TEST(a_broker_that_stops_answers_503),
       TEST(many_clients_at_once_get_what_they_ask_for),
       TEST(an_end_at_the_moment_of_the_answers_resumes_each_connection_once),

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "api/server.h" /* the count of bytes held */
 #include "base/clock.h"
 
 static struct rig *rig;
@@ -33,6 +34,22 @@ static int setup_locked(void **state) {
 static int setup_hasty(void **state) {
   (void)state;
   const struct cox_api_options options = {.request_s = 2};
+  rig = rig_create(&options, 0);
+  return 0;
+}
+
+/* A request has a minute. */
+static int setup_patient(void **state) {
+  (void)state;
+  const struct cox_api_options options = {.request_s = 60};
+  rig = rig_create(&options, 0);
+  return 0;
+}
+
+/* There is room for four connections. */
+static int setup_small(void **state) {
+  (void)state;
+  const struct cox_api_options options = {.request_s = 2, .connections_max = 4};
   rig = rig_create(&options, 0);
   return 0;
 }
@@ -123,7 +140,8 @@ static void a_body_over_the_limit_is_413_however_it_comes(void **state) {
 static void a_huge_body_is_refused_before_it_is_sent(void **state) {
   (void)state;
   assert_int_equal(say("POST /v1/commands/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"), 413);
-  assert_int_equal(say("POST /v1/commands/echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2000000\r\n\r\n"), 413);
+  assert_int_equal(say("POST /v1/commands/echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                       "Content-Length: 2000000\r\n\r\n"), 413);
   assert_int_equal(say("DELETE /admin/v1/nodes/a HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"), 413);
 }
 
@@ -147,6 +165,46 @@ static void a_body_may_come_in_chunks_and_pieces(void **state) {
   close(fd);
 }
 
+static void a_body_that_is_announced_is_asked_for(void **state) {
+  (void)state;
+  const int fd = rig_connect(rig);
+  rig_send(fd, "POST /v1/commands/echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 7\r\n\r\n");
+  reply = rig_read(fd, false);
+  assert_int_equal(reply.status, 100);
+  reply_fini(&reply);
+  rig_send(fd, "{\"a\":1}");
+  reply = rig_read(fd, true);
+  assert_int_equal(reply.status, 200);
+  close(fd);
+}
+
+/* Until the API holds so many bytes of bodies; 60 s at most. */
+static void wait_for_bodies(size_t bytes) {
+  for (int i = 0; i < 6000 && atomic_load(&rig->api->body_bytes) != bytes; i++) poll(NULL, 0, 10);
+  assert_int_equal(atomic_load(&rig->api->body_bytes), bytes);
+}
+
+static void bodies_together_have_a_limit_too(void **state) {
+  (void)state;
+  enum { BODIES = 64 };
+  char *const body = repeated(" ", 1024 * 1024 - 1); /* one byte less than announced: they are held */
+  int fds[BODIES];
+  for (int i = 0; i < BODIES; i++) {
+    fds[i] = rig_connect(rig);
+    rig_send(fds[i], "POST /v1/commands/echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1048576\r\n\r\n");
+    rig_send(fds[i], body);
+  }
+  body[100] = '\0';
+  wait_for_bodies(BODIES * (1024 * 1024 - 1));
+  const int full = rig_status(rig, "POST", "/v1/commands/echo", body);
+  for (int i = 0; i < BODIES; i++) close(fds[i]);
+  wait_for_bodies(0);
+  const int empty = rig_status(rig, "POST", "/v1/commands/echo", body);
+  free(body);
+  assert_int_equal(full, 503);
+  assert_int_equal(empty, 200);
+}
+
 static void two_ways_to_tell_the_length_of_a_body_are_refused_and_end_the_connection(void **state) {
   (void)state;
   static const char *const heads[] = {
@@ -155,8 +213,8 @@ static void two_ways_to_tell_the_length_of_a_body_are_refused_and_end_the_connec
       "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"};
   for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
     char request[256];
-    snprintf(request, sizeof request, "POST /v1/commands/echo HTTP/1.1\r\nHost: x\r\n%s\r\n{}GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
-             heads[i]);
+    snprintf(request, sizeof request, "POST /v1/commands/echo HTTP/1.1\r\nHost: x\r\n%s\r\n{}"
+             "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", heads[i]);
     const int fd = rig_connect(rig);
     rig_send(fd, request);
     reply_fini(&reply);
@@ -218,7 +276,8 @@ static void headers_without_end_are_refused(void **state) {
 
 static void garbage_is_no_request(void **state) {
   (void)state;
-  static const char *const garbage[] = {"\r\n\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", "GET\r\n\r\n", "GET /livez\r\n\r\n",
+  static const char *const garbage[] = {"\r\n\r\n\r\n", "\x16\x03\x01\x02\x01\x01\xfc\x03\x03\r\n\r\n", "GET\r\n\r\n",
+                                        "GET /livez\r\n\r\n",
                                         "GET /livez HTTP/9.9\r\nHost: x\r\n\r\n", "GET /livez HTTP/1.1\r\n\r\n",
                                         "GET /livez HTTP/1.1\r\nHost: x\r\nno colon here\r\n\r\n", "\xff\xff\xff\xff\r\n\r\n"};
   for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
@@ -284,8 +343,8 @@ static void with_a_token_only_health_is_public(void **state) {
 
 static void only_the_right_token_opens(void **state) {
   (void)state;
-  static const char *const wrong[] = {"Bearer", "Bearer ", "Bearer s3cre", "Bearer s3crets", "Bearer S3CRET", "Basic s3cret", "s3cret",
-                                      "Bearer s3crets3cret", "Bearer x"};
+  static const char *const wrong[] = {"Bearer", "Bearer ", "Bearer s3cre", "Bearer s3crets", "Bearer S3CRET", "Basic s3cret",
+                                      "s3cret", "Bearer s3crets3cret", "Bearer x"};
   for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
     char header[128];
     snprintf(header, sizeof header, "Authorization: %s\r\n", wrong[i]);
@@ -410,7 +469,8 @@ static void a_thousand_silent_connections_disturb_nobody(void **state) {
   static int silent[SILENT];
   for (int i = 0; i < SILENT; i++) silent[i] = rig_connect(rig);
   const int64_t during_us = livez_p99_us();
-  print_message("/livez p99: %lld us alone, %lld us beside %d silent connections\n", (long long)before_us, (long long)during_us, SILENT);
+  print_message("/livez p99: %lld us alone, %lld us beside %d silent connections\n", (long long)before_us, (long long)during_us,
+                SILENT);
   for (int i = 0; i < SILENT; i++) close(silent[i]);
 }
 
@@ -424,6 +484,14 @@ static void silent_connections_are_cut(void **state) {
   }
 }
 
+static void a_client_beyond_the_limit_of_connections_waits_for_its_turn(void **state) {
+  (void)state;
+  int silent[8];
+  for (int i = 0; i < 8; i++) silent[i] = rig_connect(rig);
+  assert_int_equal(rig_status(rig, "GET", "/livez", NULL), 200);
+  for (int i = 0; i < 8; i++) close(silent[i]);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -434,6 +502,8 @@ int main(void) {
       TEST(a_huge_body_is_refused_before_it_is_sent),
       TEST(a_body_of_exactly_the_limit_passes),
       TEST(a_body_may_come_in_chunks_and_pieces),
+      TEST(a_body_that_is_announced_is_asked_for),
+      TEST_WITH(bodies_together_have_a_limit_too, setup_patient),
       TEST(two_ways_to_tell_the_length_of_a_body_are_refused_and_end_the_connection),
       TEST(an_id_of_ten_thousand_characters_is_looked_up_like_any_other),
       TEST(a_text_that_is_cut_in_the_middle_of_a_character_still_makes_an_error),
@@ -450,6 +520,7 @@ int main(void) {
       TEST_WITH(a_client_that_drips_is_cut_in_head_and_body, setup_hasty),
       TEST_WITH(a_connection_may_be_used_again_and_again_but_not_idle, setup_hasty),
       TEST_WITH(silent_connections_are_cut, setup_hasty),
+      TEST_WITH(a_client_beyond_the_limit_of_connections_waits_for_its_turn, setup_small),
       TEST(a_thousand_silent_connections_disturb_nobody),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,8 @@ static json_t *commands_json(void *ctx) {
 
 static int setup(void **state) {
   (void)state;
-  json_t *const config = json_pack("{ss, s{ss, ss}}", "nodes", "node-config.json", "admin", "listen", "127.0.0.1:9200", "token", "***");
+  json_t *const config = json_pack("{ss, s{ss, ss}}", "nodes", "node-config.json", "admin", "listen", "127.0.0.1:9200", "token",
+                                   "***");
   const struct cox_api_options options = {.config = config, .commands_json = commands_json};
   rig = rig_create(&options, 0);
   json_decref(config);

@@ -18,8 +18,9 @@ json_t *chain_nodes(unsigned count) {
   for (unsigned i = 1; i <= count; i++) {
     json_t *const models = json_pack("{s:{s:[s, s]}}", "shared", "args", "--max-model-len", "4096");
     if (i % 2 == 1) json_object_set_new(models, "m1", json_pack("{s:[]}", "args"));
-    json_array_append_new(nodes, json_pack("{s:o, s:s, s:i, s:i, s:i, s:o}", "id", json_sprintf("node%u", i), "host", "127.0.0.1",
-                                           "inference_port", 5000 + (int)i, "poc_port", 8000 + (int)i, "max_concurrent", 10, "models", models));
+    json_array_append_new(
+        nodes, json_pack("{s:o, s:s, s:i, s:i, s:i, s:o}", "id", json_sprintf("node%u", i), "host", "127.0.0.1", "inference_port",
+                         5000 + (int)i, "poc_port", 8000 + (int)i, "max_concurrent", 10, "models", models));
   }
   return nodes;
 }
@@ -92,7 +93,8 @@ const char *chain_text(const json_t *root, const char *path) {
 /* ---- websocket ---- */
 
 void chain_client_connect(struct chain_client *client, unsigned port) {
-  const struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  const struct sockaddr_in address = {
+      .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   *client = (struct chain_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   assert_true(client->fd >= 0);
   assert_int_equal(connect(client->fd, (const struct sockaddr *)&address, sizeof address), 0);
@@ -132,6 +134,10 @@ int chain_client_shake(struct chain_client *client, const char *headers) {
   char request[1024];
   const int length = snprintf(request, sizeof request, "GET /websocket HTTP/1.1\r\nHost: chain\r\n%s\r\n", headers);
   chain_client_send_raw(client, request, (size_t)length);
+  return chain_client_status(client);
+}
+
+int chain_client_status(struct chain_client *client) {
   char *end = NULL;
   while (client->read.data == NULL || (end = strstr(client->read.data, "\r\n\r\n")) == NULL) {
     if (read_more(client, CHAIN_LIMIT_MS) != 1) fail_msg("no whole answer to the handshake");
@@ -153,25 +159,16 @@ void chain_client_open(struct chain_client *client, unsigned port) {
 }
 
 void chain_client_send(struct chain_client *client, int opcode, const void *payload, size_t count, bool is_masked) {
-  uint8_t head[14] = {(uint8_t)(0x80 | opcode)};
-  size_t bytes = 2;
-  head[1] = is_masked ? 0x80 : 0;
-  if (count < 126) {
-    head[1] |= (uint8_t)count;
-  } else {
-    head[1] |= 127;
-    for (int i = 0; i < 8; i++) head[bytes++] = (uint8_t)((uint64_t)count >> (56 - 8 * i));
-  }
   static const uint8_t mask[4] = {0x12, 0x34, 0x56, 0x78};
-  if (is_masked) {
-    memcpy(head + bytes, mask, 4);
-    bytes += 4;
-  }
-  uint8_t *const body = malloc(count + 1);
-  for (size_t i = 0; i < count; i++) body[i] = ((const uint8_t *)payload)[i] ^ (is_masked ? mask[i % 4] : 0);
-  chain_client_send_raw(client, head, bytes);
-  chain_client_send_raw(client, body, count);
-  free(body);
+  uint8_t *const frame = calloc(1, count + 14);
+  size_t bytes = 2;
+  frame[0] = (uint8_t)(0x80 | opcode);
+  frame[1] = (uint8_t)((is_masked ? 0x80 : 0) | (count < 126 ? count : 127));
+  for (int i = 0; count >= 126 && i < 8; i++) frame[bytes++] = (uint8_t)((uint64_t)count >> (56 - 8 * i));
+  for (int i = 0; is_masked && i < 4; i++) frame[bytes++] = mask[i];
+  for (size_t i = 0; i < count; i++) frame[bytes++] = ((const uint8_t *)payload)[i] ^ (is_masked ? mask[i % 4] : 0);
+  chain_client_send_raw(client, frame, bytes);
+  free(frame);
 }
 
 void chain_client_say(struct chain_client *client, const char *text) { chain_client_send(client, CHAIN_TEXT, text, strlen(text), true); }

@@ -51,6 +51,8 @@ struct chain_frame {
 void chain_client_connect(struct chain_client *client, unsigned port);
 /* Sends the handshake with these headers (each with \r\n) and returns the status of the answer. */
 int chain_client_shake(struct chain_client *client, const char *headers);
+/* The status of the answer to a handshake that was sent; it is read up to its end. */
+int chain_client_status(struct chain_client *client);
 /* Connects and shakes hands; the test fails when that is refused. */
 void chain_client_open(struct chain_client *client, unsigned port);
 /* Opens and subscribes with id 1. */

@@ -65,8 +65,9 @@ static void it_says_when_it_is_ready_serves_and_ends_with_0(void **unused) {
   (void)unused;
   static const int signals[] = {SIGTERM, SIGINT};
   for (size_t i = 0; i < 2; i++) {
-    const struct process process = start((const char *const[]){"--port", "0", "--block-ms=0", "--start-height", "49", "--poc-stage-duration", "30",
-                                                               "--epoch-length=60", "--fault", "models_all:502", NULL});
+    const struct process process =
+        start((const char *const[]){"--port", "0", "--block-ms=0", "--start-height", "49", "--poc-stage-duration", "30",
+                                    "--epoch-length=60", "--fault", "models_all:502", NULL});
     char line[256], text[4096];
     assert_non_null(fgets(line, sizeof line, process.out));
     unsigned port = 0;
@@ -104,7 +105,8 @@ static int remove_file(void **unused) {
   return unlink(path);
 }
 
-#define NODE(id) "{\"id\":\"" id "\",\"host\":\"h\",\"inference_port\":1,\"poc_port\":2,\"max_concurrent\":3,\"models\":{\"m\":{\"args\":[]}}}"
+#define NODE(id) \
+  "{\"id\":\"" id "\",\"host\":\"h\",\"inference_port\":1,\"poc_port\":2,\"max_concurrent\":3,\"models\":{\"m\":{\"args\":[]}}}"
 
 static void the_nodes_come_from_a_file(void **unused) {
   (void)unused;

@@ -172,7 +172,9 @@ static void heights_beyond_2_to_the_53_stay_exact(void **unused) {
   json_decref(info);
 }
 
-static json_t *group_of(int64_t height, int64_t epoch, const char *model) { return cox_chain_state_group_data(state, height, epoch, model); }
+static json_t *group_of(int64_t height, int64_t epoch, const char *model) {
+  return cox_chain_state_group_data(state, height, epoch, model);
+}
 
 /* "node1:tf node2:tt": the nodes of a group with their two time slots. */
 static const char *members_of(int64_t height, int64_t epoch, const char *model) {
@@ -185,7 +187,8 @@ static const char *members_of(int64_t height, int64_t epoch, const char *model) 
   json_array_foreach(list, i, node) {
     const size_t length = strlen(text);
     snprintf(text + length, sizeof text - length, "%s%s:%c%c", i > 0 ? " " : "", chain_text(node, "node_id"),
-             json_is_true(chain_at(node, "timeslot_allocation.0")) ? 't' : 'f', json_is_true(chain_at(node, "timeslot_allocation.1")) ? 't' : 'f');
+             json_is_true(chain_at(node, "timeslot_allocation.0")) ? 't' : 'f',
+             json_is_true(chain_at(node, "timeslot_allocation.1")) ? 't' : 'f');
     assert_int_equal(json_array_size(json_object_get(node, "timeslot_allocation")), 2);
     assert_true(json_is_string(json_object_get(node, "poc_weight")));
   }

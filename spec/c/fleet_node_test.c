@@ -525,7 +525,7 @@ static void generation_begins_at_once_and_its_model_is_initialised_later(void **
 }
 
 static json_int_t inits(void) {
-  json_t *const report = cox_fleet_node_report(node, 0);
+  json_t *const report = cox_fleet_node_report(node, now_us, 0);
   const json_int_t count = json_integer_value(json_object_get(report, "pow_inits"));
   json_decref(report);
   return count;
@@ -838,7 +838,7 @@ static void calls_are_counted_and_the_most_open_ones_remembered(void **context) 
   ask("GET", "/api/v1/state", NULL);
   ask("GET", "/api/v1/nowhere", NULL);
   ask("POST", "/api/v1/inference/up", UP);
-  json_t *report = cox_fleet_node_report(node, 0);
+  json_t *report = cox_fleet_node_report(node, now_us, 0);
   const json_t *const counts = json_object_get(report, "calls");
   assert_int_equal(json_integer_value(json_object_get(counts, "POST /api/v1/inference/up")), 2);
   assert_int_equal(json_integer_value(json_object_get(counts, "GET /api/v1/state")), 1);
@@ -851,7 +851,7 @@ static void calls_are_counted_and_the_most_open_ones_remembered(void **context) 
   cox_fleet_node_drop(node, &calls[up]);
   is_answered[up] = true;
   cox_fleet_node_reset_counts(node);
-  report = cox_fleet_node_report(node, 0);
+  report = cox_fleet_node_report(node, now_us, 0);
   assert_int_equal(json_object_size(json_object_get(report, "calls")), 0);
   assert_int_equal(json_integer_value(json_object_get(report, "mutating_open_max")), 0);
   assert_true(json_is_null(json_object_get(report, "first_call_ms")));
@@ -890,7 +890,7 @@ static void no_sequence_of_calls_breaks_it(void **context) {
     pass(1);
     for (int i = 0; i < used; i++) assert_true(is_answered[i]);
     assert_true(cox_fleet_node_next_us(node) == INT64_MAX);
-    json_t *const report = cox_fleet_node_report(node, 0);
+    json_t *const report = cox_fleet_node_report(node, now_us, 0);
     assert_int_equal(json_integer_value(json_object_get(report, "mutating_open")), 0);
     json_decref(report);
     finish();

@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/rng.h"
 #include "base/thread.h"
 #include "core/node_config.h"
 #include "sim/sim.h"
@@ -521,6 +522,61 @@ static void what_cannot_be_started_says_why(void **context) {
   }
 }
 
+/* ---- chance ---- */
+
+struct caller {
+  struct cox_thread thread;
+  struct cox_rng rng;
+  unsigned answered;
+};
+
+/* One call at a time, some given up after milliseconds. */
+static void call_around(void *arg) {
+  static const char *const posts[] = {"/api/v1/stop", "/api/v1/inference/up", "/api/v1/pow/stop", "/api/v1/train/stop"};
+  struct caller *const caller = arg;
+  for (int i = 0; i < 150; i++) {
+    const unsigned port = cox_sim_fleet_node_port(fleet, (unsigned)cox_rng_below(&caller->rng, 4), false);
+    const size_t what = cox_rng_below(&caller->rng, 6);
+    struct reply reply = what < 4 ? ask_port(port, posts[what], UP, 20 + (long)cox_rng_below(&caller->rng, 30))
+                                  : ask_port(port, what == 4 ? "/api/v1/state" : "/v1/models", NULL, 50);
+    caller->answered += reply.code == CURLE_OK;
+    reply_fini(&reply);
+  }
+}
+
+static void faults_that_come_and_go_under_load_leave_nothing_open(void **context) {
+  (void)context;
+  static const char *const specs[] = {"node1:hang", "node2:refuse", "node2:refuse=off", "3-4:slow=1", "restart=0", "node3:restart=0.02", "none",
+                                      "node4:half_header", "huge", "none", "silence@stop", "load_fail", "close", "bad_json", "unhealthy", "none"};
+  const uint64_t seed = cox_rng_system_seed();
+  print_message("seed %llu\n", (unsigned long long)seed);
+  start((struct cox_sim_fleet_options){.count = 4, .threads = 2, .latency_ms = 1, .load_ms = 5, .stop_ms = 5, .restart_ms = 5, .has_control = true});
+  struct caller callers[4] = {0};
+  for (size_t i = 0; i < 4; i++) {
+    cox_rng_init(&callers[i].rng, seed + i);
+    assert_int_equal(cox_thread_start(&callers[i].thread, "caller", call_around, &callers[i], NULL), 0);
+  }
+  struct cox_rng rng;
+  cox_rng_init(&rng, seed + 4);
+  for (int i = 0; i < 200; i++) {
+    fault(specs[cox_rng_below(&rng, sizeof specs / sizeof specs[0])]);
+    json_decref(cox_sim_fleet_report(fleet));
+    poll(NULL, 0, 5);
+  }
+  unsigned answered = 0;
+  for (size_t i = 0; i < 4; i++) {
+    cox_thread_join(&callers[i].thread);
+    answered += callers[i].answered;
+  }
+  assert_true(answered > 0);
+  fault("none");
+  fault("restart=0");
+  for (unsigned i = 0; i < 4; i++) {
+    wait_for(i, "mutating_open", 0);
+    assert_true(is_in_state(i, "STOPPED"));
+  }
+}
+
 static unsigned raised_files(void) {
   struct rlimit files;
   getrlimit(RLIMIT_NOFILE, &files);
@@ -586,6 +642,7 @@ int main(void) {
       cmocka_unit_test_teardown(rude_clients_leave_nothing_behind, stop),
       cmocka_unit_test_teardown(the_end_of_the_fleet_resets_calls_that_are_open, stop),
       cmocka_unit_test_teardown(what_cannot_be_started_says_why, stop),
+      cmocka_unit_test_teardown(faults_that_come_and_go_under_load_leave_nothing_open, stop),
       cmocka_unit_test_teardown(a_thousand_nodes_are_stopped_and_started_at_once, stop),
   };
   curl_global_init(CURL_GLOBAL_DEFAULT);

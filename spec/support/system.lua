@@ -95,10 +95,15 @@ function M.clean()
   folder = nil
 end
 
+local function text_of(body)
+  if type(body) ~= "table" then return body end
+  return next(body) == nil and "{}" or json_text.encode(body)
+end
+
 --- One HTTP exchange: status (0: none), decoded JSON or the text.
 function M.http(method, url, body)
   local out = M.folder() .. "/http"
-  local data = body and ("-H 'Content-Type: application/json' --data-binary " .. quote(type(body) == "table" and json_text.encode(body) or body)) or ""
+  local data = body and ("-H 'Content-Type: application/json' --data-binary " .. quote(text_of(body))) or ""
   local command = ("curl -sS -m 30 -X %s -o %s -w '%%{http_code}' %s %s 2>/dev/null"):format(method, out, data, quote(url))
   os.remove(out)
   local pipe = assert(io.popen(command))

@@ -35,8 +35,9 @@ static int check_access(const struct cox_api_options *options, const struct cox_
     return cox_err_set(err, COX_EINVAL, "admin.token is empty: give a long random one, or leave it out");
   }
   if (options->token != NULL || options->is_insecure || cox_listen_is_loopback(where)) return 0;
-  return cox_err_set(err, COX_EINVAL, "admin.listen %s can be reached from other machines and there is no admin.token, so anybody could "
-                     "command the fleet: set admin.token, listen on 127.0.0.1, or set admin.insecure = true in a closed network",
+  return cox_err_set(err, COX_EINVAL, "admin.listen %s can be reached from other machines and there is no admin.token, so anybody "
+                     "could command the fleet: set admin.token, listen on 127.0.0.1, or set admin.insecure = true in a closed "
+                     "network",
                      options->listen);
 }
 
@@ -105,7 +106,7 @@ unsigned cox_api_port(const struct cox_api *api) { return api->port; }
 
 void cox_api_set_ready(struct cox_api *api, bool is_ready) { atomic_store(&api->is_ready, is_ready); }
 
-/* The end is rare: asking every millisecond is simpler than one more condition. False: the time is up (-1: never). */
+/* The end is rare: asking every millisecond is simpler than one more condition. -1: without a limit. */
 static void wait_for_none(const atomic_size_t *count, int64_t timeout_ms) {
   const int64_t end_us = cox_clock_mono_us(cox_clock_system()) + timeout_ms * 1000;
   while (atomic_load(count) > 0 && (timeout_ms < 0 || cox_clock_mono_us(cox_clock_system()) < end_us)) poll(NULL, 0, 1);

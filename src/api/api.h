@@ -1,4 +1,5 @@
-/* The HTTP face of the broker, on libmicrohttpd. README of the room: request.h (one request), server.h (the whole). */
+/* The HTTP face of the broker, on libmicrohttpd. To read the room: server.h (the whole), request.h (one request), wait.h
+ * (answers that come later), route.c (the table). */
 #ifndef COX_API_API_H
 #define COX_API_API_H
 
@@ -30,7 +31,7 @@ unsigned cox_api_port(const struct cox_api *api);
 /* /readyz answers 200 from now on. */
 void cox_api_set_ready(struct cox_api *api, bool is_ready);
 /* Answers everything that waits (503), then stops; within a second. Commands it sent may be answered later: the broker
- * must be stopped before it is destroyed, but it may outlive the API and the API may outlive its threads.             */
+ * may be stopped before the API is destroyed or after it, and is destroyed last.                                       */
 void cox_api_destroy(struct cox_api *api);
 
 #endif

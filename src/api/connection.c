@@ -29,7 +29,9 @@ static void set_phase(struct cox_connection *connection, enum cox_phase phase, i
 }
 
 /* shutdown(2) does not wait, and under the lock the number cannot have become another connection's. */
-static void overdue_locked(struct cox_connection *connection) COX_REQUIRES(connection->owner->mutex) {
+static void overdue_locked(struct cox_connections *connections, struct cox_connection *connection)
+    COX_REQUIRES(connections->mutex) {
+  (void)connections;
   if (atomic_load(&connection->phase) != COX_PHASE_WAITING) shutdown(connection->fd, SHUT_RDWR);
   else if (connection->wait != NULL) cox_wait_finish(connection->wait, COX_WAIT_EXPIRED);
 }
@@ -38,7 +40,7 @@ void cox_connections_sweep(struct cox_connections *connections) {
   const int64_t now = now_us();
   cox_mutex_lock(&connections->mutex);
   for (struct cox_connection *connection = connections->first; connection != NULL; connection = connection->next) {
-    if (atomic_load(&connection->deadline_us) <= now) overdue_locked(connection);
+    if (atomic_load(&connection->deadline_us) <= now) overdue_locked(connections, connection);
   }
   cox_mutex_unlock(&connections->mutex);
 }

@@ -74,8 +74,8 @@ static void judge_access(struct cox_request *request, const struct cox_head *hea
   if (token != NULL && (route == NULL || !route->is_public) && !cox_auth_allows(token, head->authorization)) {
     refuse_stranger(request);
   } else if (!is_path) {
-    cox_request_fail(request, 400, "the path %.200s cannot be read: its percent escapes must be complete and give UTF-8 without NUL",
-                     request->target);
+    cox_request_fail(request, 400, "the path %.200s cannot be read: its percent escapes must be complete and give UTF-8 without "
+                     "NUL", request->target);
   } else if (route == NULL) {
     refuse_unknown(request);
   }
@@ -90,7 +90,7 @@ void cox_request_judge(struct cox_request *request, const struct cox_head *head)
                      request->method, request->target, head->length, body_max);
   }
   if (head->length > COX_API_DRAIN_MAX) { /* more than we would read only to throw it away */
-    if (request->status == 0) cox_request_fail(request, 413, "%s %.200s takes no body", request->method, request->target);
+    if (request->status == 0) cox_request_fail(request, 413, "%.20s %.200s takes no body", request->method, request->target);
     request->is_urgent = request->has_to_close = true;
   }
   if (request->status != 0 && head->expects_continue) request->is_urgent = request->has_to_close = true;

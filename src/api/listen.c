@@ -48,8 +48,8 @@ static bool parse(const char *text, struct cox_listen *out) {
 
 int cox_listen_parse(const char *text, struct cox_listen *out, struct cox_err *err) {
   if (text != NULL && parse(text, out)) return 0;
-  return cox_err_set(err, COX_EINVAL, "admin.listen \"%.80s\" is not an address with a port: write \"127.0.0.1:9200\" or \"[::1]:9200\"",
-                     text != NULL ? text : "");
+  return cox_err_set(err, COX_EINVAL, "admin.listen \"%.80s\" is not an address with a port: write \"127.0.0.1:9200\" or "
+                     "\"[::1]:9200\"", text != NULL ? text : "");
 }
 
 bool cox_listen_is_loopback(const struct cox_listen *where) {

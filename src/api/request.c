@@ -128,7 +128,7 @@ void cox_request_advance(struct cox_request *request) {
 void cox_request_answer_blob(struct cox_request *request, unsigned status, const char *content_type, struct cox_blob *blob) {
   assert(request->status == 0 && status >= 200);
   request->status = blob != NULL ? status : 500;
-  request->content_type = content_type;
+  request->content_type = blob != NULL ? content_type : "application/json";
   request->answer = blob;
 }
 

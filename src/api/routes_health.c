@@ -20,8 +20,8 @@ void cox_get_index(struct cox_request *request) {
   struct cox_buf page = {0};
   size_t count;
   const struct cox_route *const routes = cox_routes(&count);
-  bool is_whole = cox_buf_addf(&page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>coxswain</title></head><body>\n"
-                               "<h1>coxswain %s</h1>\n<table>\n", COX_VERSION);
+  bool is_whole = cox_buf_addf(&page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>coxswain</title>"
+                               "</head><body>\n<h1>coxswain %s</h1>\n<table>\n", COX_VERSION);
   for (size_t i = 0; i < count; i++) {
     is_whole = is_whole && cox_buf_addf(&page, "<tr><td>%s</td><td><code>%s</code></td><td>%s</td></tr>\n", routes[i].method,
                                         routes[i].pattern, routes[i].is_public ? "public" : "");

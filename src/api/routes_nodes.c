@@ -10,7 +10,8 @@ static json_t *render_nodes(struct cox_api *api) { return cox_broker_nodes_json(
 void cox_get_nodes(struct cox_request *request) { cox_request_render(request, render_nodes); }
 
 static void fail_unknown(struct cox_request *request) {
-  cox_request_fail(request, 404, "node %.200s is not registered: GET /admin/v1/nodes lists those that are", request->match.param[0]);
+  cox_request_fail(request, 404, "node %.200s is not registered: GET /admin/v1/nodes lists those that are",
+                   request->match.param[0]);
 }
 
 void cox_get_node(struct cox_request *request) {

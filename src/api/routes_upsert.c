@@ -196,7 +196,8 @@ void cox_put_node(struct cox_request *request) {
   if (body == NULL) return;
   const json_t *const given = json_object_get(body, "id");
   if (given != NULL && (!json_is_string(given) || strcmp(json_string_value(given), id) != 0)) {
-    cox_request_fail(request, 400, "the body's id is not the path's id %.200s: leave it out, or give the same; nothing was changed", id);
+    cox_request_fail(request, 400, "the body's id is not the path's id %.200s: leave it out, or give the same; nothing was changed",
+                     id);
     json_decref(body);
     return;
   }

@@ -21,7 +21,7 @@ struct MHD_Daemon;
 
 enum {
   COX_API_THREADS = 2,
-  COX_API_SWEEP_MS = 100,
+  COX_API_SWEEP_MS = 200,
   COX_API_POOL_BYTES = 16 * 1024,             /* per connection: request line and headers together; a path of 10 000 fits */
   COX_API_BODIES_MAX = 64 * 1024 * 1024,      /* of all requests together */
   COX_API_DRAIN_MAX = 8 * COX_BODY_MAX, /* of a refused body, so that its sender can read why */

@@ -149,6 +149,8 @@ static void close_sockets(struct cox_run *run) {
   }
 }
 
+void cox_drive_hang_up(struct cox_run *run) { drop_wait(run); }
+
 void cox_drive_end(struct cox_worker *worker, struct cox_run *run, enum cox_fiber_end why) {
   drop_wait(run);
   close_sockets(run);

@@ -98,9 +98,10 @@ static void run_post(struct cox_sim_chain *chain, const struct control *control,
     refuse(answer, 400, body == NULL ? at.text : "the body must be a JSON object");
   } else if (stranger(control, body) != NULL) {
     answer->status = 400;
-    answer->json = json_pack("{s:o}", "error", json_sprintf("unknown field %.80s: %s takes %s%s%s", stranger(control, body), control->path,
-                                                            control->keys[0], control->keys[1] != NULL ? ", " : "",
-                                                            control->keys[1] != NULL ? control->keys[1] : ""));
+    answer->json =
+        json_pack("{s:o}", "error",
+                  json_sprintf("unknown field %.80s: %s takes %s%s%s", stranger(control, body), control->path, control->keys[0],
+                               control->keys[1] != NULL ? ", " : "", control->keys[1] != NULL ? control->keys[1] : ""));
   } else {
     control->run(chain, body, answer);
   }

@@ -68,7 +68,8 @@ int cox_chain_params_read(const json_t *object, struct cox_chain_params *params,
   json_t *value;
   json_object_foreach((json_t *)(uintptr_t)object, name, value) {
     const struct cox_chain_param *const param = find(name);
-    if (param == NULL) return cox_err_set(err, COX_EINVAL, "%.80s is no epoch parameter: epoch_length, poc_stage_duration and the like", name);
+    if (param == NULL)
+      return cox_err_set(err, COX_EINVAL, "%.80s is no epoch parameter: epoch_length, poc_stage_duration and the like", name);
     const int64_t blocks = blocks_of(value);
     if (blocks < 0) return cox_err_set(err, COX_EINVAL, "%s must be a whole number of blocks from 0 to 2^53", name);
     *slot(params, param) = blocks;

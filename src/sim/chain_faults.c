@@ -28,14 +28,17 @@ static const struct fault faults_known[COX_CHAIN_FAULT_COUNT] = {
     [COX_CHAIN_REORDER] = {"reorder", VALUE, false, 2, 2, 64, "every N blocks are announced in reverse order"},
     [COX_CHAIN_DOUBLE] = {"double", VALUE, false, 2, 2, 16, "each block is announced N times"},
     [COX_CHAIN_DROP] = {"drop", VALUE, false, 2, 1, INT32_MAX, "every Nth block is not announced (1: none is)"},
-    [COX_CHAIN_DROP_BOUNDARIES] = {"drop-boundaries", FLAG, false, 0, 0, 0, "blocks at which a phase or command changes are not announced"},
+    [COX_CHAIN_DROP_BOUNDARIES] = {"drop-boundaries", FLAG, false, 0, 0, 0,
+                                   "blocks at which a phase or command changes are not announced"},
     [COX_CHAIN_STALL] = {"stall", COUNT, false, 0, 1, INT32_MAX, "no block is made, N block times long"},
-    [COX_CHAIN_CATCHING_UP] = {"catching-up", VALUE, false, 0, 0, INT32_MAX, "catching_up is true, and all answers lag N blocks behind"},
+    [COX_CHAIN_CATCHING_UP] = {"catching-up", VALUE, false, 0, 0, INT32_MAX,
+                               "catching_up is true, and all answers lag N blocks behind"},
     [COX_CHAIN_OLD_TIME] = {"old-time", VALUE, false, 3600, 1, INT32_MAX, "block times are N seconds old"},
     [COX_CHAIN_EMPTY_GROUP] = {"empty-group", VALUE, false, 1, 1, INT32_MAX, "the newest epoch's group data is empty for N blocks"},
     [COX_CHAIN_SILENT] = {"silent", FLAG, false, 0, 0, 0, "websockets open and say nothing, pongs and events included"},
     [COX_CHAIN_REFUSE_WS] = {"refuse-ws", VALUE, false, 404, 400, 599, "the websocket handshake is answered with status N"},
-    [COX_CHAIN_HALF_OPEN] = {"half-open", ACTION, false, 0, 0, 0, "the websockets open now stay open and say nothing any more; new ones work"},
+    [COX_CHAIN_HALF_OPEN] = {"half-open", ACTION, false, 0, 0, 0,
+                             "the websockets open now stay open and say nothing any more; new ones work"},
     [COX_CHAIN_CLOSE_WS] = {"close-ws", ACTION, false, 1001, 1000, 4999, "all websockets are closed with code N"},
     [COX_CHAIN_CUT_WS] = {"cut-ws", ACTION, false, 0, 0, 0, "all websockets are cut without a close frame"},
     [COX_CHAIN_SLOW] = {"slow", VALUE, true, 2000, 1, 600000, "answers take N milliseconds"},
@@ -80,7 +83,8 @@ static int find_fault(const char *name, size_t length) {
 static int refuse_fault(const char *spec, struct cox_err *err) {
   struct cox_buf names = {0};
   for (int i = 0; i < COX_CHAIN_FAULT_COUNT; i++) cox_buf_addf(&names, "%s%s", i > 0 ? ", " : "", faults_known[i].name);
-  cox_err_set(err, COX_EINVAL, "the fault \"%s\" is not known; known are %s, and off for none", spec, names.data != NULL ? names.data : "?");
+  cox_err_set(err, COX_EINVAL, "the fault \"%s\" is not known; known are %s, and off for none", spec,
+              names.data != NULL ? names.data : "?");
   cox_buf_fini(&names);
   return COX_EINVAL;
 }
@@ -88,7 +92,8 @@ static int refuse_fault(const char *spec, struct cox_err *err) {
 static int refuse_route(const char *spec, struct cox_err *err) {
   struct cox_buf names = {0};
   for (int i = COX_CHAIN_ANY_ROUTE + 1; i < COX_CHAIN_ROUTE_COUNT; i++) cox_buf_addf(&names, "%s%s", i > 1 ? ", " : "", route_names[i]);
-  cox_err_set(err, COX_EINVAL, "the fault \"%s\" names a route that is not known; known are %s", spec, names.data != NULL ? names.data : "?");
+  cox_err_set(err, COX_EINVAL, "the fault \"%s\" names a route that is not known; known are %s", spec,
+              names.data != NULL ? names.data : "?");
   cox_buf_fini(&names);
   return COX_EINVAL;
 }
@@ -115,7 +120,9 @@ static int set_one(struct cox_chain_faults *faults, int route, int index, const 
   if (rc != 0) return rc;
   if (fault->kind == ACTION) {
     if (is_off) return cox_err_set(err, COX_EINVAL, "the fault %s is done once: there is nothing to switch off", fault->name);
-    if (act == NULL) return cox_err_set(err, COX_EINVAL, "the fault %s acts on what is open when it is set: set it while the chain runs", fault->name);
+    if (act == NULL)
+      return cox_err_set(err, COX_EINVAL, "the fault %s acts on what is open when it is set: set it while the chain runs",
+                         fault->name);
     act(ctx, (enum cox_chain_fault)index, value);
     return 0;
   }
@@ -147,7 +154,8 @@ static enum cox_chain_route where(const struct cox_chain_faults *faults, enum co
   return faults->settings[route][fault].is_on ? route : COX_CHAIN_ANY_ROUTE;
 }
 
-struct cox_chain_setting cox_chain_faults_get(const struct cox_chain_faults *faults, enum cox_chain_route route, enum cox_chain_fault fault) {
+struct cox_chain_setting cox_chain_faults_get(const struct cox_chain_faults *faults, enum cox_chain_route route,
+                                              enum cox_chain_fault fault) {
   return faults->settings[where(faults, route, fault)][fault];
 }
 

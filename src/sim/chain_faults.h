@@ -63,13 +63,14 @@ struct cox_chain_faults {
   struct cox_chain_setting settings[COX_CHAIN_ROUTE_COUNT][COX_CHAIN_FAULT_COUNT];
 };
 
-/* Applies one spec. `done` (may be NULL) is called for a fault that is done once, instead of switching it on; with NULL such a
+/* Applies one spec. `act` (may be NULL) is called for a fault that is done once, instead of switching it on; with NULL such a
  * fault is refused. 0 or COX_EINVAL with what was wrong, on which nothing changed.                                           */
 typedef void cox_chain_act_fn(void *ctx, enum cox_chain_fault fault, int64_t value);
 int cox_chain_faults_set(struct cox_chain_faults *faults, const char *spec, cox_chain_act_fn *act, void *ctx, struct cox_err *err);
 
 /* The setting that counts for a route: its own before that of all; not on: zeros. */
-struct cox_chain_setting cox_chain_faults_get(const struct cox_chain_faults *faults, enum cox_chain_route route, enum cox_chain_fault fault);
+struct cox_chain_setting cox_chain_faults_get(const struct cox_chain_faults *faults, enum cox_chain_route route,
+                                              enum cox_chain_fault fault);
 /* Is the fault due now? Counts down one that has a count, and switches it off with the last. */
 bool cox_chain_faults_take(struct cox_chain_faults *faults, enum cox_chain_route route, enum cox_chain_fault fault);
 /* The faults that are on, as a list of specs that would set them. A new reference. */

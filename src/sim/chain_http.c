@@ -167,8 +167,8 @@ static enum MHD_Result shake_hands(struct cox_chain_http *http, struct MHD_Conne
 
 static const char *argument(void *ctx, const char *name) { return MHD_lookup_connection_value(ctx, MHD_GET_ARGUMENT_KIND, name); }
 
-static enum MHD_Result answer_request(struct cox_chain_http *http, struct MHD_Connection *connection, const char *path, const char *method,
-                                      const struct exchange *exchange) {
+static enum MHD_Result answer_request(struct cox_chain_http *http, struct MHD_Connection *connection, const char *path,
+                                      const char *method, const struct exchange *exchange) {
   const struct cox_chain_request request = {.method = method, .path = path, .argument = argument, .ctx = connection,
                                             .body = exchange->body.data, .body_bytes = exchange->body.len};
   struct cox_chain_answer answer;
@@ -179,8 +179,8 @@ static enum MHD_Result answer_request(struct cox_chain_http *http, struct MHD_Co
   return result;
 }
 
-static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *path, const char *method, const char *version,
-                                  const char *upload, size_t *upload_bytes, void **state) {
+static enum MHD_Result on_request(void *user, struct MHD_Connection *connection, const char *path, const char *method,
+                                  const char *version, const char *upload, size_t *upload_bytes, void **state) {
   (void)version;
   struct cox_chain_http *const http = user;
   struct exchange *exchange = *state;
@@ -215,7 +215,8 @@ static void on_completed(void *user, struct MHD_Connection *connection, void **s
 static int read_address(const char *listen, unsigned port, struct sockaddr_in *address, struct cox_err *err) {
   *address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
   if (inet_pton(AF_INET, listen, &address->sin_addr) == 1) return 0;
-  return cox_err_set(err, COX_EINVAL, "the chain cannot listen on \"%s\": give an IPv4 address, 127.0.0.1 for this machine alone", listen);
+  return cox_err_set(err, COX_EINVAL, "the chain cannot listen on \"%s\": give an IPv4 address, 127.0.0.1 for this machine alone",
+                     listen);
 }
 
 /* A thread per connection, so that a slow answer holds up nobody else: there are few connections to a simulator. */

@@ -13,11 +13,32 @@
 #include "sim/chain_fleet.h"
 #include "sim/sim.h"
 
-enum { DONE = 0, FAILED = 1, USAGE = 2, FAULTS_MAX = 64, PRESERVED_MAX = 10000, PARAMS_MAX = 16, DEFAULT_PORT = 26657, DEFAULT_BLOCK_MS = 1000 };
+enum {
+  DONE = 0,
+  FAILED = 1,
+  USAGE = 2,
+  FAULTS_MAX = 64,
+  PRESERVED_MAX = 10000,
+  PARAMS_MAX = 16,
+  DEFAULT_PORT = 26657,
+  DEFAULT_BLOCK_MS = 1000
+};
 
 /* Values of getopt_long beside the epoch parameters, which come after OPTION_PARAM in the order of their table. */
-enum { OPTION_PORT = 256, OPTION_LISTEN, OPTION_BLOCK_MS, OPTION_NODES, OPTION_PRESERVED, OPTION_PARTICIPANT, OPTION_START_HEIGHT, OPTION_FAULT,
-       OPTION_BLOCK_BYTES, OPTION_PING_MS, OPTION_ROTATE_MODELS, OPTION_PARAM };
+enum {
+  OPTION_PORT = 256,
+  OPTION_LISTEN,
+  OPTION_BLOCK_MS,
+  OPTION_NODES,
+  OPTION_PRESERVED,
+  OPTION_PARTICIPANT,
+  OPTION_START_HEIGHT,
+  OPTION_FAULT,
+  OPTION_BLOCK_BYTES,
+  OPTION_PING_MS,
+  OPTION_ROTATE_MODELS,
+  OPTION_PARAM
+};
 
 static const struct option fixed[] = {
     {"port", required_argument, NULL, OPTION_PORT},
@@ -84,7 +105,8 @@ static void print_help(FILE *out) {
 
 /* `what` may be NULL. */
 static int refuse(const char *message, const char *what) {
-  fprintf(stderr, "coxswain sim chain: %s%s%s; see coxswain sim chain --help\n", message, what != NULL ? ": " : "", what != NULL ? what : "");
+  fprintf(stderr, "coxswain sim chain: %s%s%s; see coxswain sim chain --help\n", message, what != NULL ? ": " : "",
+          what != NULL ? what : "");
   return USAGE;
 }
 
@@ -95,7 +117,8 @@ static int read_number(const char *option, const char *text, int64_t least, int6
   errno = 0;
   *out = strtoll(text, &end, 10);
   if (errno == 0 && end != text && *end == '\0' && *out >= least && *out <= most) return DONE;
-  fprintf(stderr, "coxswain sim chain: --%s takes a whole number from %" PRId64 " to %" PRId64 ", not \"%s\"\n", option, least, most, text);
+  fprintf(stderr, "coxswain sim chain: --%s takes a whole number from %" PRId64 " to %" PRId64 ", not \"%s\"\n", option, least,
+          most, text);
   return USAGE;
 }
 
@@ -180,7 +203,7 @@ static int read_option(struct settings *settings, int option, const char *text) 
       options->port = (unsigned)number;
       return rc;
     case OPTION_BLOCK_BYTES:
-      rc = read_number("block-bytes", text, 0, 64 << 20, &number);
+      rc = read_number("block-bytes", text, 0, 8 << 20, &number);
       options->block_bytes = (size_t)number;
       return rc;
     case OPTION_BLOCK_MS: return read_number("block-ms", text, 0, 86400000, &options->block_ms);

@@ -48,7 +48,8 @@ static json_t *no_block_locked(const struct cox_sim_chain *chain, int64_t height
   if (height <= 0 || height > latest) {
     json_decref(data);
     data = height <= 0 ? json_sprintf("height must be greater than 0, but got %" PRId64, height)
-                       : json_sprintf("height %" PRId64 " must be less than or equal to the current blockchain height %" PRId64, height, latest);
+                       : json_sprintf("height %" PRId64 " must be less than or equal to the current blockchain height %" PRId64,
+                                      height, latest);
   }
   json_t *const error = cox_chain_wire_error(json_integer(-1), -32603, "Internal error", json_string_value(data));
   json_decref(data);
@@ -61,7 +62,9 @@ static void block_locked(struct cox_sim_chain *chain, const struct cox_chain_req
   const char *const text = request->argument(request->ctx, "height");
   int64_t height = cox_chain_view_locked(chain);
   if (text != NULL && *text != '\0' && !read_number(text, &height)) {
-    fail(answer, 500, cox_chain_wire_error(json_integer(-1), -32602, "Invalid params", "error converting http params to arguments: height must be a number"));
+    fail(answer, 500,
+         cox_chain_wire_error(json_integer(-1), -32602, "Invalid params",
+                              "error converting http params to arguments: height must be a number"));
     return;
   }
   struct cox_chain_block block;
@@ -108,7 +111,8 @@ static void hardware_locked(struct cox_sim_chain *chain, const struct cox_chain_
 struct route {
   enum cox_chain_route route;
   const char *path; /* one that ends with / takes one more segment */
-  void (*answer_locked)(struct cox_sim_chain *chain, const struct cox_chain_request *request, const char *rest, struct cox_chain_answer *answer);
+  void (*answer_locked)(struct cox_sim_chain *chain, const struct cox_chain_request *request, const char *rest,
+                        struct cox_chain_answer *answer);
 };
 
 static const struct route routes[] = {
@@ -160,7 +164,8 @@ static void spoil_locked(struct cox_sim_chain *chain, enum cox_chain_route route
   answer->wait_ms = slow.is_on ? slow.value : 0;
   answer->least_bytes = huge.is_on ? (size_t)huge.value : 0;
   if (nulls.is_on) replace(answer, answer->status, cox_chain_spoil_nulls(answer->json, nulls.value), NULL);
-  if (cox_chain_faults_take(faults, route, COX_CHAIN_WRONG_TYPES)) replace(answer, answer->status, cox_chain_spoil_types(answer->json), NULL);
+  if (cox_chain_faults_take(faults, route, COX_CHAIN_WRONG_TYPES))
+    replace(answer, answer->status, cox_chain_spoil_types(answer->json), NULL);
   if (cox_chain_faults_take(faults, route, COX_CHAIN_MISSING)) replace(answer, answer->status, json_object(), NULL);
   answer->is_truncated = cox_chain_faults_take(faults, route, COX_CHAIN_TRUNCATED);
   if (cox_chain_faults_take(faults, route, COX_CHAIN_HTML)) replace(answer, 200, NULL, cox_chain_spoil_page(false));
@@ -168,8 +173,8 @@ static void spoil_locked(struct cox_sim_chain *chain, enum cox_chain_route route
 }
 
 /* The answer says what was true when the request came, however slow it is. */
-static void answer_route(struct cox_sim_chain *chain, const struct route *route, const char *rest, const struct cox_chain_request *request,
-                         struct cox_chain_answer *answer) {
+static void answer_route(struct cox_sim_chain *chain, const struct route *route, const char *rest,
+                         const struct cox_chain_request *request, struct cox_chain_answer *answer) {
   const enum cox_chain_route counted = faults_of(route, request);
   cox_mutex_lock(&chain->mutex);
   chain->requests[counted]++;

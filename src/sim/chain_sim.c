@@ -11,6 +11,7 @@
 enum {
   PING_MS = 27000,   /* CometBFT's */
   BEHIND_MAX = 1000, /* blocks; further behind (a suspended machine) the pace is taken anew instead of caught up with */
+  BLOCK_BYTES_MAX = 8 << 20,
   ACTIONS_MAX = 16,  /* faults done once, in one call */
 };
 static const char default_participant[] = "gonka1jkcs7257mj00rr8s6rr0cs6z5kuyvfj5zc338z";
@@ -149,7 +150,9 @@ int cox_sim_chain_fault(struct cox_sim_chain *chain, const char *spec, struct co
 
 int cox_sim_chain_advance(struct cox_sim_chain *chain, int64_t blocks, struct cox_err *err) {
   if (chain->block_ms != 0)
-    return cox_err_set(err, COX_EREFUSED, "blocks come by themselves, one each %" PRId64 " ms: start the chain with 0 to make them by hand", chain->block_ms);
+    return cox_err_set(err, COX_EREFUSED,
+                       "blocks come by themselves, one each %" PRId64 " ms: start the chain with 0 to make them by hand",
+                       chain->block_ms);
   if (blocks < 1 || blocks > COX_CHAIN_ADVANCE_MAX)
     return cox_err_set(err, COX_EINVAL, "blocks must be a whole number from 1 to %d", COX_CHAIN_ADVANCE_MAX);
   cox_mutex_lock(&chain->mutex);
@@ -208,12 +211,14 @@ char *cox_sim_chain_usage(void) {
   struct cox_buf text = {0};
   const bool is_done =
       cox_chain_faults_usage(&text) &&
-      cox_buf_addf(&text, "Control on the same port:\n"
-                          "  GET  /sim/state                              height, epoch, phase, faults, websockets, requests\n"
-                          "  POST /sim/faults    {\"faults\": [\"SPEC\", …]}    all of them or none; answers with those that are on\n"
-                          "  POST /sim/advance   {\"blocks\": N}              makes blocks, when the chain makes none by itself\n"
-                          "  POST /sim/preserved {\"nodes\": [IDS], \"epoch\"?: E}  who serves through PoC, from the newest epoch or E on\n"
-                          "  POST /sim/hardware  {\"hardware_nodes\": […]}    replaces what is registered on the chain\n");
+      cox_buf_addf(
+          &text,
+          "Control on the same port:\n"
+          "  GET  /sim/state                              height, epoch, phase, faults, websockets, requests\n"
+          "  POST /sim/faults    {\"faults\": [\"SPEC\", …]}    all of them or none; every POST answers with the state\n"
+          "  POST /sim/advance   {\"blocks\": N}              makes blocks, when the chain makes none by itself\n"
+          "  POST /sim/preserved {\"nodes\": [IDS], \"epoch\"?: E}  who serves through PoC, from the newest epoch or E on\n"
+          "  POST /sim/hardware  {\"hardware_nodes\": […]}    replaces what is registered on the chain\n");
   if (is_done) return text.data;
   cox_buf_fini(&text);
   return NULL;
@@ -254,7 +259,7 @@ static int check(const struct cox_sim_chain_options *options, struct cox_err *er
   if (options->port > 65535) return cox_err_set(err, COX_EINVAL, "the port must be from 0 to 65535, not %u", options->port);
   if (options->block_ms < 0 || options->block_ms > 86400000)
     return cox_err_set(err, COX_EINVAL, "block_ms must be from 0 to 86400000, not %" PRId64, options->block_ms);
-  if (options->block_bytes > 64 << 20) return cox_err_set(err, COX_EINVAL, "block_bytes must be at most %d", 64 << 20);
+  if (options->block_bytes > BLOCK_BYTES_MAX) return cox_err_set(err, COX_EINVAL, "block_bytes must be at most %d", BLOCK_BYTES_MAX);
   if (options->ping_ms < 0 || options->ping_ms > 3600000) return cox_err_set(err, COX_EINVAL, "ping_ms must be from 0 to 3600000");
   return 0;
 }

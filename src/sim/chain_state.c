@@ -133,7 +133,8 @@ static int check_ids(const struct cox_chain_state *state, const json_t *ids, str
 int cox_chain_state_preserve(struct cox_chain_state *state, int64_t from_epoch, const json_t *ids, struct cox_err *err) {
   const int rc = check_ids(state, ids, err);
   if (rc != 0) return rc;
-  if (from_epoch < 0) return cox_err_set(err, COX_EINVAL, "the preserved nodes can be set from epoch 0 on, not from %" PRId64, from_epoch);
+  if (from_epoch < 0)
+    return cox_err_set(err, COX_EINVAL, "the preserved nodes can be set from epoch 0 on, not from %" PRId64, from_epoch);
   if (state->change_count == CHANGES_MAX)
     return cox_err_set(err, COX_EFULL, "the preserved nodes were changed %d times already: restart the chain", CHANGES_MAX);
   state->changes[state->change_count++] = (struct change){.from_epoch = from_epoch, .ids = json_deep_copy(ids)};
@@ -169,14 +170,15 @@ static json_t *group(const struct cox_chain_state *state, int64_t start, int64_t
                      json_t *sub_groups) {
   json_t *const model = *model_id != '\0' ? cox_chain_fleet_model(state->fleet, model_id) : json_null();
   assert(model != NULL);
-  return json_pack("{s:{s:o, s:o, s:s, s:o, s:s, s:[], s:o, s:s, s:s, s:s, s:n, s:o, s:s, s:o, s:o, s:o, s:s}}", "epoch_group_data",
-                   "poc_start_block_height", json_sprintf("%" PRId64, start), "epoch_group_id", json_sprintf("%" PRId64, epoch + 1),
-                   "epoch_policy", "", "effective_block_height", json_sprintf("%" PRId64, start), "last_block_height", "0",
-                   "member_seed_signatures", "validation_weights", weights, "unit_of_compute_price", "100", "number_of_requests", "0",
-                   "previous_epoch_requests", "0", "validation_params", "total_weight",
-                   json_string(json_array_size(weights) > 0 ? json_string_value(json_object_get(json_array_get(weights, 0), "weight")) : "0"),
-                   "model_id", model_id, "sub_group_models", sub_groups, "epoch_index", json_sprintf("%" PRId64, epoch), "model_snapshot",
-                   model, "total_throughput", "0");
+  return json_pack(
+      "{s:{s:o, s:o, s:s, s:o, s:s, s:[], s:o, s:s, s:s, s:s, s:n, s:o, s:s, s:o, s:o, s:o, s:s}}", "epoch_group_data",
+      "poc_start_block_height", json_sprintf("%" PRId64, start), "epoch_group_id", json_sprintf("%" PRId64, epoch + 1),
+      "epoch_policy", "", "effective_block_height", json_sprintf("%" PRId64, start), "last_block_height", "0",
+      "member_seed_signatures", "validation_weights", weights, "unit_of_compute_price", "100", "number_of_requests", "0",
+      "previous_epoch_requests", "0", "validation_params", "total_weight",
+      json_string(json_array_size(weights) > 0 ? json_string_value(json_object_get(json_array_get(weights, 0), "weight")) : "0"),
+      "model_id", model_id, "sub_group_models", sub_groups, "epoch_index", json_sprintf("%" PRId64, epoch), "model_snapshot", model,
+      "total_throughput", "0");
 }
 
 json_t *cox_chain_state_group_data(const struct cox_chain_state *state, int64_t height, int64_t epoch, const char *model_id) {

@@ -30,9 +30,9 @@ json_t *cox_chain_wire_error(json_t *id, int code, const char *message, const ch
 }
 
 static json_t *node_info(void) {
-  return json_pack("{s:{s:s, s:s, s:s}, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s}}", "protocol_version", "p2p", "8", "block", "11", "app",
-                   "0", "id", "5b0a1f6c3e9d2847b6a5f4e3d2c1b0a998877665", "listen_addr", "tcp://0.0.0.0:26656", "network", chain_id,
-                   "version", "0.38.17", "channels", "40202122233038606100", "moniker", "sim", "other", "tx_index", "on",
+  return json_pack("{s:{s:s, s:s, s:s}, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s, s:s}}", "protocol_version", "p2p", "8", "block", "11",
+                   "app", "0", "id", "5b0a1f6c3e9d2847b6a5f4e3d2c1b0a998877665", "listen_addr", "tcp://0.0.0.0:26656", "network",
+                   chain_id, "version", "0.38.17", "channels", "40202122233038606100", "moniker", "sim", "other", "tx_index", "on",
                    "rpc_address", "tcp://0.0.0.0:26657");
 }
 

@@ -55,6 +55,7 @@ void cox_chain_ws_adopt(struct cox_chain_ws *ws, int fd, const void *extra, size
     return;
   }
   order->client = client;
+  client->is_muted = atomic_load(&ws->is_muting);
   atomic_fetch_add(&ws->adopted, 1);
   atomic_fetch_add(&ws->open, 1);
   cox_queue_push(&ws->orders, &order->link);
@@ -114,7 +115,6 @@ static void let_go(struct cox_chain_ws *ws, struct cox_chain_ws_client *client) 
 static void adopt(struct cox_chain_ws *ws, struct cox_chain_ws_client *client) {
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = client};
   client->heard_us = client->pinged_us = cox_clock_mono_us(ws->clock);
-  if (atomic_load(&ws->is_muting)) client->is_muted = true;
   if (epoll_ctl(ws->epoll_fd, EPOLL_CTL_ADD, client->fd, &event) != 0) {
     let_go(ws, client);
     return;
@@ -216,7 +216,8 @@ static int start(struct cox_chain_ws *ws, struct cox_err *err) {
   ws->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
   if (ws->epoll_fd < 0 || epoll_ctl(ws->epoll_fd, EPOLL_CTL_ADD, ws->orders.event_fd, &event) != 0)
-    return cox_err_set(err, COX_ESYS, "making the event loop of the websockets failed: %s; is the limit of open files reached?", strerror(errno));
+    return cox_err_set(err, COX_ESYS, "making the event loop of the websockets failed: %s; is the limit of open files reached?",
+                       strerror(errno));
   return cox_thread_start(&ws->thread, "cox-sim-ws", run, ws, err);
 }
 

@@ -12,7 +12,7 @@
 
 struct cox_chain_ws;
 
-/* `ping_ms`: a peer is pinged that often, and cut when nothing came from it for a ninth longer than that (CometBFT: 27 and 30 s).
+/* `ping_ms`: a peer is pinged that often, and cut when nothing came from it within a ninth of that (CometBFT: 27 and 3 s).
  * The clock is borrowed. NULL with the reason in `err`.                                                                          */
 struct cox_chain_ws *cox_chain_ws_create(const struct cox_clock *clock, int64_t ping_ms, struct cox_err *err);
 /* Closes all (code 1001) and ends the thread. No other call may be under way. */

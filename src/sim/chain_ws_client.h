@@ -24,7 +24,8 @@ struct cox_chain_ws_client {
 };
 
 /* NULL: out of memory; `end` was not called then. */
-struct cox_chain_ws_client *cox_chain_ws_client_create(int fd, const void *extra, size_t extra_bytes, void (*end)(void *handle), void *handle);
+struct cox_chain_ws_client *cox_chain_ws_client_create(int fd, const void *extra, size_t extra_bytes, void (*end)(void *handle),
+                                                       void *handle);
 /* Closes the socket by its `end`. */
 void cox_chain_ws_client_destroy(struct cox_chain_ws_client *client);
 

@@ -13,7 +13,6 @@
 
 enum {
   SHARDS_MAX = 4,
-  LINES_MAX = 1 << 20,
   FILES_OWN = 64, /* descriptors for everything but the listeners: at least this many connections */
   RESTART_MS = 10000,
   MAX_CONCURRENT = 100,
@@ -25,8 +24,6 @@ struct cox_sim_fleet {
   char address[INET_ADDRSTRLEN];
   char model[128];
   struct cox_fleet_seat *seats;
-  struct cox_fleet_line *lines;
-  int line_count;
   unsigned shard_count; /* started */
   struct cox_fleet_shard shards[SHARDS_MAX];
   struct MHD_Daemon *control;
@@ -162,7 +159,8 @@ static int create_nodes(struct cox_sim_fleet *fleet, const struct cox_sim_fleet_
 
 /* ---- faults ---- */
 
-static int set_one(struct cox_sim_fleet *fleet, const struct cox_fleet_choice *choice, const struct cox_fleet_fault *fault, struct cox_err *err) {
+static int set_one(struct cox_sim_fleet *fleet, const struct cox_fleet_choice *choice, const struct cox_fleet_fault *fault,
+                   struct cox_err *err) {
   bool is_done = true;
   for (unsigned i = 0; i < fleet->options.count; i++) {
     if (!cox_fleet_choice_has(choice, i + 1, fleet->options.seed)) continue;
@@ -205,17 +203,13 @@ static size_t spec_count(const char *const *specs) {
 static struct cox_sim_fleet *allocate(const struct cox_sim_fleet_options *options) {
   struct cox_sim_fleet *const fleet = calloc(1, sizeof *fleet);
   if (fleet == NULL) return NULL;
-  struct rlimit files = {.rlim_cur = LINES_MAX};
-  getrlimit(RLIMIT_NOFILE, &files);
-  fleet->line_count = files.rlim_cur < LINES_MAX ? (int)files.rlim_cur : LINES_MAX;
   fleet->options = *options;
-  fleet->lines = calloc((size_t)fleet->line_count, sizeof *fleet->lines);
   fleet->seats = calloc(options->count, sizeof *fleet->seats);
   fleet->wall_offset_ms = cox_clock_wall_ms(cox_clock_system()) - cox_clock_mono_us(cox_clock_system()) / 1000;
   for (unsigned i = 0; fleet->seats != NULL && i < options->count; i++) {
     fleet->seats[i] = (struct cox_fleet_seat){.listen_fd = {-1, -1}, .first_line = -1, .starts = 1, .armed_us = INT64_MAX};
   }
-  if (fleet->lines != NULL && fleet->seats != NULL) return fleet;
+  if (fleet->seats != NULL) return fleet;
   cox_sim_fleet_destroy(fleet);
   return NULL;
 }
@@ -228,7 +222,8 @@ static int copy_names(struct cox_sim_fleet *fleet, const struct cox_sim_fleet_op
     return cox_err_set(err, COX_EINVAL, "starting simulated nodes failed: \"%s\" is no IPv4 address such as 127.0.0.1", listen);
   }
   if (model[0] == '\0' || strlen(model) >= sizeof fleet->model) {
-    return cox_err_set(err, COX_EINVAL, "starting simulated nodes failed: the model's name must have 1 to %zu bytes", sizeof fleet->model - 1);
+    return cox_err_set(err, COX_EINVAL, "starting simulated nodes failed: the model's name must have 1 to %zu bytes",
+                       sizeof fleet->model - 1);
   }
   strcpy(fleet->address, listen);
   strcpy(fleet->model, model);
@@ -240,7 +235,7 @@ static int start_shards(struct cox_sim_fleet *fleet, struct cox_err *err) {
   for (unsigned i = 0; i < count; i++) {
     struct cox_fleet_shard *const shard = &fleet->shards[i];
     *shard = (struct cox_fleet_shard){.seats = fleet->seats, .seat_count = fleet->options.count, .first_seat = i, .step = count,
-                                      .lines = fleet->lines, .line_count = fleet->line_count, .clock = cox_clock_system()};
+                                      .clock = cox_clock_system()};
     const int rc = cox_fleet_shard_start(shard, i, err);
     if (rc != 0) return rc;
     fleet->shard_count++;
@@ -282,7 +277,6 @@ void cox_sim_fleet_destroy(struct cox_sim_fleet *fleet) {
     }
   }
   free(fleet->seats);
-  free(fleet->lines);
   free(fleet);
 }
 
@@ -312,7 +306,7 @@ static json_t *report_node(struct cox_sim_fleet *fleet, unsigned index) {
   struct cox_fleet_shard *const shard = shard_of(fleet, index);
   const struct cox_fleet_seat *const seat = &fleet->seats[index];
   cox_mutex_lock(&shard->mutex);
-  json_t *const node = cox_fleet_node_report(seat->node, fleet->wall_offset_ms);
+  json_t *const node = cox_fleet_node_report(seat->node, cox_clock_mono_us(cox_clock_system()), fleet->wall_offset_ms);
   cox_mutex_unlock(&shard->mutex);
   json_object_set_new(node, "port", json_integer(seat->port[0]));
   json_object_set_new(node, "inference_port", json_integer(seat->port[1]));

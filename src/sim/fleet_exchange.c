@@ -317,7 +317,8 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 }
 
 struct MHD_Daemon *cox_fleet_exchange_daemon(struct cox_fleet_shard *shard) {
-  return MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO, 0, NULL, NULL, on_request, shard,
+  const unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO;
+  return MHD_start_daemon(flags, 0, NULL, NULL, on_request, shard,
                           MHD_OPTION_NOTIFY_COMPLETED, on_completed, shard, MHD_OPTION_NOTIFY_CONNECTION, on_connection, shard,
                           MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL_BYTES, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
                           MHD_OPTION_END);

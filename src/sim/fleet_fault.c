@@ -174,8 +174,8 @@ static int fault_body(const char *spec, const char *text, struct cox_fleet_fault
   const size_t name_length = (size_t)((has_value ? equals : value_end) - text);
   const int kind = kind_of(text, name_length);
   if (kind < 0) {
-    return cox_err_set(err, COX_EINVAL, "fault \"%s\": there is no fault \"%.*s\"; known are hang, silence, refuse, error, … (--help lists all)",
-                       spec, (int)name_length, text);
+    return cox_err_set(err, COX_EINVAL,
+                       "fault \"%s\": there is no fault \"%.*s\"; known are hang, silence, refuse, error, … (--help lists all)", spec, (int)name_length, text);
   }
   const struct rule *const rule = &rules[kind];
   fault->kind = (enum cox_fleet_fault_kind)kind;
@@ -184,7 +184,8 @@ static int fault_body(const char *spec, const char *text, struct cox_fleet_fault
   }
   if (at != NULL && (!rule->has_part || at[1] == '\0' || !copy(fault->part, sizeof fault->part, at + 1, (size_t)(end - at - 1)))) {
     return cox_err_set(err, COX_EINVAL, "fault \"%s\": %s", spec,
-                       rule->has_part ? "after the @ goes a part of \"METHOD path\", at most 47 bytes" : "this fault cannot be narrowed by an @part");
+                       rule->has_part ? "after the @ goes a part of \"METHOD path\", at most 47 bytes"
+                                      : "this fault cannot be narrowed by an @part");
   }
   return fault_value(spec, rule, fault, err);
 }

@@ -184,7 +184,8 @@ void cox_fleet_chat(struct cox_fleet_node *node, struct cox_fleet_call *call, in
   if (!json_is_string(asked) || !json_is_array(json_object_get(call->body, "messages"))) {
     cox_fleet_answer_invalid(node, call, at_us, json_is_string(asked) ? "messages" : "model", "Field required");
   } else if (!json_equal(asked, model)) {
-    cox_fleet_answer(node, call, at_us, 404, json_pack("{s{ssss}}", "error", "message", "The model does not exist.", "type", "NotFoundError"));
+    cox_fleet_answer(node, call, at_us, 404,
+                     json_pack("{s{ssss}}", "error", "message", "The model does not exist.", "type", "NotFoundError"));
   } else {
     json_t *const content = json_sprintf("%s serves %s", node->id, json_string_value(model));
     cox_fleet_answer(node, call, at_us, 200, json_pack("{ss ss ss sO s[{si s{ss so} ss}] s{si si si}}", "id", "chatcmpl-sim", "object",

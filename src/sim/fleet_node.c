@@ -91,7 +91,8 @@ void cox_fleet_answer_detail(struct cox_fleet_node *node, struct cox_fleet_call 
 }
 
 void cox_fleet_answer_invalid(struct cox_fleet_node *node, struct cox_fleet_call *call, int64_t at_us, const char *field, const char *why) {
-  cox_fleet_answer(node, call, at_us, 422, json_pack("{s[{s[ss]ssss}]}", "detail", "loc", "body", field, "msg", why, "type", "value_error"));
+  cox_fleet_answer(node, call, at_us, 422,
+                   json_pack("{s[{s[ss]ssss}]}", "detail", "loc", "body", field, "msg", why, "type", "value_error"));
 }
 
 static void answer_reset(struct cox_fleet_node *node, struct cox_fleet_call *call, int64_t at_us) {
@@ -167,7 +168,7 @@ static bool is_caught(struct cox_fleet_node *node, struct cox_fleet_call *call, 
   } else if ((fault = hit(node, COX_FAULT_REDIRECT, name)) != NULL) {
     redirect(node, call, fault, at_us);
   } else if (call->is_mutating && (fault = hit(node, COX_FAULT_LIE, name)) != NULL && fault->value[0] == '\0') {
-    cox_fleet_answer(node, call, at_us, 200, cox_fleet_route_pretend(node, call->route));
+    cox_fleet_answer(node, call, at_us, 200, cox_fleet_route_pretend(call->route));
   } else {
     return false;
   }
@@ -246,7 +247,6 @@ static void happen(struct cox_fleet_node *node, int64_t at_us) {
 }
 
 static void advance(struct cox_fleet_node *node, int64_t now_us) {
-  if (node->latest_us < now_us) node->latest_us = now_us;
   for (;;) {
     const int64_t at_us = next_event_us(node);
     if (at_us > now_us) return;

@@ -94,8 +94,9 @@ unsigned cox_fleet_node_starts(const struct cox_fleet_node *node);
 /* Sets or ends a fault, or makes it happen. False: out of memory. */
 bool cox_fleet_node_fault(struct cox_fleet_node *node, const struct cox_fleet_fault *fault, int64_t now_us);
 
-/* A new reference: state, faults, counts of calls. `wall_offset_ms` is added to its times to show them; NULL: out of memory. */
-json_t *cox_fleet_node_report(const struct cox_fleet_node *node, int64_t wall_offset_ms);
+/* A new reference: state, faults, counts of calls as of `now_us`. `wall_offset_ms` is added to its times to show them.
+ * NULL: out of memory.                                                                                             */
+json_t *cox_fleet_node_report(const struct cox_fleet_node *node, int64_t now_us, int64_t wall_offset_ms);
 /* Counts begin anew; what it runs stays. */
 void cox_fleet_node_reset_counts(struct cox_fleet_node *node);
 

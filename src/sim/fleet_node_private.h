@@ -57,7 +57,6 @@ struct cox_fleet_node {
   struct cox_fleet_fault *faults[COX_FAULT_KINDS_LASTING]; /* NULL: not set */
   int two_services; /* status that the next GET state answers; 0: none */
   struct cox_fleet_call *first, *last; /* open calls in order of arrival */
-  int64_t latest_us;   /* the time it was moved to */
   int64_t happened_us; /* when the last thing happened by itself */
   /* the process */
   bool is_up;
@@ -90,7 +89,7 @@ const struct cox_fleet_route *cox_fleet_route_find(const char *method, const cha
 /* Answers the call or lets it wait. */
 void cox_fleet_route_handle(struct cox_fleet_node *node, struct cox_fleet_call *call, int64_t at_us);
 /* What it would answer, had it done it. */
-json_t *cox_fleet_route_pretend(const struct cox_fleet_node *node, const struct cox_fleet_route *route);
+json_t *cox_fleet_route_pretend(const struct cox_fleet_route *route);
 
 /* ---- fleet_node.c ---- */
 /* Decides the answer; takes `json`. */

@@ -41,25 +41,35 @@ static json_t *report_faults(const struct cox_fleet_node *node) {
   for (int kind = 0; kind < COX_FAULT_KINDS_LASTING; kind++) {
     const struct cox_fleet_fault *const fault = node->faults[kind];
     if (fault == NULL) continue;
-    json_array_append_new(list, json_sprintf("%s%s%s%s%s", cox_fleet_fault_name((enum cox_fleet_fault_kind)kind), fault->value[0] ? "=" : "",
-                          fault->value, fault->part[0] ? "@" : "", fault->part));
+    const char *const name = cox_fleet_fault_name((enum cox_fleet_fault_kind)kind);
+    json_array_append_new(list, json_sprintf("%s%s%s%s%s", name, fault->value[0] ? "=" : "", fault->value,
+                          fault->part[0] ? "@" : "", fault->part));
   }
   return list;
 }
 
 static json_t *or_null(json_t *value) { return value != NULL ? json_incref(value) : json_null(); }
 
-json_t *cox_fleet_node_report(const struct cox_fleet_node *node, int64_t wall_offset_ms) {
+json_t *cox_fleet_node_report(const struct cox_fleet_node *node, int64_t now_us, int64_t wall_offset_ms) {
   const bool is_loading = node->server.load_at_us != COX_FLEET_NEVER;
+  const bool is_stopping = node->stop_at_us != COX_FLEET_NEVER || node->is_stop_wanted;
   json_t *const out = json_pack(
-      "{ss ss sb sI sb ss sb sb sb sb so so so so so so sI sI si si}", "id", node->id, "release", node->options.is_old ? "old" : "new", "is_up",
-      node->is_up, "starts", (json_int_t)node->starts, "is_listening", cox_fleet_node_is_listening(node), "state",
-      cox_fleet_service_name(node->service), "is_loading", is_loading, "is_healthy", cox_fleet_is_healthy(node, node->latest_us),
-      "is_stopping", node->stop_at_us != COX_FLEET_NEVER || node->is_stop_wanted, "is_silent", node->is_silent || node->is_quiet, "server",
-      or_null(node->server.asked), "pow", cox_fleet_pow_words(node, node->latest_us), "last_init", or_null(node->last_init), "last_up",
-      or_null(node->last_up), "last_train", or_null(node->last_train), "faults", report_faults(node), "loads", (json_int_t)node->loads,
-      "pow_inits", (json_int_t)node->pow_inits, "mutating_open", (int)node->mutating_open, "mutating_open_max", (int)node->mutating_open_max);
-  if (out != NULL) report_calls(node, wall_offset_ms, out);
+      "{ss ss sb sI sb ss sb sb sb sb}", "id", node->id, "release", node->options.is_old ? "old" : "new", "is_up", node->is_up, "starts",
+      (json_int_t)node->starts, "is_listening", cox_fleet_node_is_listening(node), "state", cox_fleet_service_name(node->service),
+      "is_loading", is_loading, "is_healthy", cox_fleet_is_healthy(node, now_us), "is_stopping", is_stopping, "is_silent",
+      node->is_silent || node->is_quiet);
+  if (out == NULL) return NULL;
+  json_object_set_new(out, "server", or_null(node->server.asked));
+  json_object_set_new(out, "pow", cox_fleet_pow_words(node, now_us));
+  json_object_set_new(out, "last_init", or_null(node->last_init));
+  json_object_set_new(out, "last_up", or_null(node->last_up));
+  json_object_set_new(out, "last_train", or_null(node->last_train));
+  json_object_set_new(out, "faults", report_faults(node));
+  json_object_set_new(out, "loads", json_integer((json_int_t)node->loads));
+  json_object_set_new(out, "pow_inits", json_integer((json_int_t)node->pow_inits));
+  json_object_set_new(out, "mutating_open", json_integer(node->mutating_open));
+  json_object_set_new(out, "mutating_open_max", json_integer(node->mutating_open_max));
+  report_calls(node, wall_offset_ms, out);
   return out;
 }
 

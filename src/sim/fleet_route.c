@@ -69,8 +69,7 @@ void cox_fleet_route_handle(struct cox_fleet_node *node, struct cox_fleet_call *
 
 static json_t *ok(void) { return json_pack("{ss}", "status", "OK"); }
 
-json_t *cox_fleet_route_pretend(const struct cox_fleet_node *node, const struct cox_fleet_route *route) {
-  (void)node;
+json_t *cox_fleet_route_pretend(const struct cox_fleet_route *route) {
   if (route->handle == cox_fleet_up_async) return json_pack("{ss}", "status", "starting");
   if (route->handle != cox_fleet_pow_generate && route->handle != cox_fleet_pow_validate) return ok();
   return json_pack("{sss{sssb}}", "status", "OK", "pow_status", "status",

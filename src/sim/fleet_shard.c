@@ -10,12 +10,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
-enum { EVENTS_MAX = 256, BACKLOG = 4096 };
+enum { EVENTS_MAX = 256, BACKLOG = 4096, LINES_MAX = 1 << 20 };
 enum { EVENT_WAKE, EVENT_HTTP, EVENT_LISTENER, EVENT_LINE };
 
 static uint64_t event_of(uint32_t kind, uint32_t value) { return (uint64_t)kind << 32 | value; }
@@ -252,9 +253,19 @@ static void fini(struct cox_fleet_shard *shard) {
   if (shard->wake_fd >= 0) close(shard->wake_fd);
   if (shard->epoll_fd >= 0) close(shard->epoll_fd);
   if (shard->spare_fd >= 0) close(shard->spare_fd);
+  free(shard->lines);
   cox_timers_fini(&shard->timers);
   cox_cond_fini(&shard->cond);
   cox_mutex_fini(&shard->mutex);
+}
+
+/* One line for each descriptor there can be. */
+static int make_lines(struct cox_fleet_shard *shard, struct cox_err *err) {
+  struct rlimit files = {.rlim_cur = LINES_MAX};
+  getrlimit(RLIMIT_NOFILE, &files);
+  shard->line_count = files.rlim_cur < LINES_MAX ? (int)files.rlim_cur : LINES_MAX;
+  shard->lines = calloc((size_t)shard->line_count, sizeof *shard->lines);
+  return shard->lines != NULL ? 0 : cox_err_set(err, COX_ENOMEM, "preparing the fleet's HTTP server failed: out of memory");
 }
 
 static int open_all(struct cox_fleet_shard *shard, struct cox_err *err) {
@@ -265,7 +276,8 @@ static int open_all(struct cox_fleet_shard *shard, struct cox_err *err) {
   const union MHD_DaemonInfo *const info = shard->daemon == NULL ? NULL : MHD_get_daemon_info(shard->daemon, MHD_DAEMON_INFO_EPOLL_FD);
   if (shard->wake_fd < 0 || shard->epoll_fd < 0 || info == NULL || watch(shard, shard->wake_fd, EPOLLIN, event_of(EVENT_WAKE, 0)) != 0 ||
       watch(shard, info->epoll_fd, EPOLLIN, event_of(EVENT_HTTP, 0)) != 0) {
-    return cox_err_set(err, COX_ESYS, "preparing the fleet's HTTP server failed: %s; raise the limit of open files (ulimit -n)", strerror(errno));
+    return cox_err_set(err, COX_ESYS, "preparing the fleet's HTTP server failed: %s; raise the limit of open files (ulimit -n)",
+                       strerror(errno));
   }
   for (unsigned i = shard->first_seat; i < shard->seat_count; i += shard->step) {
     struct cox_fleet_seat *const seat = &shard->seats[i];
@@ -285,7 +297,8 @@ int cox_fleet_shard_start(struct cox_fleet_shard *shard, unsigned index, struct 
   shard->now_us = cox_clock_mono_us(shard->clock);
   char name[] = "cox-mlnodes-0";
   name[sizeof name - 2] = (char)('0' + index);
-  int rc = open_all(shard, err);
+  int rc = make_lines(shard, err);
+  if (rc == 0) rc = open_all(shard, err);
   if (rc == 0) rc = cox_thread_start(&shard->thread, name, run, shard, err);
   if (rc != 0) fini(shard);
   return rc;

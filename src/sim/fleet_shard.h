@@ -42,8 +42,6 @@ struct cox_fleet_line {
 struct cox_fleet_shard {
   struct cox_fleet_seat *seats; /* borrowed: all of the fleet's … */
   unsigned seat_count, first_seat, step; /* … of which first_seat, + step, … are this shard's */
-  struct cox_fleet_line *lines; /* borrowed: by descriptor, each used by the one shard that accepted it */
-  int line_count;
   const struct cox_clock *clock;
   struct cox_thread thread;
   atomic_bool is_stopping;
@@ -53,6 +51,8 @@ struct cox_fleet_shard {
   uint64_t asked, applied; /* changes of faults, counted */
   /* the thread only */
   struct MHD_Daemon *daemon;
+  struct cox_fleet_line *lines; /* by descriptor */
+  int line_count;
   struct cox_timers timers; /* registration: a seat's index, or seat_count + a descriptor whose body is slow */
   int64_t now_us;
   bool has_lost;       /* out of memory for a timer: all seats are looked at in the next turn */

@@ -73,7 +73,7 @@ struct cox_sim_chain_options {
   const char *participant; /* NULL: one of the simulator's own */
   int64_t start_height;    /* 0: 1 */
   const char *const *faults; /* NULL-terminated "[route:]fault[=value]" specs, may be NULL; see cox_sim_chain_usage() */
-  size_t block_bytes;   /* a NewBlock event has at least so many bytes (real ones have about 30 000); 0: no padding */
+  size_t block_bytes;   /* a NewBlock event has at least so many bytes (real ones have about 30 000); 0: no padding; at most 8 MiB */
   bool is_rotating;     /* nodes with several models change theirs from epoch to epoch, else the first in sorted order */
   int64_t ping_ms;      /* websocket pings; 0: 27 000, as CometBFT */
 };
