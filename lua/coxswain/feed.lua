@@ -18,23 +18,22 @@ local M = {}
 local Feed = {}
 Feed.__index = Feed
 
-local only -- one per script machine: both jobs get the same
+local only -- one per script machine: both jobs get the same, though each has a copy of the configuration
 
 --- @param config table the whole configuration
 function M.of(config)
-  if only and only.config == config.feed.rpc then return only end
-  only = M.new(config)
+  only = only or M.new(config)
   return only
 end
 
 function M.new(config)
   local settings = config.feed
   return setmetatable({
-    config = settings.rpc,
     settings = settings,
     address = config.participant and config.participant.address,
     rpc = endpoints.new(settings.rpc, settings.timeout_s or 5),
     rest = endpoints.new(settings.rest, settings.timeout_s or 5),
+    events = endpoints.new(settings.rpc, settings.timeout_s or 5), -- a node that answers questions may still refuse websockets
     hashes = {},           -- by height
     mean_s = MEAN_FIRST_S, -- from block to block
     troubles = {},         -- by what was asked: the last words
@@ -137,6 +136,17 @@ function Feed.see_height(self, status)
   return hash ~= nil and self:see { height = status.height, hash = hash, time = status.time }
 end
 
+-- The hash of a block: from what was seen, else asked for.
+function Feed.find_hash(self, height, timeout_s)
+  local hash = self.hashes[height]
+  if hash then return hash end
+  local why
+  hash, why = self.rpc:ask("/block?height=" .. height, chain.block_hash, { timeout_s = timeout_s })
+  self:note("start block", not hash and why or nil)
+  return hash
+end
+
+-- Epoch and start hash appear together: an epoch without its hash would be told to the broker in between.
 function Feed.ask_epoch(self, timeout_s)
   local info, why = self.rest:ask(chain.PREFIX .. "/epoch_info", chain.epoch_info, { timeout_s = timeout_s })
   self:note("epoch_info", not info and why or nil)
@@ -147,22 +157,23 @@ function Feed.ask_epoch(self, timeout_s)
   local is_same = old and old.index == info.epoch.index and old.poc_start_block_height == info.epoch.poc_start_block_height and
     is_same_params(self.params, info.params)
   if is_same then return false end
+  local height = info.epoch.poc_start_block_height
+  if info.epoch.index > 0 and not (self.start and self.start.height == height) then
+    local hash = self:find_hash(height, timeout_s)
+    if self.epoch ~= old then return false end -- the other job was quicker
+    if hash then self.start = { height = height, hash = hash } end
+  end
   self.epoch, self.params = info.epoch, info.params
   return true
 end
 
---- The hash of the block in which the PoC began: from what was seen, else asked for once.
+--- The hash of the block in which the PoC began, when it could not be had with the epoch.
 function Feed.ask_start(self, timeout_s)
   local epoch = self.epoch
   if not epoch or epoch.index == 0 then return false end
   local height = epoch.poc_start_block_height
   if self.start and self.start.height == height then return false end
-  local hash = self.hashes[height]
-  if not hash then
-    local why
-    hash, why = self.rpc:ask("/block?height=" .. height, chain.block_hash, { timeout_s = timeout_s })
-    self:note("start block", not hash and why or nil)
-  end
+  local hash = self:find_hash(height, timeout_s)
   if not hash or self.epoch ~= epoch then return false end
   self.start = { height = height, hash = hash }
   return true
@@ -261,6 +272,9 @@ function Feed.is_synced(self)
   if at_s and time.now() - at_s > limit_s then return false, ("the newest block is older than %d s"):format(limit_s // 1) end
   return true
 end
+
+--- Has that changed since the broker was told?
+function Feed.has_turned(self) return self.newest ~= nil and self.said_synced ~= (self:is_synced()) end
 
 --- Seconds since everything that the world is made of was last confirmed.
 function Feed.stale_s(self)

@@ -12,15 +12,9 @@ local SUBSCRIBE_S  = 10
 local MESSAGE_MAX  = 8 << 20
 local subscription = '{"jsonrpc":"2.0","method":"subscribe","id":"1","params":["tm.event=\'NewBlock\'"]}'
 
--- A new epoch is due, or was announced: what its commands need is asked for before the block is told.
-local function prepare(feed)
-  if not feed:expects_epoch() then return end
-  feed:ask_epoch(math.min(URGENT_S, feed.rest.timeout_s))
-  feed:ask_start(math.min(URGENT_S, feed.rpc.timeout_s))
-end
-
+-- When a new epoch is due, it is asked for before the block is told.
 local function tell(feed)
-  prepare(feed)
+  if feed:expects_epoch() then feed:ask_epoch(math.min(URGENT_S, feed.rest.timeout_s)) end
   feed:send()
 end
 
@@ -44,7 +38,7 @@ end
 
 -- One subscription on one connection, at the endpoint that is to be asked now. nil: none can be had now.
 local function connect(feed)
-  local endpoint, wait_s = feed.rpc:pick()
+  local endpoint, wait_s = feed.events:pick()
   if wait_s > 0 then return nil end
   local connection, failure = ws.connect(endpoint.url .. "/websocket", { timeout_s = feed.rpc.timeout_s, max_bytes = MESSAGE_MAX })
   local why = failure and failure.message
@@ -52,14 +46,14 @@ local function connect(feed)
     local is_good
     is_good, why = subscribe(connection)
     if is_good then
-      feed.rpc:succeeded(endpoint)
+      feed.events:succeeded(endpoint)
       feed:note("websocket", nil)
       log.info("following blocks over the websocket", { rpc = endpoint.url })
       return connection
     end
     connection:close()
   end
-  feed.rpc:failed(endpoint)
+  feed.events:failed(endpoint)
   feed:note("websocket", why)
   return nil
 end
@@ -93,21 +87,23 @@ local function take(feed, connection, text)
 end
 
 -- No block for too long: does the chain stand still, or is it only us who hear nothing?
-local function is_alive(feed, connection)
-  local before = feed.newest and feed.newest.height or 0
+local function is_alive(feed, connection, heard)
   if feed:ask_status() then tell(feed) end
-  if feed.newest and feed.newest.height > before then return nil, "blocks are made, but the websocket brings none" end
+  if feed.newest and feed.newest.height > heard then return nil, "blocks are made, but the websocket brings none" end
   return connection:ping(PONG_S)
 end
 
 local function follow(feed, connection)
+  local heard = feed.newest and feed.newest.height or 0 -- over this connection
   while true do
     local text, why = connection:receive(feed:silence_s())
     if text then
-      if take(feed, connection, text) then tell(feed) end
+      local is_newer = take(feed, connection, text)
+      heard = feed.newest and feed.newest.height or 0
+      if is_newer then tell(feed) end
     else
       local is_good = false
-      if why == "timeout" then is_good, why = is_alive(feed, connection) end
+      if why == "timeout" then is_good, why = is_alive(feed, connection, heard) end
       if not is_good then
         connection:close()
         log.warn("the websocket brings no blocks any more: connecting anew", { reason = why })
@@ -121,7 +117,7 @@ end
 
 -- Until an endpoint may be tried again, the node's status tells of blocks.
 local function poll(feed)
-  local _, wait_s = feed.rpc:pick()
+  local _, wait_s = feed.events:pick()
   if feed:ask_status() then tell(feed) end
   time.sleep(math.min(math.max(wait_s, 0.05), feed.settings.poll_s or 1))
 end
@@ -134,7 +130,6 @@ local function run(job)
     -- The present state comes from REST: nothing is replayed.
     feed:ask_status(URGENT_S)
     feed:ask_epoch(URGENT_S)
-    feed:ask_start(URGENT_S)
     feed:send()
     if connection then follow(feed, connection) else poll(feed) end
   end

@@ -24,7 +24,7 @@ local function run(job)
       is_changed = feed:ask_epoch() or is_changed
       epoch_s = time.now()
     end
-    if now - start_s >= LOOK_S then
+    if now - start_s >= period then
       is_changed = feed:ask_start() or is_changed
       start_s = time.now()
     end
@@ -33,7 +33,7 @@ local function run(job)
       is_changed = feed:ask_set() or is_changed
       set_s, set_height = time.now(), height
     end
-    if is_changed then feed:send() end
+    if is_changed or feed:has_turned() then feed:send() end
     time.sleep(LOOK_S)
   end
 end
