@@ -36,9 +36,10 @@ function Reader.fail(self, path, wanted, value)
   self.why = self.why or ("%s must be %s, not %s"):format(path, wanted, describe(value))
 end
 
--- A whole number from 0 to 2^62, exact: as JSON number or, as the gateway writes 64 bits, as text.
+-- A whole number from 0 to 2^62, exact. Both services write 64 bits as text; a JSON number there is somebody else's answer.
 local function natural(value)
-  if type(value) == "string" and #value <= 20 and value:find("^%d+$") then value = tonumber(value) end
+  if type(value) ~= "string" or #value > 20 or not value:find("^%d+$") then return nil end
+  value = tonumber(value)
   if math.type(value) == "integer" and value >= 0 and value <= HEIGHT_MAX then return value end
 end
 
@@ -46,7 +47,7 @@ function Reader.natural(self, path)
   if self.why then return nil end
   local value = step(self.value, path)
   local number = natural(value)
-  if not number then self:fail(path, "a whole number from 0 to 2^62", value) end
+  if not number then self:fail(path, "a whole number from 0 to 2^62 as text", value) end
   return number
 end
 
@@ -181,6 +182,9 @@ function chain.epoch_info(json)
   for _, name in ipairs(needed) do read:natural("params.epoch_params." .. name) end
   if read.why then return nil, read.why end
   info.params = params_of(step(json, "params.epoch_params"))
+  if info.epoch.index > 0 and info.epoch.poc_start_block_height > info.height then
+    return nil, "latest_epoch.poc_start_block_height must not lie beyond block_height"
+  end
   if info.params.epoch_length == 0 then return nil, "params.epoch_params.epoch_length must be greater than 0" end
   return info
 end

@@ -39,7 +39,7 @@ function M.new(config)
     troubles = {},         -- by what was asked: the last words
     newest = nil,          -- { height, hash, time, at_s }
     status = nil,          -- of the node, with asked_s
-    epoch = nil, params = nil, epoch_asked_s = nil,
+    epoch = nil, params = nil, epoch_height = nil, epoch_asked_s = nil, -- at which height the epoch was said last
     start = nil,           -- { height, hash } of the PoC start block
     set = nil,             -- { epoch, models, preserved, key }
     sent_set = nil,        -- the one that the world has
@@ -153,17 +153,20 @@ function Feed.ask_epoch(self, timeout_s)
   if not info then return false end
   self.epoch_asked_s = time.now()
   local old = self.epoch
-  if old and info.epoch.index < old.index then return false end -- a node that is behind another one
+  if old and info.epoch.index < old.index and info.height < self.epoch_height then return false end -- a node behind another one
   local is_same = old and old.index == info.epoch.index and old.poc_start_block_height == info.epoch.poc_start_block_height and
     is_same_params(self.params, info.params)
-  if is_same then return false end
+  if is_same then
+    self.epoch_height = math.max(self.epoch_height, info.height)
+    return false
+  end
   local height = info.epoch.poc_start_block_height
   if info.epoch.index > 0 and not (self.start and self.start.height == height) then
     local hash = self:find_hash(height, timeout_s)
     if self.epoch ~= old then return false end -- the other job was quicker
     if hash then self.start = { height = height, hash = hash } end
   end
-  self.epoch, self.params = info.epoch, info.params
+  self.epoch, self.params, self.epoch_height = info.epoch, info.params, info.height
   return true
 end
 

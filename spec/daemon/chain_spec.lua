@@ -52,7 +52,10 @@ local function follow(daemon, chain, blocks, preserved)
         windows[window].last = state.height
         local seen = node.current_status .. "/" .. node.poc_current_status
         if seen == expected then reached[window] = true
-        else windows[window].why = ("%s, %s"):format(seen, tostring(node.failure_reason or (node.explain and node.explain.doing))) end
+        else
+          windows[window].why = ("%s, intended %s/%s: %s"):format(seen, node.intended_status, node.poc_intended_status,
+            tostring(node.failure_reason or (node.explain and node.explain.doing)))
+        end
       end
     end
     os.execute("sleep 0.05")
@@ -79,7 +82,7 @@ describe("a fleet on a chain", function()
     system.converged(daemon, "INFERENCE")
     local faults = {
       "reorder=3", "double=3", "drop=3", "drop-boundaries", "empty-group=25", "refuse-ws", "half-open", "close-ws", "cut-ws", "502=3", "html=3", "missing=3",
-      "truncated=3", "wrong-types=3", "epoch_info:slow=600", "epoch_group_data:slow=800", "status:slow=500", "model_group_data:huge=10485760", "null-fields=2",
+      "truncated=3", "wrong-types=3", "epoch_info:slow=600", "epoch_group_data:slow=800", "status:slow=500", "model_group_data:huge=10485760", "epoch_group_data:null-fields=2",
     }
     local missed = {}
     local turn = 3 * EPOCH // #faults + 1
@@ -88,7 +91,7 @@ describe("a fleet on a chain", function()
       for _, line in ipairs(follow(daemon, chain, turn, { node2 = true })) do missed[#missed + 1] = fault .. ": " .. line end
       system.chain_faults(chain, "off")
     end
-    assert.are.same({}, missed)
+    assert.are.same({}, missed, log_of(daemon))
     assert.are.same({}, follow(daemon, chain, EPOCH, { node2 = true }))
     assert.is_true(system.chain_state(chain).websockets.subscribed <= 1)
     local _, report = system.reports(fleet)

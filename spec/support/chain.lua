@@ -76,7 +76,7 @@ function Chain.answer(self, path)
   end
   local latest = self:epoch(height - (self.rest_lag or 0))
   if path == P .. "/epoch_info" then
-    return { block_height = tostring(height), params = { epoch_params = texts(self.params) },
+    return { block_height = tostring(height - (self.rest_lag or 0)), params = { epoch_params = texts(self.params) },
       latest_epoch = { index = tostring(latest.index), poc_start_block_height = tostring(latest.start) } }
   end
   local epoch, model = path:match("/epoch_group_data/(%d+)%?model_id=(.*)$")

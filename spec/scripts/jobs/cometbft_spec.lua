@@ -372,6 +372,23 @@ describe("an answer that is wrong", function()
     end
   end
 
+  it("that is plausible but wrong does no lasting harm", function()
+    chain = chains.new()
+    chain:start()
+    chain:run_to(60)
+    local is_broken = true
+    chain.spoil = function(path, response)
+      if not is_broken or not path:find("epoch_info", 1, true) then return response end
+      local json = { block_height = response.json.block_height, params = response.json.params, latest_epoch = { index = "900", poc_start_block_height = "7" } }
+      return { status = 200, body = "", json = json }
+    end
+    chain:run_to(62)
+    is_broken = false
+    chain:run_to(65)
+    assert.are.equal(1, chain.broker.world.epoch)
+    assert.are.equal("POC/GENERATING", chain.broker:intent "node1")
+  end)
+
   it("in a message is said once, and the next block counts", function()
     chain = chains.new()
     chain:start()
