@@ -135,6 +135,14 @@ void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms) {
   cox_thread_join(&broker->command_thread);
 }
 
+static int submit_chore(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
+  const struct cox_transport *const transport = broker->options.transport;
+  if (cox_commands_is_closed(&broker->commands)) return cox_err_set(err, COX_ESTOPPED, "command %s was not accepted: the broker is stopping", name);
+  if (transport == NULL || transport->chore == NULL) return cox_err_set(err, COX_EREFUSED, "command %s waits for the world outside: it needs running workers", name);
+  atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
+  return transport->chore(transport->ctx, name, args, reply, arg, err);
+}
+
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err) {
   enum cox_priority priority;
@@ -142,6 +150,7 @@ int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args,
   if (policy->lookup(policy->ctx, name, &priority) != 0) {
     return cox_err_set(err, COX_ENOENT, "unknown command %s: see GET /v1/commands or scripts/commands for those there are", name);
   }
+  if (policy->waits != NULL && policy->waits(policy->ctx, name)) return submit_chore(broker, name, args, reply, arg, err);
   struct cox_command *const command = cox_command_create(name, args, reply, arg);
   if (command == NULL) return cox_err_set(err, COX_ENOMEM, "command %s was not accepted: out of memory", name);
   const int rc = cox_commands_push(&broker->commands, priority, command, err);

@@ -47,11 +47,8 @@ int cox_broker_start(struct cox_broker *broker, struct cox_err *err);
  * back (at most `timeout_ms`), joins the threads. The transport must still run.                                     */
 void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms);
 
-/* Called exactly once per accepted command, on cox-command; must not block. Borrows the answer. */
-typedef void cox_reply_fn(void *arg, const struct cox_answer *answer);
-
 /* Any thread; never blocks. `args` is borrowed (NULL: {}). COX_ENOENT unknown command, COX_EFULL, COX_ESTOPPED:
- * then `reply` is not called. The name must be one of the policy's.                                              */
+ * then `reply` is not called. It is called on cox-command, or, for a command that waits, on the worker that ran it. */
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err);
 /* Submits and waits at most `timeout_ms` for the answer (COX_ETIME: not answered in time, not undone). Not for threads
@@ -69,6 +66,9 @@ void cox_broker_trigger(struct cox_broker *broker);
 /* Readers (any thread; read lock for a bounded copy of references, rendering outside of it). New references. */
 json_t *cox_broker_nodes_json(struct cox_broker *broker);                 /* [{"node","state"}] ordered by node_num */
 json_t *cox_broker_node_json(struct cox_broker *broker, const char *id);  /* one of these, or NULL */
+/* Some of them: at most `max` from node number *next on, which moves behind the last; empty: no more. For those who must not be
+ * held up by a whole fleet. */
+json_t *cox_broker_nodes_slice_json(struct cox_broker *broker, int *next, size_t max);
 json_t *cox_broker_world_json(struct cox_broker *broker);                 /* the world; {} before the first block */
 
 struct cox_stats {

@@ -164,6 +164,18 @@ void cox_guard_rescued(struct cox_guard *guard) {
   cox_cputick_left();
 }
 
+void cox_guard_renew(struct cox_guard *guard) {
+  const unsigned depth = atomic_load(&guard->depth);
+  atomic_store(&guard->ticks, 0);
+  atomic_store(&guard->is_expired, false);
+  guard->is_noted = false;
+  if (!USES_TICK) guard->deadline_us = cox_clock_mono_us(cox_clock_system()) + (int64_t)(guard->budget_s * 1e6);
+  for (unsigned i = 0; i < depth; i++) {
+    lua_sethook(guard->active[i], NULL, 0, 0);
+    watch(guard, guard->active[i]);
+  }
+}
+
 bool cox_guard_is_expired(const struct cox_guard *guard) { return atomic_load(&guard->is_expired); }
 
 bool cox_guard_push(struct cox_guard *guard, lua_State *co) {
