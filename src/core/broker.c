@@ -128,13 +128,21 @@ void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms) {
 
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err) {
+  return cox_broker_submit_if(broker, name, args, NULL, reply, arg, err);
+}
+
+int cox_broker_submit_if(struct cox_broker *broker, const char *name, json_t *args, const struct cox_condition *condition,
+                         cox_reply_fn *reply, void *arg, struct cox_err *err) {
   enum cox_priority priority;
   const struct cox_policy *const policy = broker->options.policy;
   if (policy->lookup(policy->ctx, name, &priority) != 0) {
     return cox_err_set(err, COX_ENOENT, "unknown command %s: see GET /v1/commands or scripts/commands for those there are", name);
   }
   struct cox_command *const command = cox_command_create(name, args, reply, arg);
-  if (command == NULL) return cox_err_set(err, COX_ENOMEM, "command %s was not accepted: out of memory", name);
+  if (command == NULL || (condition != NULL && cox_condition_copy(&command->condition, condition) != 0)) {
+    cox_command_destroy(command);
+    return cox_err_set(err, COX_ENOMEM, "command %s was not accepted: out of memory", name);
+  }
   const int rc = cox_commands_push(&broker->commands, priority, command, err);
   if (rc != 0) cox_command_destroy(command);
   return rc;

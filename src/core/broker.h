@@ -12,7 +12,9 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/answer.h"
+#include "base/buf.h"
 #include "core/attempt.h"
+#include "core/condition.h"
 #include "core/policy.h"
 #include "core/store.h"
 #include "core/transport.h"
@@ -52,6 +54,9 @@ typedef void cox_reply_fn(void *arg, const struct cox_answer *answer);
  * then `reply` is not called. The name must be one of the policy's.                                              */
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err);
+/* Same, but the handler runs only if `condition` (borrowed, NULL: none) holds then; else the answer is COX_EMATCH. */
+int cox_broker_submit_if(struct cox_broker *broker, const char *name, json_t *args, const struct cox_condition *condition,
+                         cox_reply_fn *reply, void *arg, struct cox_err *err);
 /* Submits and waits at most `timeout_ms` for the answer (COX_ETIME: not answered in time, not undone). Not for threads
  * that must not wait. The caller ends `answer` with cox_answer_fini.                                                   */
 int cox_broker_call(struct cox_broker *broker, const char *name, json_t *args, int64_t timeout_ms,
@@ -68,6 +73,11 @@ void cox_broker_trigger(struct cox_broker *broker);
 json_t *cox_broker_nodes_json(struct cox_broker *broker);                 /* [{"node","state"}] ordered by node_num */
 json_t *cox_broker_node_json(struct cox_broker *broker, const char *id);  /* one of these, or NULL */
 json_t *cox_broker_world_json(struct cox_broker *broker);                 /* the world; {} before the first block */
+
+/* The same as compact text, appended to `buf`: made for readers who send it on. 0 or COX_ENOMEM; the one node: COX_ENOENT
+ * when it is unknown, else its tag too. The long one lets other threads run in between.                                  */
+int cox_broker_nodes_text(struct cox_broker *broker, struct cox_buf *buf);
+int cox_broker_node_text(struct cox_broker *broker, const char *id, struct cox_buf *buf, char tag[COX_TAG_MAX]);
 
 struct cox_stats {
   uint64_t stale_results, cancels, attempts_started, attempts_succeeded, attempts_failed, probes, commands;

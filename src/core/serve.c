@@ -110,6 +110,8 @@ void cox_serve(struct cox_broker *broker, struct cox_command *command) {
   if (cox_commands_is_closed(&broker->commands)) {
     pending->answer.outcome = COX_ANSWER_ERROR;
     cox_err_set(&pending->answer.err, COX_ESTOPPED, "command %s was not run: the broker is stopping", command->name);
+  } else if (cox_condition_check(&command->condition, &broker->registry, &pending->answer.err) != 0) {
+    pending->answer.outcome = COX_ANSWER_ERROR;
   } else {
     atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
     run(broker, pending, records);

@@ -2,19 +2,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/engine.h"
+#include "core/snapshot.h"
 
 #define LOCK broker->registry.lock
 
-struct snapshot {
-  struct cox_node *nodes; /* copies that hold their parts */
-  size_t count;
-  json_t *world;
-  bool is_armed;
-  int64_t now_us;
-};
-
-static void copy_locked(struct cox_broker *broker, const struct cox_node *node, struct snapshot *snapshot)
+static void copy_locked(struct cox_broker *broker, const struct cox_node *node, struct cox_snapshot *snapshot)
     COX_REQUIRES_SHARED(LOCK) {
   (void)broker;
   struct cox_node *const copy = &snapshot->nodes[snapshot->count++];
@@ -22,14 +14,13 @@ static void copy_locked(struct cox_broker *broker, const struct cox_node *node, 
   cox_node_hold_parts(copy);
 }
 
-static void begin_locked(struct cox_broker *broker, struct snapshot *snapshot) COX_REQUIRES_SHARED(LOCK) {
+static void begin_locked(struct cox_broker *broker, struct cox_snapshot *snapshot) COX_REQUIRES_SHARED(LOCK) {
   snapshot->world = json_incref(broker->registry.world);
   snapshot->is_armed = broker->registry.is_armed;
 }
 
-/* All nodes, or the one of that id. False: out of memory. */
-static bool take(struct cox_broker *broker, const char *id, struct snapshot *snapshot) COX_EXCLUDES(LOCK) {
-  *snapshot = (struct snapshot){.now_us = cox_clock_mono_us(broker->options.clock)};
+bool cox_snapshot_take(struct cox_broker *broker, const char *id, struct cox_snapshot *snapshot) {
+  *snapshot = (struct cox_snapshot){.now_us = cox_clock_mono_us(broker->options.clock)};
   size_t capacity = 1;
   for (;;) {
     snapshot->nodes = malloc(capacity * sizeof *snapshot->nodes);
@@ -53,7 +44,7 @@ static bool take(struct cox_broker *broker, const char *id, struct snapshot *sna
   }
 }
 
-static void release(struct snapshot *snapshot) {
+void cox_snapshot_release(struct cox_snapshot *snapshot) {
   for (size_t i = 0; i < snapshot->count; i++) cox_node_release_parts(&snapshot->nodes[i]);
   free(snapshot->nodes);
   json_decref(snapshot->world);
@@ -106,8 +97,7 @@ static json_t *notes_json(const struct cox_node *node) {
   return list;
 }
 
-/* One sentence: what the broker is doing about this node, and why. */
-static const char *doing(const struct cox_node *node, const struct snapshot *snapshot, char *text, size_t size) {
+const char *cox_snapshot_doing(const struct cox_node *node, const struct cox_snapshot *snapshot, char *text, size_t size) {
   if (node->flight.attempt != 0) {
     snprintf(text, size, "attempt %llu is under way", (unsigned long long)node->flight.attempt);
     return text;
@@ -124,14 +114,14 @@ static const char *doing(const struct cox_node *node, const struct snapshot *sna
   return "an attempt starts at once, or when the machine's last call has ended";
 }
 
-static json_t *explain_json(const struct cox_node *node, const struct snapshot *snapshot) {
+static json_t *explain_json(const struct cox_node *node, const struct cox_snapshot *snapshot) {
   json_t *const object = json_object();
   char text[128];
   if (node->target != NULL) {
     json_object_set_new(object, "target", cox_target_json(node->target, false));
     if (node->target->reason != NULL) json_object_set_new(object, "reason", json_string(node->target->reason));
   }
-  json_object_set_new(object, "doing", json_string(doing(node, snapshot, text, sizeof text)));
+  json_object_set_new(object, "doing", json_string(cox_snapshot_doing(node, snapshot, text, sizeof text)));
   json_object_set_new(object, "settled", json_boolean(node->is_settled));
   if (node->applied != NULL) json_object_set_new(object, "applied", cox_target_json(node->applied, false));
   set_text(object, "last_failure", node->last_failure);
@@ -170,7 +160,7 @@ static void set_statuses(json_t *state, const struct cox_node *node) {
   json_object_set_new(state, "poc_current_status", json_string(cox_poc_name(node->current_poc)));
 }
 
-static json_t *state_json(const struct cox_node *node, const struct snapshot *snapshot) {
+static json_t *state_json(const struct cox_node *node, const struct cox_snapshot *snapshot) {
   json_t *const state = json_object();
   set_statuses(state, node);
   if (node->flight.attempt != 0) json_object_set_new(state, "reconcile_info", flight_json(node));
@@ -192,7 +182,7 @@ static json_t *state_json(const struct cox_node *node, const struct snapshot *sn
   return state;
 }
 
-static json_t *node_json(const struct cox_node *node, const struct snapshot *snapshot) {
+static json_t *node_json(const struct cox_node *node, const struct cox_snapshot *snapshot) {
   json_t *const config = json_copy(node->config);
   json_object_set_new(config, "node_num", json_integer(node->num));
   json_t *const object = json_object();
@@ -202,19 +192,19 @@ static json_t *node_json(const struct cox_node *node, const struct snapshot *sna
 }
 
 json_t *cox_broker_nodes_json(struct cox_broker *broker) {
-  struct snapshot snapshot;
+  struct cox_snapshot snapshot;
   json_t *const list = json_array();
-  if (!take(broker, NULL, &snapshot)) return list;
+  if (!cox_snapshot_take(broker, NULL, &snapshot)) return list;
   for (size_t i = 0; i < snapshot.count; i++) json_array_append_new(list, node_json(&snapshot.nodes[i], &snapshot));
-  release(&snapshot);
+  cox_snapshot_release(&snapshot);
   return list;
 }
 
 json_t *cox_broker_node_json(struct cox_broker *broker, const char *id) {
-  struct snapshot snapshot;
-  if (!take(broker, id, &snapshot)) return NULL;
+  struct cox_snapshot snapshot;
+  if (!cox_snapshot_take(broker, id, &snapshot)) return NULL;
   json_t *const object = snapshot.count > 0 ? node_json(&snapshot.nodes[0], &snapshot) : NULL;
-  release(&snapshot);
+  cox_snapshot_release(&snapshot);
   return object;
 }
 
