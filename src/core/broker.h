@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "core/attempt.h"
 #include "core/condition.h"
+#include "core/metrics.h"
 #include "core/policy.h"
 #include "core/store.h"
 #include "core/transport.h"
@@ -84,6 +85,13 @@ struct cox_stats {
   size_t nodes, converged, in_flight, queue_depth[COX_PRIORITY_COUNT];
 };
 void cox_broker_stats(struct cox_broker *broker, struct cox_stats *out);
+
+/* Any thread: CONTRACT's metrics that the core feeds, in Prometheus' text format, appended to `out`. 0 or COX_ENOMEM. */
+int cox_broker_metrics_text(struct cox_broker *broker, struct cox_buf *out);
+/* Any thread: a command of that name exists; the metrics show it from now on. */
+void cox_broker_know_command(struct cox_broker *broker, const char *name);
+/* Any thread: a reload of the scripts ended so. */
+void cox_broker_count_reload(struct cox_broker *broker, enum cox_reload_outcome outcome);
 
 /* Single-threaded driving (tests, simulator, benchmarks): handle everything queued; run one pass. Each returns how much
  * it did; step_reconcile also says when it next has work of its own (monotonic, INT64_MAX: never).                     */

@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "core/broker.h"
 #include "core/command.h"
+#include "core/metrics.h"
 #include "core/registry.h"
 #include "core/timers.h"
 
@@ -61,6 +62,7 @@ struct cox_broker {
   struct cox_queue results, extensions; /* bounded by the attempts in flight */
   struct cox_reconciler reconciler;
   struct cox_counters counters;
+  struct cox_metrics metrics;
   uint64_t world_version, fleet_version; /* cox-command only: they move when something that policy decides from changes */
   struct cox_due due;                    /* cox-command only */
   atomic_bool is_stopping;               /* nothing is dispatched any more, everything in flight is cancelled */

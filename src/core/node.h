@@ -30,6 +30,7 @@ struct cox_in_flight {
   bool is_cancelled; /* the worker was asked to end it */
   bool is_unwanted;  /* the operator asked for a restart */
   int64_t started_us, started_ms, deadline_us;
+  int64_t cancelled_us; /* when the worker was asked to end it */
   struct cox_target *target; /* held */
   json_t *note;              /* string: why the driver pushed its deadline out; may be NULL */
 };
@@ -86,6 +87,7 @@ struct cox_node {
   struct cox_node *next_by_id, *next_by_registration, *next_by_url, *next_by_inference;
   struct cox_node *dirty_prev, *dirty_next;
   bool is_dirty;
+  int64_t dirty_at_us; /* since then */
 };
 
 /* A node that is not in any registry yet. Takes `config`. NULL: out of memory. */

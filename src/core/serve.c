@@ -77,6 +77,7 @@ static json_t *issue(struct cox_broker *broker, const char *name, json_t *record
     cox_due_succeeded(broker, name);
     if (json_is_true(json_object_get(broker->registry.world, "synced"))) arm(broker);
   }
+  cox_metrics_command(&broker->metrics, name, (enum cox_command_outcome)answer.outcome);
   json_t *const outcome = json_object(), *const rest = cox_answer_json(&answer);
   json_object_set_new(outcome, "name", json_string(name)); /* first, for people */
   json_object_update(outcome, rest);
@@ -116,6 +117,7 @@ void cox_serve(struct cox_broker *broker, struct cox_command *command) {
     atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
     run(broker, pending, records);
   }
+  cox_metrics_command(&broker->metrics, command->name, (enum cox_command_outcome)pending->answer.outcome);
   const struct cox_store *const store = broker->options.store;
   if (json_array_size(records) == 0 || store == NULL) give_answer(pending);
   else store->append(store->ctx, records, stored, pending);
