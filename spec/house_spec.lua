@@ -31,6 +31,7 @@ local library_headers = {
   ["curl/"] = { "net" },
   ["sqlite3.h"] = { "store" },
   ["microhttpd.h"] = { "api", "sim" },
+  ["gnutls/"] = { "api" },
   ["wslay/"] = { "net", "sim" },
   ["histedit.h"] = { "console" },
   ["editline/"] = { "console" },

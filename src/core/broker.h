@@ -77,6 +77,7 @@ json_t *cox_broker_world_json(struct cox_broker *broker);                 /* the
 
 /* The same as compact text, appended to `buf`: made for readers who send it on. 0 or COX_ENOMEM; the one node: COX_ENOENT
  * when it is unknown, else its tag too. The long one lets other threads run in between.                                  */
+bool cox_broker_has_node(struct cox_broker *broker, const char *id);
 int cox_broker_nodes_text(struct cox_broker *broker, struct cox_buf *buf);
 int cox_broker_node_text(struct cox_broker *broker, const char *id, struct cox_buf *buf, char tag[COX_TAG_MAX]);
 

@@ -218,6 +218,13 @@ static void add_node(struct out *out, const struct cox_node *node, const struct 
   close(out);
 }
 
+bool cox_broker_has_node(struct cox_broker *broker, const char *id) {
+  cox_rwlock_read(&broker->registry.lock);
+  const bool is_known = cox_registry_find(&broker->registry, id) != NULL;
+  cox_rwlock_read_unlock(&broker->registry.lock);
+  return is_known;
+}
+
 int cox_broker_nodes_text(struct cox_broker *broker, struct cox_buf *buf) {
   struct cox_snapshot snapshot;
   if (!cox_snapshot_take(broker, NULL, &snapshot)) return COX_ENOMEM;
