@@ -132,7 +132,7 @@ static struct MHD_Daemon *start(struct cox_api *api, unsigned connections_max) {
   const unsigned tls = api->tls != NULL ? MHD_USE_TLS : 0;
   const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | tls;
   const struct MHD_OptionItem tls_options[] = {
-      {MHD_OPTION_HTTPS_CERT_CALLBACK2, (intptr_t)cox_tls_retrieve, NULL},
+      {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(uintptr_t)cox_tls_retrieve},
       {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)COX_TLS_PRIORITIES},
       {MHD_OPTION_END, 0, NULL},
   };

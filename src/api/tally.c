@@ -49,14 +49,24 @@ static enum cox_log_level level_of(const struct cox_request *request) {
 }
 
 static void say(const struct cox_request *request, enum cox_log_level level, unsigned unsaid) {
-  char words[512] = "";
-  if (request->status >= 400 && request->answer != NULL) {
+  char words[512];
+  struct cox_log_number status, us, bytes, count;
+  const int64_t took_us = cox_clock_mono_us(cox_clock_system()) - request->started_us;
+  const size_t len = request->answer != NULL ? request->answer->len : 0;
+  const char *pairs[24] = {"id", request->id, "caller", request->caller->name, "method", request->method, "path", request->target,
+                           "status", cox_log_int(request->status, &status), "us", cox_log_int(took_us, &us), "bytes",
+                           cox_log_int((int64_t)len, &bytes)};
+  size_t end = 14;
+  if (request->status >= 400 && len > 0) {
     snprintf(words, sizeof words, "%.*s", (int)strcspn(request->answer->data, "\n"), request->answer->data);
+    pairs[end++] = "answer";
+    pairs[end++] = words;
   }
-  const int64_t us = cox_clock_mono_us(cox_clock_system()) - request->started_us;
-  cox_log(level, "api", request->status < 400 ? "request answered" : "request refused", "id", request->id, "caller", request->caller->name,
-          "method", request->method, "path", request->target, "status", COX_LOG_INT(request->status), "us", COX_LOG_INT(us), "bytes",
-          COX_LOG_INT(request->answer != NULL ? request->answer->len : 0), "answer", words, "unsaid_before", COX_LOG_INT(unsaid), NULL);
+  if (unsaid > 0) {
+    pairs[end++] = "unsaid_before";
+    pairs[end++] = cox_log_int(unsaid, &count);
+  }
+  cox_log_pairs(level, "api", request->status < 400 ? "request answered" : "request refused", pairs);
 }
 
 void cox_tally_answer(struct cox_tally *tally, const struct cox_request *request) {
