@@ -1,14 +1,18 @@
 #include "api/etag.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/request.h"
 #include "core/node.h"
 
-void cox_etag_write(char out[COX_ETAG_MAX], const char *tag, const char *text) {
-  snprintf(out, COX_ETAG_MAX, "\"%s.%016llx\"", tag, (unsigned long long)cox_hash_text(text));
+void cox_etag_write(char out[COX_ETAG_MAX], const char *tag, const char *text, size_t len) {
+  const size_t tag_len = strlen(tag);
+  *out++ = '"';
+  memcpy(out, tag, tag_len);
+  out[tag_len] = '.';
+  out = cox_hex_write(out + tag_len + 1, cox_hash_bytes(text, len));
+  memcpy(out, "\"", 2);
 }
 
 /* The next quoted tag of the list, without its quotes; NULL: no more, or `*is_good` becomes false. */

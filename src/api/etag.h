@@ -12,7 +12,7 @@ enum { COX_ETAG_MAX = COX_TAG_MAX + 24 };
 struct cox_request;
 
 /* With its quotes. */
-void cox_etag_write(char out[COX_ETAG_MAX], const char *tag, const char *text);
+void cox_etag_write(char out[COX_ETAG_MAX], const char *tag, const char *text, size_t len);
 /* Does one of the header's (NULL: none came) tags equal it, weak or not, or is it "*"? */
 bool cox_etag_is_among(const char *header, const char *etag);
 /* Reads If-Match and If-None-Match of the request into request->condition, for the node of that id. False: they cannot be

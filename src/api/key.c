@@ -133,11 +133,7 @@ void cox_keys_stop(struct cox_keys *keys) {
   cox_mutex_unlock(&keys->mutex);
 }
 
-/* FNV-1a over the parts, each with its end. */
-static uint64_t add_bytes(uint64_t hash, const char *bytes, size_t count) {
-  for (size_t i = 0; i < count; i++) hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3ULL;
-  return (hash ^ count) * 0x100000001b3ULL;
-}
+static uint64_t add_bytes(uint64_t hash, const char *bytes, size_t count) { return hash * 31 + cox_hash_bytes(bytes, count); }
 
 static uint64_t add_text(uint64_t hash, const char *text) { return text != NULL ? add_bytes(hash, text, strlen(text)) : hash * 3; }
 

@@ -1,4 +1,5 @@
 /* The OpenAPI document, made from the table of routes and what surface.c says about each. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -103,8 +104,8 @@ static bool add_route(json_t *paths, const struct cox_route *route) {
   if (surface == NULL) return true; /* a spec tells */
   struct cox_buf path = {0};
   json_t *const parameters = json_array();
-  char method[8];
-  for (size_t i = 0; i < sizeof method; i++) method[i] = (char)(route->method[i] | 0x20 * (route->method[i] != '\0'));
+  char method[8] = "";
+  for (size_t i = 0; route->method[i] != '\0' && i < sizeof method - 1; i++) method[i] = (char)tolower((unsigned char)route->method[i]);
   const bool is_whole = add_path(&path, route->pattern, parameters);
   if (is_whole) {
     if (json_object_get(paths, path.data) == NULL) json_object_set_new(paths, path.data, json_object());

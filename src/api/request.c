@@ -18,11 +18,17 @@ static bool is_decent_id(const char *id) {
   return len > 0 && len <= 64 && strspn(id, letters) == len;
 }
 
+static void write_id(char *out, uint64_t start, uint64_t number) {
+  out = cox_hex_write(out, start);
+  *out++ = '-';
+  *cox_hex_write(out, number) = '\0';
+}
+
 static void set_id(struct cox_request *request, const char *given) {
   struct cox_api *const api = request->api;
   const uint64_t number = atomic_fetch_add_explicit(&api->requests, 1, memory_order_relaxed);
   if (given != NULL && is_decent_id(given)) snprintf(request->id, sizeof request->id, "%s", given);
-  else snprintf(request->id, sizeof request->id, "%016llx-%llx", (unsigned long long)api->start, (unsigned long long)number);
+  else write_id(request->id, api->start, number);
 }
 
 struct cox_request *cox_request_create(struct cox_api *api, struct MHD_Connection *native, const char *method,

@@ -28,7 +28,7 @@ void cox_get_node(struct cox_request *request) {
     return;
   }
   const bool is_whole = rc == 0 && cox_buf_add(&text, "\n", 1);
-  if (is_whole) cox_etag_write(request->etag, tag, text.data);
+  if (is_whole) cox_etag_write(request->etag, tag, text.data, text.len);
   if (is_whole && cox_etag_is_among(request->if_none_match, request->etag)) {
     cox_buf_fini(&text);
     cox_request_answer_blob(request, 304, "application/json", cox_blob_text(""));

@@ -1,6 +1,5 @@
 #include "core/condition.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,13 +7,27 @@
 #include "core/json_text.h"
 #include "core/registry.h"
 
+char *cox_hex_write(char *at, uint64_t number) {
+  static const char digits[] = "0123456789abcdef";
+  int shift = 60;
+  while (shift > 0 && number >> shift == 0) shift -= 4;
+  for (; shift >= 0; shift -= 4) *at++ = digits[number >> shift & 15];
+  return at;
+}
+
+void cox_node_tag_of(const struct cox_node *node, const char *config, size_t len, char tag[COX_TAG_MAX]) {
+  char *at = cox_hex_write(tag, node->registration);
+  *at++ = '-';
+  at = cox_hex_write(at, node->generation);
+  *at++ = '-';
+  *cox_hex_write(at, cox_hash_bytes(config, len)) = '\0';
+}
+
 void cox_node_tag(const struct cox_node *node, char tag[COX_TAG_MAX]) {
   struct cox_buf text = {0};
-  const bool is_whole = cox_json_add(&text, node->config);
-  const uint64_t hash = is_whole ? cox_hash_text(text.data) : 0; /* without memory two tags may be alike, and nothing worse */
+  const bool is_whole = cox_json_add(&text, node->config) && text.len > 0;
+  cox_node_tag_of(node, is_whole ? text.data : "", is_whole ? text.len - 1 : 0, tag); /* without memory it fits none */
   cox_buf_fini(&text);
-  snprintf(tag, COX_TAG_MAX, "%llx-%llx-%016llx", (unsigned long long)node->registration, (unsigned long long)node->generation,
-           (unsigned long long)hash);
 }
 
 int cox_condition_copy(struct cox_condition *out, const struct cox_condition *from) {

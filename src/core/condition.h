@@ -4,6 +4,8 @@
 #define COX_CORE_CONDITION_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -13,6 +15,10 @@ struct cox_registry;
 /* "registration-generation-hash of the configuration": it changes with everything that somebody sets on the node. */
 enum { COX_TAG_MAX = 64 };
 void cox_node_tag(const struct cox_node *node, char tag[COX_TAG_MAX]);
+/* The same for whoever has the configuration as text (cox_json_add) without its closing bracket. */
+void cox_node_tag_of(const struct cox_node *node, const char *config, size_t len, char tag[COX_TAG_MAX]);
+/* Writes the digits and returns the end. */
+char *cox_hex_write(char *at, uint64_t number);
 
 enum cox_condition_kind {
   COX_CONDITION_NONE,

@@ -1,6 +1,5 @@
 #include "core/json_text.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* json_object_iter and its kin take a mutable object, but only read it. */
@@ -20,30 +19,36 @@ bool cox_json_add_integer(struct cox_buf *buf, int64_t value) {
   return cox_buf_add(buf, at, (size_t)(digits + sizeof digits - at));
 }
 
-static bool is_plain(unsigned char byte) { return byte >= 0x20 && byte != '"' && byte != '\\'; }
+enum { ESCAPE_MAX = 6 };
 
-static bool add_escape(struct cox_buf *buf, unsigned char byte) {
-  static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: the byte and what follows the backslash */
-  char escape[8];
+/* Returns the end. */
+static char *put_escape(char *at, unsigned char byte) {
+  static const char letters[] = "\"\"\\\\\bb\ff\nn\rr\tt", digits[] = "0123456789ABCDEF"; /* pairs: the byte and what stands for it */
+  *at++ = '\\';
   for (const char *pair = letters; *pair != '\0'; pair += 2) {
     if ((unsigned char)*pair != byte) continue;
-    snprintf(escape, sizeof escape, "\\%c", pair[1]);
-    return add(buf, escape);
+    *at++ = pair[1];
+    return at;
   }
-  snprintf(escape, sizeof escape, "\\u%04X", byte);
-  return add(buf, escape);
+  memcpy(at, "u00", 3);
+  at[3] = digits[byte >> 4];
+  at[4] = digits[byte & 15];
+  return at + 5;
 }
 
+/* Room for the worst, so that one pass does. */
 bool cox_json_add_text(struct cox_buf *buf, const char *text, size_t len) {
-  if (!cox_buf_add(buf, "\"", 1)) return false;
-  for (size_t i = 0; i < len;) {
-    size_t end = i;
-    while (end < len && is_plain((unsigned char)text[end])) end++;
-    if (end > i && !cox_buf_add(buf, text + i, end - i)) return false;
-    if (end < len && !add_escape(buf, (unsigned char)text[end])) return false;
-    i = end + (end < len);
+  char *const start = cox_buf_room(buf, len * ESCAPE_MAX + 2), *at = start;
+  if (start == NULL) return false;
+  *at++ = '"';
+  for (size_t i = 0; i < len; i++) {
+    const unsigned char byte = (unsigned char)text[i];
+    if (byte >= 0x20 && byte != '"' && byte != '\\') *at++ = text[i];
+    else at = put_escape(at, byte);
   }
-  return cox_buf_add(buf, "\"", 1);
+  *at++ = '"';
+  cox_buf_grow(buf, (size_t)(at - start));
+  return true;
 }
 
 static bool add_real(struct cox_buf *buf, const json_t *value) {

@@ -109,5 +109,7 @@ const char *cox_node_id(const struct cox_node *node);
 uint64_t cox_node_url_hash(const json_t *config, bool is_poc);
 /* FNV-1a, seeded by the caller; 64 bits. */
 uint64_t cox_hash_text(const char *text);
+/* For long texts: eight bytes at a time. Another value than that of cox_hash_text. */
+uint64_t cox_hash_bytes(const char *bytes, size_t count);
 
 #endif
