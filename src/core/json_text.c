@@ -70,8 +70,8 @@ static bool add_object(struct cox_buf *buf, const json_t *object) {
   json_t *const own = mutable(object);
   bool is_whole = cox_buf_add(buf, "{", 1), is_first = true;
   for (void *iter = json_object_iter(own); iter != NULL && is_whole; iter = json_object_iter_next(own, iter)) {
-    const char *const key = json_object_iter_key(iter);
-    is_whole = (is_first || cox_buf_add(buf, ",", 1)) && cox_json_add_text(buf, key, strlen(key)) && cox_buf_add(buf, ":", 1) &&
+    is_whole = (is_first || cox_buf_add(buf, ",", 1)) &&
+               cox_json_add_text(buf, json_object_iter_key(iter), json_object_iter_key_len(iter)) && cox_buf_add(buf, ":", 1) &&
                cox_json_add(buf, json_object_iter_value(iter));
     is_first = false;
   }

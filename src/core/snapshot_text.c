@@ -9,7 +9,7 @@
 #include "core/json_text.h"
 #include "core/snapshot.h"
 
-enum { NODES_A_TURN = 64 /* then others may have the processor: the loops go first */, NODE_BYTES = 2048 };
+enum { NODES_A_TURN = 512 /* then others may have the processor: the loops go first */, NODE_BYTES = 2048 };
 
 /* One object being written. Every function below adds nothing once something failed. */
 struct out {
@@ -96,6 +96,16 @@ static void add_target(struct out *out, const char *name, const struct cox_targe
   close(out);
 }
 
+/* What was just written between the two places, once more: a node that is what it should be has one target for both. */
+static void add_again(struct out *out, const char *name, size_t start, size_t end) {
+  key(out, name);
+  char *const room = out->is_whole ? cox_buf_room(out->buf, end - start) : NULL;
+  out->is_whole = room != NULL;
+  if (room == NULL) return;
+  memcpy(room, out->buf->data + start, end - start);
+  cox_buf_grow(out->buf, end - start);
+}
+
 static void add_flight(struct out *out, const struct cox_node *node) {
   const struct cox_in_flight *const flight = &node->flight;
   key(out, "reconcile_info");
@@ -138,13 +148,17 @@ static void add_explain(struct out *out, const struct cox_node *node, const stru
   char words[128];
   key(out, "explain");
   open(out);
+  size_t start = 0, end = 0;
   if (node->target != NULL) {
+    start = out->buf->len + sizeof "\"target\":" - 1;
     add_target(out, "target", node->target);
+    end = out->buf->len;
     if (node->target->reason != NULL) text(out, "reason", node->target->reason);
   }
   text(out, "doing", cox_snapshot_doing(node, snapshot, words, sizeof words));
   truth(out, "settled", node->is_settled);
-  if (node->applied != NULL) add_target(out, "applied", node->applied);
+  if (node->applied != NULL && node->applied == node->target) add_again(out, "applied", start, end);
+  else if (node->applied != NULL) add_target(out, "applied", node->applied);
   optional(out, "last_failure", node->last_failure);
   if (node->unanswered.call[0] != '\0') {
     text(out, "unanswered", node->unanswered.call);

@@ -2,6 +2,7 @@
  * static answer in the same run where nginx is installed; and the list of a large fleet, with the commands that run meanwhile.
  * Usage: api_bench [NODES] [SECONDS] [ROUNDS], from the root of the source tree. Prints one JSON object per figure.           */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <jansson.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -45,6 +46,29 @@ static void print(const char *name, double *values, size_t count, const char *un
   printf("{\"figure\": \"%s\", \"median\": %.2f, \"p99\": %.2f, \"min\": %.2f, \"max\": %.2f, \"unit\": \"%s\", \"runs\": %zu}\n", name, median,
          percentile(values, count, 0.99), values[0], values[count - 1], unit, count);
   fflush(stdout);
+}
+
+/* Processor time that a process (its threads, and its children one level down) has had, in microseconds: it says what work
+ * costs, also on a machine that is busy with other things.                                                                  */
+static double cpu_us(pid_t process) {
+  char path[300], children[4096] = "";
+  double sum = 0;
+  snprintf(path, sizeof path, "/proc/%d/task", (int)process);
+  DIR *const threads = opendir(path);
+  for (const struct dirent *thread; threads != NULL && (thread = readdir(threads)) != NULL;) {
+    unsigned long long ns = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%.16s/schedstat", (int)process, thread->d_name);
+    FILE *const file = thread->d_name[0] != '.' ? fopen(path, "r") : NULL;
+    if (file != NULL && fscanf(file, "%llu", &ns) == 1) sum += (double)ns / 1000;
+    if (file != NULL) fclose(file);
+  }
+  if (threads != NULL) closedir(threads);
+  snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)process, (int)process);
+  FILE *const file = fopen(path, "r");
+  if (file != NULL && fgets(children, sizeof children, file) == NULL) children[0] = '\0';
+  if (file != NULL) fclose(file);
+  for (char *at = children, *end; strtol(at, &end, 10) > 0 && end != at; at = end) sum += cpu_us((pid_t)strtol(at, NULL, 10));
+  return sum;
 }
 
 /* ---- the server: the real broker, scripts and API in a process of its own; attempts succeed at once ---- */
@@ -206,8 +230,8 @@ static bool is_whole(const struct connection *connection) {
   return length != NULL && connection->have >= (size_t)(end - connection->bytes) + 4 + strtoul(length + 18, NULL, 10);
 }
 
-/* Requests answered per second. */
-static double load(unsigned port, const char *request, double seconds) {
+/* Requests answered per second; `cpu` becomes the server's processor time for one of them. */
+static double load(pid_t server, unsigned port, const char *request, double seconds, double *cpu) {
   static struct connection connections[CONNECTIONS];
   const int set = epoll_create1(0);
   for (int i = 0; i < CONNECTIONS; i++) {
@@ -216,7 +240,7 @@ static double load(unsigned port, const char *request, double seconds) {
     epoll_ctl(set, EPOLL_CTL_ADD, connections[i].fd, &event);
     ask(&connections[i], request);
   }
-  const double began = now_us();
+  const double began = now_us(), cpu_before = cpu_us(server);
   size_t answers = 0;
   while (now_us() - began < seconds * 1e6) {
     struct epoll_event events[CONNECTIONS];
@@ -233,6 +257,7 @@ static double load(unsigned port, const char *request, double seconds) {
     }
   }
   const double took_us = now_us() - began;
+  *cpu = (cpu_us(server) - cpu_before) / (double)answers;
   for (int i = 0; i < CONNECTIONS; i++) close(connections[i].fd);
   close(set);
   return (double)answers / took_us * 1e6;
@@ -266,20 +291,29 @@ static size_t fetch(int fd, const char *request, double *took_us) {
 static const char get_node[] = "GET /admin/v1/nodes/node0 HTTP/1.1\r\nHost: x\r\n\r\n";
 static const char post_nothing[] = "POST /v1/commands/stop_training HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n\r\n{\"task_id\":\"no\"}";
 
-static void compare(const char *name, const char *request, unsigned port, unsigned nginx_port, double seconds, int rounds) {
-  double ours[ROUNDS_MAX], theirs[ROUNDS_MAX], ratios[ROUNDS_MAX];
+struct servers {
+  pid_t ours, nginx; /* nginx -1: there is none */
+  unsigned port, nginx_port;
+};
+
+static void compare(const char *name, const char *request, const struct servers *servers, double seconds, int rounds) {
+  double ours[ROUNDS_MAX], theirs[ROUNDS_MAX], ratios[ROUNDS_MAX], cpu[ROUNDS_MAX], their_cpu[ROUNDS_MAX], cpu_ratios[ROUNDS_MAX];
   char text[128];
   for (int i = 0; i < rounds; i++) { /* in turns: what else the machine does hits both */
-    ours[i] = load(port, request, seconds);
-    theirs[i] = nginx_port != 0 ? load(nginx_port, request, seconds) : 0;
-    ratios[i] = theirs[i] > 0 ? ours[i] / theirs[i] : 0;
+    ours[i] = load(servers->ours, servers->port, request, seconds, &cpu[i]);
+    if (servers->nginx < 0) continue;
+    theirs[i] = load(servers->nginx, servers->nginx_port, request, seconds, &their_cpu[i]);
+    ratios[i] = ours[i] / theirs[i];
+    cpu_ratios[i] = their_cpu[i] / cpu[i];
   }
   print(name, ours, (size_t)rounds, "requests/s");
-  if (nginx_port == 0) return;
-  snprintf(text, sizeof text, "nginx, the same request, a static answer");
-  print(text, theirs, (size_t)rounds, "requests/s");
+  print("its processor time", cpu, (size_t)rounds, "us");
+  if (servers->nginx < 0) return;
+  print("nginx, the same request, a static answer", theirs, (size_t)rounds, "requests/s");
+  print("its processor time", their_cpu, (size_t)rounds, "us");
   snprintf(text, sizeof text, "%s, as a part of nginx", name);
   print(text, ratios, (size_t)rounds, "ratio");
+  print("the same by processor time", cpu_ratios, (size_t)rounds, "ratio");
 }
 
 struct commander {
@@ -304,7 +338,7 @@ static void command(void *arg) {
   close(fd);
 }
 
-static void measure_list(unsigned port, int nodes) {
+static void measure_list(pid_t server, unsigned port, int nodes) {
   static const char request[] = "GET /admin/v1/nodes HTTP/1.1\r\nHost: x\r\n\r\n";
   double lists[LISTS], alone_us;
   char text[128];
@@ -313,16 +347,19 @@ static void measure_list(unsigned port, int nodes) {
   for (int with = 0; with < 2; with++) {
     struct commander commander = {.port = port, .took_ms = calloc(COMMANDS_MAX, sizeof(double))};
     if (cox_thread_start(&commander.thread, "commander", command, &commander, NULL) != 0) die("thread");
+    double cpu = cpu_us(server);
     for (int i = 0; i < LISTS; i++) {
       if (with == 0) usleep(50000);
       else fetch(fd, request, &lists[i]);
       lists[i] /= 1000;
     }
+    cpu = (cpu_us(server) - cpu) / LISTS / 1000;
     atomic_store(&commander.is_over, true);
     cox_thread_join(&commander.thread);
     if (with == 1) {
       snprintf(text, sizeof text, "GET /admin/v1/nodes, %d nodes, %.1f MB", nodes, (double)bytes / 1e6);
       print(text, lists, LISTS, "ms");
+      print("its processor time", &cpu, 1, "ms");
     }
     print(with == 0 ? "a command, nothing else going on" : "a command, lists read one after the other", commander.took_ms, commander.count, "ms");
     free(commander.took_ms);
@@ -342,17 +379,17 @@ int main(int argc, char **argv) {
   const int rounds = argc > 3 && atoi(argv[3]) < ROUNDS_MAX ? atoi(argv[3]) : 5;
   char folder[] = "/tmp/cox_bench_XXXXXX", remove[64];
   if (mkdtemp(folder) == NULL) die("mkdtemp");
-  unsigned port, nginx_port = 0;
-  pid_t server = start_server(4, &port);
-  const pid_t nginx = start_nginx(folder, &nginx_port);
-  if (nginx < 0) fprintf(stderr, "nginx is not installed: no ratios\n");
-  compare("GET /admin/v1/nodes/:id", get_node, port, nginx > 0 ? nginx_port : 0, seconds, rounds);
-  compare("POST of a command that changes nothing", post_nothing, port, nginx > 0 ? nginx_port : 0, seconds, rounds);
-  end(nginx, SIGTERM);
-  end(server, SIGKILL);
-  server = start_server(nodes, &port);
-  measure_list(port, nodes);
-  end(server, SIGKILL);
+  struct servers servers = {0};
+  servers.ours = start_server(4, &servers.port);
+  servers.nginx = start_nginx(folder, &servers.nginx_port);
+  if (servers.nginx < 0) fprintf(stderr, "nginx is not installed: no ratios\n");
+  compare("GET /admin/v1/nodes/:id", get_node, &servers, seconds, rounds);
+  compare("POST of a command that changes nothing", post_nothing, &servers, seconds, rounds);
+  end(servers.nginx, SIGTERM);
+  end(servers.ours, SIGKILL);
+  servers.ours = start_server(nodes, &servers.port);
+  measure_list(servers.ours, servers.port, nodes);
+  end(servers.ours, SIGKILL);
   snprintf(remove, sizeof remove, "rm -r %s", folder);
   return system(remove);
 }
