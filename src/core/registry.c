@@ -193,6 +193,7 @@ static void unlink_dirty_locked(struct cox_registry *registry, struct cox_node *
   else registry->dirty_last = node->dirty_prev;
   node->dirty_prev = node->dirty_next = NULL;
   node->is_dirty = false;
+  registry->dirty_count--;
 }
 
 static void depart_locked(struct cox_registry *registry, struct cox_departing departing) COX_REQUIRES(registry->lock) {
@@ -238,6 +239,9 @@ int cox_registry_free_num(const struct cox_registry *registry, int from) {
 void cox_registry_mark_locked(struct cox_registry *registry, struct cox_node *node) {
   if (node->is_dirty) return;
   node->is_dirty = true;
+  node->dirty_at_us = registry->clock != NULL ? cox_clock_mono_us(registry->clock) : 0;
+  registry->dirty_count++;
+  registry->dirty_adds++;
   node->dirty_prev = registry->dirty_last;
   node->dirty_next = NULL;
   if (registry->dirty_last != NULL) registry->dirty_last->dirty_next = node;

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/rng.h"
 #include "core/node.h"
@@ -34,6 +35,8 @@ struct cox_registry {
   } buckets;
   uint64_t registrations, attempts; /* last numbers given out */
   struct cox_node *dirty_first, *dirty_last;
+  uint64_t dirty_count, dirty_adds;
+  const struct cox_clock *clock; /* NULL: how long nodes are dirty is not measured */
   struct cox_departing *departing;
   size_t departing_count, departing_capacity;
   json_t *world; /* NULL before the first block */

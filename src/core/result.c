@@ -20,6 +20,7 @@ struct batch {
   enum verdict verdicts[BATCH];
   json_t *errors[BATCH]; /* made before the lock is taken */
   double waits_s[BATCH];
+  int64_t cancels_us[BATCH]; /* when its end was asked for; 0: it was not */
 };
 
 static void count(atomic_uint_fast64_t *counter) { atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); }
@@ -104,6 +105,8 @@ static void finish_reach_locked(struct cox_broker *broker, struct cox_node *node
     json_decref(batch->errors[i]);
     batch->errors[i] = json_string("the attempt did not end at its deadline; the watchdog ended it");
   }
+  attempt->result.class_ = class_;
+  batch->cancels_us[i] = node->flight.cancelled_us;
   note_locked(broker, node, attempt, class_, batch->errors[i], now_us);
   land_locked(broker, node);
   node->unanswered = attempt->result.unanswered;
@@ -130,6 +133,7 @@ static void handle_locked(struct cox_broker *broker, struct batch *batch, size_t
   const struct cox_attempt *const attempt = batch->attempts[i];
   struct cox_node *const node = cox_registry_find_registration(&broker->registry, attempt->fence.registration);
   batch->verdicts[i] = STALE;
+  batch->cancels_us[i] = 0;
   broker->registry.in_flight--;
   if (node == NULL) {
     cox_registry_departed_locked(&broker->registry, attempt->fence.attempt);
@@ -141,6 +145,18 @@ static void handle_locked(struct cox_broker *broker, struct batch *batch, size_t
   } else if (node->flight.attempt == attempt->fence.attempt) {
     finish_reach_locked(broker, node, batch, i, now_us, now_ms);
   }
+}
+
+static void measure(struct cox_broker *broker, const struct batch *batch, size_t i, int64_t now_us) {
+  const struct cox_attempt *const attempt = batch->attempts[i];
+  struct cox_metrics *const metrics = &broker->metrics;
+  const bool is_probe = attempt->kind == COX_ATTEMPT_PROBE || attempt->target == NULL;
+  const enum cox_status kind = is_probe ? COX_STATUS_UNKNOWN : attempt->target->status;
+  const size_t result = batch->verdicts[i] == STALE ? (size_t)COX_RESULT_STALE : (size_t)attempt->result.class_;
+  count(&metrics->attempts[kind][result]);
+  cox_histogram_add(&metrics->attempt_s[kind], now_us - attempt->started_us, 1);
+  if (batch->cancels_us[i] > 0) cox_histogram_add(&metrics->cancel_s, now_us - batch->cancels_us[i], 1);
+  if (batch->verdicts[i] == FAILED) count(&metrics->retries);
 }
 
 static void report(struct cox_broker *broker, const struct batch *batch, size_t i) {
@@ -181,6 +197,7 @@ static void handle_batch(struct cox_broker *broker, struct batch *batch) COX_EXC
   cox_rwlock_write_unlock(&LOCK);
   if (has_work) cox_broker_trigger(broker);
   for (size_t i = 0; i < batch->count; i++) {
+    measure(broker, batch, i, now_us);
     report(broker, batch, i);
     json_decref(batch->errors[i]);
     cox_attempt_destroy(batch->attempts[i]);
