@@ -6,10 +6,26 @@
 
 static void must(int rc) { assert(rc == 0 && "a lock call failed: a bug of ours"); }
 
+#ifdef COX_TESTS
+static _Thread_local int held;
+int cox_lock_held(void) { return held; }
+static void count(int change) { held += change; }
+#else
+static void count(int change) { (void)change; }
+#endif
+
 void cox_mutex_init(struct cox_mutex *mutex) { must(pthread_mutex_init(&mutex->native, NULL)); }
 void cox_mutex_fini(struct cox_mutex *mutex) { must(pthread_mutex_destroy(&mutex->native)); }
-void cox_mutex_lock(struct cox_mutex *mutex) COX_NO_ANALYSIS { must(pthread_mutex_lock(&mutex->native)); }
-void cox_mutex_unlock(struct cox_mutex *mutex) COX_NO_ANALYSIS { must(pthread_mutex_unlock(&mutex->native)); }
+
+void cox_mutex_lock(struct cox_mutex *mutex) COX_NO_ANALYSIS {
+  must(pthread_mutex_lock(&mutex->native));
+  count(1);
+}
+
+void cox_mutex_unlock(struct cox_mutex *mutex) COX_NO_ANALYSIS {
+  must(pthread_mutex_unlock(&mutex->native));
+  count(-1);
+}
 
 void cox_cond_init(struct cox_cond *cond) {
   pthread_condattr_t attributes;
@@ -51,7 +67,23 @@ void cox_rwlock_init(struct cox_rwlock *lock) {
 }
 
 void cox_rwlock_fini(struct cox_rwlock *lock) { must(pthread_rwlock_destroy(&lock->native)); }
-void cox_rwlock_read(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_rdlock(&lock->native)); }
-void cox_rwlock_read_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_unlock(&lock->native)); }
-void cox_rwlock_write(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_wrlock(&lock->native)); }
-void cox_rwlock_write_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_unlock(&lock->native)); }
+
+void cox_rwlock_read(struct cox_rwlock *lock) COX_NO_ANALYSIS {
+  must(pthread_rwlock_rdlock(&lock->native));
+  count(1);
+}
+
+void cox_rwlock_read_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS {
+  must(pthread_rwlock_unlock(&lock->native));
+  count(-1);
+}
+
+void cox_rwlock_write(struct cox_rwlock *lock) COX_NO_ANALYSIS {
+  must(pthread_rwlock_wrlock(&lock->native));
+  count(1);
+}
+
+void cox_rwlock_write_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS {
+  must(pthread_rwlock_unlock(&lock->native));
+  count(-1);
+}

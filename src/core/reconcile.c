@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core/engine.h"
 
@@ -124,7 +125,7 @@ static void dispatch_locked(struct cox_broker *broker, struct cox_node *node, st
     COX_REQUIRES(LOCK) {
   node->change++;
   struct cox_attempt *const attempt = begin_locked(broker, node, pass, COX_ATTEMPT_REACH);
-  attempt->deadline_us = pass->now_us + (int64_t)(seconds * 1e6);
+  attempt->deadline_us = cox_fault("reconcile.forgets_deadline") ? INT64_MAX / 2 : pass->now_us + (int64_t)(seconds * 1e6);
   /* A driver may ask for more time while its target stands; the end of the phase changes the target and cancels it. */
   attempt->deadline_max_us = pass->now_us + (int64_t)(seconds * EXTENSION_FACTOR * 1e6);
   attempt->change = node->change;
@@ -162,7 +163,7 @@ static void look_at_flight_locked(struct cox_broker *broker, struct cox_node *no
   const bool is_overdue = pass->now_us >= flight->deadline_us + GRACE_US;
   if (is_outdated || is_overdue || atomic_load(&broker->is_stopping)) {
     flight->is_cancelled = true;
-    cancel(pass, flight->worker, flight->attempt);
+    if (!cox_fault("reconcile.forgets_cancel")) cancel(pass, flight->worker, flight->attempt);
   } else {
     plan_look_locked(broker, node, flight->deadline_us + GRACE_US);
   }
@@ -185,7 +186,7 @@ static bool look_locked(struct cox_broker *broker, struct cox_node *node, struct
   if (!node->has_probe_timer) plan_probe_locked(broker, node, pass->now_us);
   if (node->flight.attempt != 0) return true;
   if (broker->registry.is_armed && cox_node_needs_attempt(node)) {
-    if (node->next_at_us > pass->now_us) {
+    if (node->next_at_us > pass->now_us && !cox_fault("reconcile.ignores_backoff")) {
       plan_look_locked(broker, node, node->next_at_us);
     } else if (!cox_registry_is_departing_locked(&broker->registry, node->url_hash)) { /* else its end marks the node */
       const double seconds = limit_s(&broker->reconciler, node, node->target->status);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
+
 enum { FIRST_BUCKETS = 64 };
 
 /* Registrations count up; mixing spreads them over the buckets (Fibonacci hashing, Knuth 6.4). */
@@ -229,7 +231,7 @@ int cox_registry_free_num(const struct cox_registry *registry, int from) {
   size_t num = (size_t)from;
   for (; num < registry->num_count; num++) {
     const int64_t freed_at = registry->num_freed_at[num];
-    const bool is_held = freed_at != INT64_MIN && registry->episode.is_set && freed_at == registry->episode.height;
+    const bool is_held = !cox_fault("registry.reuses_number") && freed_at != INT64_MIN && registry->episode.is_set && freed_at == registry->episode.height;
     if (registry->by_num[num] == NULL && !is_held) break;
   }
   return (int)num;
@@ -258,6 +260,7 @@ struct cox_node *cox_registry_take_dirty_locked(struct cox_registry *registry) {
 }
 
 bool cox_registry_is_departing_locked(const struct cox_registry *registry, uint64_t url_hash) {
+  if (cox_fault("registry.forgets_departing")) return false;
   for (size_t i = 0; i < registry->departing_count; i++) {
     if (registry->departing[i].url_hash == url_hash) return true;
   }

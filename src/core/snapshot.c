@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "core/engine.h"
 
 #define LOCK broker->registry.lock
@@ -47,7 +48,7 @@ static bool take(struct cox_broker *broker, const char *id, struct snapshot *sna
       cox_rwlock_read_unlock(&LOCK);
       return true;
     }
-    cox_rwlock_read_unlock(&LOCK);
+    if (!cox_fault("snapshot.forgets_unlock")) cox_rwlock_read_unlock(&LOCK);
     free(snapshot->nodes);
     capacity = count + count / 8;
   }
