@@ -10,7 +10,7 @@
 #include "life.h"
 #include "plants.h"
 
-enum { TRACE_SHOWN = 60 };
+enum { TRACE_SHOWN = 40 };
 
 static const char usage[] =
     "coxswain-sim [options]: the broker in a simulated world, one life per seed\n"

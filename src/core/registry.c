@@ -116,7 +116,27 @@ static void unlink_buckets(struct cox_buckets *buckets, struct cox_node *node) {
   unlink_urls(buckets, node);
 }
 
+static void depart_locked(struct cox_registry *registry, struct cox_departing departing) COX_REQUIRES(registry->lock) {
+  for (size_t i = 0; i < registry->departing_count; i++) {
+    if (registry->departing[i].attempt != departing.attempt) continue;
+    registry->departing[i].is_cancelled = departing.is_cancelled; /* it moved before: it is still at its first machine */
+    return;
+  }
+  if (registry->departing_count == registry->departing_capacity) {
+    const size_t capacity = registry->departing_capacity == 0 ? 16 : registry->departing_capacity * 2;
+    struct cox_departing *const list = realloc(registry->departing, capacity * sizeof *list);
+    if (list == NULL) abort(); /* losing it could open two mutating calls to one machine */
+    registry->departing = list;
+    registry->departing_capacity = capacity;
+  }
+  registry->departing[registry->departing_count++] = departing;
+}
+
 void cox_registry_move_locked(struct cox_registry *registry, struct cox_node *node, uint64_t url_hash, uint64_t inference_hash) {
+  const struct cox_in_flight *const flight = &node->flight;
+  if (flight->attempt != 0 && node->url_hash != url_hash) { /* its calls stay open at the old address; the node itself cancels it */
+    depart_locked(registry, (struct cox_departing){flight->attempt, node->url_hash, flight->worker, true});
+  }
   unlink_urls(&registry->buckets, node);
   node->url_hash = url_hash;
   node->inference_hash = inference_hash;
@@ -195,17 +215,6 @@ static void unlink_dirty_locked(struct cox_registry *registry, struct cox_node *
   else registry->dirty_last = node->dirty_prev;
   node->dirty_prev = node->dirty_next = NULL;
   node->is_dirty = false;
-}
-
-static void depart_locked(struct cox_registry *registry, struct cox_departing departing) COX_REQUIRES(registry->lock) {
-  if (registry->departing_count == registry->departing_capacity) {
-    const size_t capacity = registry->departing_capacity == 0 ? 16 : registry->departing_capacity * 2;
-    struct cox_departing *const list = realloc(registry->departing, capacity * sizeof *list);
-    if (list == NULL) abort(); /* losing it could open two mutating calls to one machine */
-    registry->departing = list;
-    registry->departing_capacity = capacity;
-  }
-  registry->departing[registry->departing_count++] = departing;
 }
 
 void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *node) {

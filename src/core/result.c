@@ -142,9 +142,9 @@ static void handle_locked(struct cox_broker *broker, struct batch *batch, size_t
   struct cox_node *const node = cox_registry_find_registration(&broker->registry, attempt->fence.registration);
   batch->verdicts[i] = STALE;
   broker->registry.in_flight--;
-  if (node == NULL) {
-    cox_registry_departed_locked(&broker->registry, attempt->fence.attempt);
-  } else if (attempt->kind == COX_ATTEMPT_PROBE) {
+  cox_registry_departed_locked(&broker->registry, attempt->fence.attempt);
+  if (node == NULL) return;
+  if (attempt->kind == COX_ATTEMPT_PROBE) {
     if (node->probe != attempt->fence.attempt) return;
     batch->verdicts[i] = OBSERVED;
     if (cox_observe_locked(broker, node, attempt, now_ms)) cox_registry_mark_locked(&broker->registry, node);

@@ -76,7 +76,7 @@ static void set_fault(struct cox_world *world, const char *spec) {
 }
 
 static void trouble(struct cox_world *world) {
-  static const char *const specs[] = {"reorder=2", "reorder=5", "double=2", "drop=2", "drop=3", "drop_boundaries", "off", "off", "off"};
+  static const char *const specs[] = {"reorder=2", "reorder=5", "double=2", "drop=2", "drop=3", "drop-boundaries", "off", "off", "off"};
   const uint64_t which = cox_world_below(world, COX_WORLD_CHAIN, sizeof specs / sizeof *specs);
   const int64_t stall_us = cox_world_span(world, COX_WORLD_CHAIN, 2, 40), unsynced_us = cox_world_span(world, COX_WORLD_CHAIN, 2, 30);
   if (cox_world_roll(world, COX_WORLD_CHAIN, 0.05)) set_fault(world, specs[which]);

@@ -77,7 +77,7 @@ static json_t *shape_epoch(struct cox_world *world) {
 
 static int shape_chain(struct cox_world *world, struct cox_err *err) {
   json_t *const epoch = shape_epoch(world);
-  world->block_us = span_us(world, 0.4, 2.5);
+  world->block_us = span_us(world, 0.3, 1.6);
   world->is_clock_job = below(world, 5) == 0;
   world->participant = json_pack("{ssss}", "address", "gonka1sim", "pubkey", "Asim");
   world->config = json_pack("{s{ss sf sO}}", "feed", "kind", world->is_clock_job ? "clock" : "none", "block_ms",
