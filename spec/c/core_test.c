@@ -349,7 +349,9 @@ static void a_node_that_moves_and_is_removed_frees_both_machines(void **state) {
   fake_register(f, "node1", 5000);
   fake_arm(f);
   fake_intend(f, "node1", fake_target("INFERENCE", NULL));
-  cox_broker_submit(f->broker, "update", json_pack("{so}", "node", fake_node("node1", 5001)), NULL, NULL, NULL);
+  json_t *const args = json_pack("{so}", "node", fake_node("node1", 5001));
+  cox_broker_submit(f->broker, "update", args, NULL, NULL, NULL);
+  json_decref(args);
   fake_send(f, "remove", json_pack("{ss}", "node_id", "node1")); /* in one go: the pass sees only the removal */
   assert_true(f->is_cancelled[0]);
   fake_register(f, "node2", 5000);

@@ -175,6 +175,10 @@ static void open_post(struct cox_world *world, struct cox_world_run *run, struct
   struct cox_world_machine *const machine = &world->machines[call->machine];
   machine->open_posts++;
   machine->is_vague = false; /* what it is asked now is what it is to be */
+  if (strstr(call->path, "/inference/up") != NULL && run->attempt != NULL) {
+    machine->loaded_life = world->lives;
+    machine->loaded_by = run->attempt->fence.registration;
+  }
   if (machine->open_posts > 1) {
     cox_world_break(world, "one mutating call per machine", machine->host, "%s %s was sent to %s while another POST is open", call->method,
                     call->path, machine->host);

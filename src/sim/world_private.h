@@ -64,6 +64,7 @@ struct cox_world_machine {
   int64_t wake_us;       /* planned event */
   int64_t cut_until_us;  /* nothing gets through before */
   unsigned open_posts;   /* mutating calls that some worker has open */
+  uint64_t loaded_life, loaded_by; /* process and registration that sent the last inference/up */
   bool is_lying;         /* POSTs are answered OK and not carried out */
   bool is_vague;         /* it lied, or did what an old call said: nobody can know what it runs */
   bool is_spoilt;        /* a server was begun under a fault that only a restart ends */

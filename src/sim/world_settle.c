@@ -63,13 +63,19 @@ void cox_world_calm(struct cox_world *world) {
   cox_world_plan(world, world->now_us + last_us + 1, COX_EVENT_END, 0, 0);
 }
 
+/* An old release does not tell its model: when nothing is known to be applied, what runs is accepted (NETWORK section 1). */
+static bool has_unknown_model(const struct cox_world *world, const struct cox_world_machine *machine, uint64_t registration) {
+  return machine->options.is_old && (machine->loaded_life != world->lives || machine->loaded_by != registration);
+}
+
 /* Why the machine is not what its node's target says, or NULL. */
-static const char *untruth(const struct cox_target *target, const json_t *report) {
+static const char *untruth(const struct cox_target *target, const json_t *report, bool is_model_unknown) {
   static const char *const states[] = {"", "INFERENCE", "POW", "TRAIN", "STOPPED", ""};
   if (strcmp(text_of(report, "state"), states[target->status]) != 0) return "it is in another state";
   const json_t *const params = target->params;
   if (target->status == COX_STATUS_INFERENCE) {
     if (!is_true(report, "is_healthy")) return "it does not serve";
+    if (is_model_unknown) return NULL;
     const json_t *const model = json_object_get(json_object_get(report, "server"), "model");
     return json_equal(model, json_object_get(params, "model")) ? NULL : "it serves another model";
   }
@@ -105,7 +111,7 @@ void cox_world_judge(struct cox_world *world, uint64_t registration) {
   if (!cox_node_is_converged(node)) {
     tell(world, node, "the fleet converges", "its time is over", report);
   } else if (!machine->is_vague) {
-    const char *const why = untruth(node->target, report);
+    const char *const why = untruth(node->target, report, has_unknown_model(world, machine, registration));
     if (why != NULL) tell(world, node, "machines are what they are called", why, report);
   }
   json_decref(report);
