@@ -128,6 +128,7 @@ void cox_world_arrive(struct cox_world *world, uint64_t id) {
   cox_world_trace(world, "arrives %s %s at %s%s%s", call->method, call->path, machine->host, call->run == 0 ? " late" : "",
                   is_cut ? ", or rather not" : "");
   if (is_cut || (call->run == 0 && !cox_fleet_node_is_listening(machine->node))) {
+    call->fate = COX_FATE_LOST;
     if (call->run == 0) forget(world, call);
     return;
   }

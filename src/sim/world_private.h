@@ -149,7 +149,8 @@ struct cox_world {
   json_t *config, *participant;
   uint64_t ids;
   bool is_calm, is_over;
-  int64_t calm_us, end_us;
+  bool is_patient; /* lives on until the last judgement though all is well before */
+  int64_t calm_us, settled_us; /* settled: not before, so that what was on its way at the calm has come */
   uint64_t hash;
   char ring[COX_WORLD_RING][COX_WORLD_LINE];
   uint64_t lines;
@@ -282,6 +283,8 @@ void cox_world_forget_episodes(struct cox_world *world);
 /* ---- world_settle.c ---- */
 void cox_world_calm(struct cox_world *world);
 void cox_world_judge(struct cox_world *world, uint64_t registration);
+/* Is everything, some time after the calm, what it is to be? */
+bool cox_world_is_settled(struct cox_world *world);
 
 /* The machine of a node's configuration, NULL: none. */
 struct cox_world_machine *cox_world_machine_of(struct cox_world *world, const json_t *config);

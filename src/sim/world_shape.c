@@ -64,7 +64,8 @@ static void shape_weather(struct cox_world *world) {
   static const double rates[] = {0, 0.3, 1, 1, 3};
   for (int i = 0; i < COX_WORLD_FAMILIES; i++) world->rate[i] = rates[below(world, sizeof rates / sizeof *rates)];
   world->rate[COX_WORLD_CLOCK] = world->rate[COX_WORLD_RESTARTS] = 1;
-  const int64_t drawn_us = span_us(world, 60, 240);
+  const int64_t drawn_us = span_us(world, 40, 200);
+  world->is_patient = below(world, 8) == 0;
   world->calm_us = world->options.life_s > 0 ? (int64_t)(world->options.life_s * 1e6) : drawn_us;
 }
 
