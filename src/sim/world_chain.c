@@ -25,9 +25,9 @@ static json_t *epoch_of(struct cox_world *world, int64_t height, bool has_hash) 
   return object;
 }
 
-/* Who serves what in an epoch, and who goes on serving through its PoC. */
-static void make_up_epoch(struct cox_world *world, int64_t epoch) {
-  if (world->said_epoch == epoch) return;
+/* Who serves what in an epoch, and who goes on serving through its PoC. False: that was made up before. */
+static bool make_up_epoch(struct cox_world *world, int64_t epoch) {
+  if (world->said_epoch == epoch) return false;
   world->said_epoch = epoch;
   json_decref(world->epoch_models);
   json_decref(world->preserved);
@@ -45,6 +45,7 @@ static void make_up_epoch(struct cox_world *world, int64_t epoch) {
     }
     if (is_preserved) json_array_append_new(world->preserved, json_string(id));
   }
+  return true;
 }
 
 static void announce(struct cox_world *world, int64_t height, bool says_all) {
@@ -53,11 +54,15 @@ static void announce(struct cox_world *world, int64_t height, bool says_all) {
   char time[COX_CLOCK_TEXT];
   cox_clock_format(cox_clock_wall_ms(&world->clock), time);
   const bool is_synced = says_all || world->unsynced_until_us <= world->now_us;
-  const bool has_hash = !cox_world_roll(world, COX_WORLD_CHAIN, 0.1), has_models = !cox_world_roll(world, COX_WORLD_CHAIN, 0.2);
-  make_up_epoch(world, cox_chain_state_epoch(world->chain, height).index);
-  json_t *const args = json_pack("{sI ss ss sb so so}", "height", (json_int_t)height, "hash", block.hash, "time", time, "synced", is_synced,
-                                 "params", params_of(world), "epoch", epoch_of(world, height, has_hash));
-  if (has_models) {
+  const bool has_hash = !cox_world_roll(world, COX_WORLD_CHAIN, 0.1);
+  /* What is left out keeps its last value; a process that is new has none. */
+  const bool is_short = cox_world_below(world, COX_WORLD_CHAIN, 4) != 0 && !says_all && world->said_life == world->lives;
+  const bool is_new_epoch = make_up_epoch(world, cox_chain_state_epoch(world->chain, height).index);
+  world->said_life = world->lives;
+  json_t *const args = json_pack("{sI ss ss sb so}", "height", (json_int_t)height, "hash", block.hash, "time", time, "synced", is_synced,
+                                 "epoch", epoch_of(world, height, has_hash));
+  if (!is_short) json_object_set_new(args, "params", params_of(world));
+  if (!is_short || (is_new_epoch && !cox_world_roll(world, COX_WORLD_CHAIN, 0.3))) {
     json_object_set(args, "epoch_models", world->epoch_models);
     json_object_set(args, "preserved", world->preserved);
   }

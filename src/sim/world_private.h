@@ -183,6 +183,7 @@ struct cox_world {
   struct cox_chain_faults chain_faults;
   int64_t block_us, stall_until_us, unsynced_until_us;
   int64_t said_epoch; /* epoch whose models were made up last */
+  unsigned said_life; /* of the process that was told all */
   json_t *epoch_models, *preserved;
   bool is_clock_job;
   /* operators */
