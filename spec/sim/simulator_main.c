@@ -16,6 +16,7 @@ static const char usage[] =
     "coxswain-sim [options]: the broker in a simulated world, one life per seed\n"
     "  --seed N            one life; prints its hash\n"
     "  --seeds A..B        many; stops at the first that fails\n"
+    "  --lines             a line for each of many\n"
     "  --until-failure     from --seed on (default 1), without an end\n"
     "  --kept FILE         the lives of a file: arguments of one on each line\n"
     "  --trace             prints every event to standard output\n"
@@ -31,7 +32,7 @@ static const char usage[] =
 struct request {
   struct cox_world_options options;
   uint64_t first, last;
-  bool is_many, is_endless;
+  bool is_many, is_endless, has_lines;
 };
 
 /* ---- failure ---- */
@@ -74,12 +75,16 @@ static void report(const struct cox_world_options *options, const struct cox_wor
 
 /* ---- lives ---- */
 
+static void print_line(const struct cox_world_options *options, const struct cox_world_outcome *outcome) {
+  printf("seed %" PRIu64 " hash %016" PRIx64 " events %" PRIu64 " commands %" PRIu64 " attempts %" PRIu64 " probes %" PRIu64 " calls %" PRIu64
+         " machines %u virtual_s %.1f\n", options->seed, outcome->hash, outcome->events, outcome->commands, outcome->attempts, outcome->probes,
+         outcome->calls, outcome->machines, outcome->virtual_s);
+}
+
 static int live_one(const struct cox_world_options *options) {
   struct cox_world_outcome outcome;
   life_run(options, &outcome);
-  printf("seed %" PRIu64 " hash %016" PRIx64 " events %" PRIu64 " commands %" PRIu64 " attempts %" PRIu64 " probes %" PRIu64 " calls %" PRIu64
-         " machines %u virtual_s %.1f\n", options->seed, outcome.hash, outcome.events, outcome.commands, outcome.attempts, outcome.probes,
-         outcome.calls, outcome.machines, outcome.virtual_s);
+  print_line(options, &outcome);
   if (outcome.has_failed) report(options, &outcome);
   return outcome.has_failed ? 1 : 0;
 }
@@ -97,6 +102,7 @@ static int live_many(const struct request *request) {
       report(&options, &outcome);
       return 1;
     }
+    if (request->has_lines) print_line(&options, &outcome);
     hash = hash * 31 + outcome.hash;
     virtual_s += outcome.virtual_s;
     count++;
@@ -138,6 +144,7 @@ static int take(struct request *request, int option, const char *value) {
     case 'S': is_good = set_range(request, value); break;
     case 'u': request->is_many = request->is_endless = true; break;
     case 'k': return live_kept(value) + 1;
+    case 'L': request->has_lines = true; break;
     case 't': request->options.trace = stdout; break;
     case 'o': request->options.trace = stdout, request->options.trace_of = value; break;
     case 'm': request->options.machines = (unsigned)strtoul(value, NULL, 10); break;
@@ -156,6 +163,7 @@ static int take(struct request *request, int option, const char *value) {
 static int run(int argc, char **argv) {
   static const struct option options[] = {
       {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'S'},  {"until-failure", no_argument, NULL, 'u'},
+      {"lines", no_argument, NULL, 'L'},
       {"kept", required_argument, NULL, 'k'},     {"trace", no_argument, NULL, 't'},        {"trace-of", required_argument, NULL, 'o'},
       {"machines", required_argument, NULL, 'm'}, {"life", required_argument, NULL, 'l'},   {"without", required_argument, NULL, 'w'},
       {"plant", required_argument, NULL, 'p'},    {"plants", optional_argument, NULL, 'P'}, {"invariants", no_argument, NULL, 'i'},
