@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "life.h"
 #include "plants.h"
 
@@ -16,6 +17,8 @@ static const char usage[] =
     "coxswain-sim [options]: the broker in a simulated world, one life per seed\n"
     "  --seed N            one life; prints its hash\n"
     "  --seeds A..B        many; stops at the first that fails\n"
+    "  --fresh N           N seeds that nobody has seen yet\n"
+    "  --at-most SECONDS   begins no further life after so much real time\n"
     "  --lines             a line for each of many\n"
     "  --until-failure     from --seed on (default 1), without an end\n"
     "  --kept FILE         the lives of a file: arguments of one on each line\n"
@@ -33,6 +36,7 @@ struct request {
   struct cox_world_options options;
   uint64_t first, last;
   bool is_many, is_endless, has_lines;
+  double most_s; /* of real time; 0: as long as it takes */
 };
 
 /* ---- failure ---- */
@@ -89,10 +93,33 @@ static int live_one(const struct cox_world_options *options) {
   return outcome.has_failed ? 1 : 0;
 }
 
+static void add(struct cox_world_outcome *all, const struct cox_world_outcome *one) {
+  all->hash = all->hash * 31 + one->hash;
+  all->events += one->events;
+  all->commands += one->commands;
+  all->attempts += one->attempts;
+  all->probes += one->probes;
+  all->calls += one->calls;
+  all->failures += one->failures;
+  all->cancels += one->cancels;
+  all->stale += one->stale;
+  all->late_calls += one->late_calls;
+  all->processes += one->processes;
+  all->virtual_s += one->virtual_s;
+}
+
+static void print_all(const struct cox_world_outcome *all, uint64_t count, double real_s) {
+  printf("%" PRIu64 " lives, all well: %.1f virtual hours, %" PRIu64 " processes, %" PRIu64 " events, %" PRIu64 " commands, %" PRIu64
+         " attempts (%" PRIu64 " failed, %" PRIu64 " cancels, %" PRIu64 " stale results), %" PRIu64 " probes, %" PRIu64 " calls (%" PRIu64
+         " late)\n", count, all->virtual_s / 3600, all->processes, all->events, all->commands, all->attempts, all->failures, all->cancels,
+         all->stale, all->probes, all->calls, all->late_calls);
+  printf("%.1f s, %.1f lives per second, hash %016" PRIx64 "\n", real_s, (double)count / real_s, all->hash);
+}
+
 static int live_many(const struct request *request) {
   const int64_t began_us = cox_clock_mono_us(cox_clock_system());
-  uint64_t hash = 0, count = 0;
-  double virtual_s = 0;
+  struct cox_world_outcome all = {0};
+  uint64_t count = 0;
   for (uint64_t seed = request->first; request->is_endless || seed <= request->last; seed++) {
     struct cox_world_options options = request->options;
     options.seed = seed;
@@ -103,13 +130,12 @@ static int live_many(const struct request *request) {
       return 1;
     }
     if (request->has_lines) print_line(&options, &outcome);
-    hash = hash * 31 + outcome.hash;
-    virtual_s += outcome.virtual_s;
+    add(&all, &outcome);
     count++;
+    if (request->most_s > 0 && cox_clock_mono_us(cox_clock_system()) - began_us > (int64_t)(request->most_s * 1e6)) break;
   }
   const double real_s = (double)(cox_clock_mono_us(cox_clock_system()) - began_us) / 1e6;
-  printf("%" PRIu64 " lives, %.0f virtual hours, all well; %.1f s, %.1f per second; hash %016" PRIx64 "\n", count, virtual_s / 3600, real_s,
-         (double)count / real_s, hash);
+  print_all(&all, count, real_s);
   return 0;
 }
 
@@ -129,6 +155,16 @@ static bool set_range(struct request *request, const char *text) {
   return sscanf(text, "%" SCNu64 "..%" SCNu64, &request->first, &request->last) == 2 && request->first <= request->last;
 }
 
+/* Seeds that nobody has seen yet. */
+static bool set_fresh(struct request *request, const char *text) {
+  const unsigned long count = strtoul(text, NULL, 10);
+  request->is_many = true;
+  request->first = cox_rng_system_seed() >> 16;
+  request->last = request->first + count - 1;
+  printf("seeds %" PRIu64 "..%" PRIu64 "\n", request->first, request->last);
+  return count > 0;
+}
+
 static int live_kept(const char *path);
 
 static int list_invariants(void) {
@@ -142,6 +178,8 @@ static int take(struct request *request, int option, const char *value) {
   switch (option) {
     case 's': request->options.seed = request->first = strtoull(value, NULL, 10); break;
     case 'S': is_good = set_range(request, value); break;
+    case 'f': is_good = set_fresh(request, value); break;
+    case 'a': request->most_s = strtod(value, NULL); break;
     case 'u': request->is_many = request->is_endless = true; break;
     case 'k': return live_kept(value) + 1;
     case 'L': request->has_lines = true; break;
@@ -163,7 +201,7 @@ static int take(struct request *request, int option, const char *value) {
 static int run(int argc, char **argv) {
   static const struct option options[] = {
       {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'S'},  {"until-failure", no_argument, NULL, 'u'},
-      {"lines", no_argument, NULL, 'L'},
+      {"fresh", required_argument, NULL, 'f'},    {"at-most", required_argument, NULL, 'a'}, {"lines", no_argument, NULL, 'L'},
       {"kept", required_argument, NULL, 'k'},     {"trace", no_argument, NULL, 't'},        {"trace-of", required_argument, NULL, 'o'},
       {"machines", required_argument, NULL, 'm'}, {"life", required_argument, NULL, 'l'},   {"without", required_argument, NULL, 'w'},
       {"plant", required_argument, NULL, 'p'},    {"plants", optional_argument, NULL, 'P'}, {"invariants", no_argument, NULL, 'i'},

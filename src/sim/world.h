@@ -57,6 +57,7 @@ struct cox_world_scripts {
 struct cox_world_outcome {
   uint64_t hash;                   /* of the whole trace */
   uint64_t events, commands, attempts, probes, calls;
+  uint64_t failures, cancels, stale, late_calls, processes; /* of attempts; calls that arrived after their caller had left */
   double virtual_s;                /* how long it lived */
   unsigned machines;
   bool has_failed;

@@ -82,9 +82,19 @@ static void close_questions(struct cox_world *world) {
   world->open_questions = 0;
 }
 
+static void add_stats(struct cox_world *world) {
+  struct cox_stats stats;
+  cox_broker_stats(world->broker, &stats);
+  world->outcome.failures += stats.attempts_failed;
+  world->outcome.cancels += stats.cancels;
+  world->outcome.stale += stats.stale_results;
+  world->outcome.processes++;
+}
+
 /* An end as by a signal that cannot be caught, but that memory is given back: nobody outside can tell the difference. */
 void cox_world_daemon_stop(struct cox_world *world) {
   if (world->broker == NULL) return;
+  add_stats(world);
   cox_commands_close(&world->broker->commands);
   cox_world_end_runs(world);
   cox_broker_step_commands(world->broker);

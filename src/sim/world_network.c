@@ -117,6 +117,7 @@ void cox_world_machine_move(struct cox_world *world, unsigned index) {
 static void arrive_late(struct cox_world *world, struct cox_world_call *call) {
   struct cox_world_machine *const machine = &world->machines[call->machine];
   call->fleet.is_abandoned = true;
+  world->outcome.late_calls++;
   if (call->is_mutating) machine->is_vague = true;
 }
 
