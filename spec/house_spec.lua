@@ -8,6 +8,7 @@ local SIZE_ASKED, SIZE_MAX, FUNCTION_MAX = 600, 1000, 70 -- lines
 -- Files over SIZE_ASKED lines, each with the reason why it is not split.
 local large = {
   ["spec/c/console_cli_test.c"] = "one small case for each way to misuse the command line; apart they would share all their helpers",
+  ["spec/c/fleet_test.c"] = "one test for each way in which the carrier can misbehave on request",
   ["spec/c/fleet_node_test.c"] = "one test for each row of the wire's table: it is read beside that table",
 }
 

@@ -422,7 +422,8 @@ static void wait_until(struct evil_server *server, bool (*is_so)(const struct ev
   while (!is_so(&server->counts, wanted) && now_us() < end_us) cox_cond_wait_us(&server->cond, &server->mutex, end_us - now_us());
   const struct evil_counts counts = server->counts;
   cox_mutex_unlock(&server->mutex);
-  if (!is_so(&counts, wanted)) fail_msg("wanted %zu: there are %zu requests, %zu open of %zu", wanted, counts.requests, counts.open, counts.accepted);
+  if (!is_so(&counts, wanted))
+    fail_msg("wanted %zu: there are %zu requests, %zu open of %zu", wanted, counts.requests, counts.open, counts.accepted);
 }
 
 void evil_server_wait_requests(struct evil_server *server, size_t requests) { wait_until(server, has_requests, requests); }

@@ -289,7 +289,11 @@ static void an_endless_answer_ends_as_a_bad_answer_with_bounded_memory(void **st
     expect_failure("/endless-chunks", COX_CLASS_BAD_ANSWER, "answer larger than 1048576 bytes");
     expect_failure("/ten-gigabytes", COX_CLASS_BAD_ANSWER, "answer larger than 1048576 bytes");
   }
+#ifndef __SANITIZE_ADDRESS__ /* it keeps what is freed for a while */
   assert_true(memory_max_kib() - before_kib < 64 * 1024);
+#else
+  (void)before_kib;
+#endif
 }
 
 static void an_endless_header_ends_as_a_bad_answer(void **state) {

@@ -263,7 +263,11 @@ static void a_deadline_in_the_past_ends_the_attempt_before_it_begins(void **stat
 static void a_deadline_pushed_out_is_kept_and_one_pulled_in_too(void **state) {
   (void)state;
   struct script *const longer = script_create((struct script_step[]){
-      {.what = SCRIPT_EXTEND, .ms = 3600000}, {.what = SCRIPT_SLEEP, .ms = 700}, {.what = SCRIPT_GET, .text = evil_url(server, "/fast")}, {0}});
+      {.what = SCRIPT_EXTEND, .ms = 3600000},
+      {.what = SCRIPT_SLEEP, .ms = 700},
+      {.what = SCRIPT_GET, .text = evil_url(server, "/fast")},
+      {0},
+  });
   struct script *const shorter =
       script_create((struct script_step[]){{.what = SCRIPT_EXTEND, .ms = 50}, {.what = SCRIPT_SLEEP, .ms = 3600000}, {0}});
   scripted_post(&net, shorter, 0);

@@ -68,7 +68,10 @@ static void a_job_that_is_not_there_is_an_error(void **state) {
 
 static void a_job_gets_the_answer_of_its_command(void **state) {
   (void)state;
-  begin((struct script_step[]){{.what = SCRIPT_COMMAND, .text = "new_block"}, {.what = SCRIPT_SLEEP, .ms = 1}, {.what = SCRIPT_COMMAND, .text = "new_block"}, {0}});
+  begin((struct script_step[]){{.what = SCRIPT_COMMAND, .text = "new_block"},
+                               {.what = SCRIPT_SLEEP, .ms = 1},
+                               {.what = SCRIPT_COMMAND, .text = "new_block"},
+                               {0}});
   scripted_wait_for(&job->finishes, 1);
   for (int i = 0; i < 3; i += 2) {
     assert_int_equal(job->seen[i].class_, COX_CLASS_NONE);
@@ -125,6 +128,8 @@ static void a_job_that_fails_rests_and_begins_anew(void **state) {
   begin((struct script_step[]){{.what = SCRIPT_GET, .text = evil_url(server, "/close")}, {.what = SCRIPT_FAIL}, {0}});
   scripted_wait_for(&job->starts, 3);
   assert_true(cox_clock_mono_us(cox_clock_system()) - begun_us >= 1500000); /* 0.5 s and 1 s of rest */
+  cox_net_destroy(net.net);
+  net.net = NULL;
   assert_int_equal(job->seen[0].class_, COX_CLASS_RESET);
 }
 
@@ -139,7 +144,8 @@ static void a_job_at_rest_ends_with_the_workers(void **state) {
 
 /* ---- the client of the command line ---- */
 
-static int ask(struct cox_client *client, const char *method, const char *path, const char *body, struct cox_buf *out, struct cox_err *err) {
+static int ask(struct cox_client *client, const char *method, const char *path, const char *body, struct cox_buf *out,
+               struct cox_err *err) {
   cox_net_client(client);
   return client->call(client, method, path, body, out, err);
 }

@@ -22,7 +22,8 @@ static const struct evil_route routes[] = {
     {"/close", {{EVIL_CLOSE, 0, 0, 0}}},
     {"/reset", {{EVIL_RESET, 0, 0, 0}}},
     {"/garbage", {{EVIL_SEND, "what?\r\n\r\n", 0, 0}, {EVIL_CLOSE, 0, 0, 0}}},
-    {"/big", {{EVIL_SEND, "HTTP/1.1 200 OK\r\n\r\n", 0, 0}, {EVIL_SEND, "0123456789abcdef0123456789abcdef", 2000, 0}, {EVIL_CLOSE, 0, 0, 0}}},
+    {"/big",
+     {{EVIL_SEND, "HTTP/1.1 200 OK\r\n\r\n", 0, 0}, {EVIL_SEND, "0123456789abcdef0123456789abcdef", 2000, 0}, {EVIL_CLOSE, 0, 0, 0}}},
     {"/fast", {{EVIL_SEND, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0, 0}, {EVIL_NEXT, 0, 0, 0}}},
 };
 enum { ROUTES = sizeof routes / sizeof routes[0] };

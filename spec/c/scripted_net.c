@@ -210,11 +210,14 @@ static void complete(void *ctx, struct cox_attempt *attempt) {
   script->class_ = attempt->result.class_;
   snprintf(script->error, sizeof script->error, "%s", attempt->result.error != NULL ? attempt->result.error : "");
   cox_attempt_destroy(attempt);
+  script->completed_us = cox_clock_mono_us(cox_clock_system());
+  struct script *const next = script->next;
   atomic_fetch_add(&script->completions, 1);
   cox_mutex_lock(&scripted->mutex);
   scripted->completions++;
   cox_cond_broadcast(&scripted->cond);
   cox_mutex_unlock(&scripted->mutex);
+  if (next != NULL) scripted_post(scripted, next, 0);
 }
 
 static int submit(void *ctx, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {

@@ -51,6 +51,8 @@ struct script {
   uint64_t number;
   unsigned worker;
   atomic_uint completions;
+  struct script *next;   /* handed over as soon as this one came back */
+  int64_t completed_us;
   enum cox_class class_;
   char error[512];
   /* jobs */

@@ -59,7 +59,8 @@ static int fail(CURL *easy, CURLcode code, const struct cox_client *client, cons
   switch (code) {
     case CURLE_COULDNT_CONNECT:
       if (os_errno == EACCES || os_errno == EPERM)
-        return cox_err_set(err, COX_ESYS, "connecting to the daemon at %s failed: %s; run as the daemon's user", place(client), strerror((int)os_errno));
+        return cox_err_set(err, COX_ESYS, "connecting to the daemon at %s failed: %s; run as the daemon's user", place(client),
+                           strerror((int)os_errno));
       return cox_err_set(err, COX_ENOENT, "no daemon at %s: start one with `coxswain run -c FILE`", place(client));
     case CURLE_COULDNT_RESOLVE_HOST:
       return cox_err_set(err, COX_ENOENT, "no daemon at %s: the name could not be resolved; check the address", place(client));

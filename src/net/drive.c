@@ -110,6 +110,8 @@ static void end_job(struct cox_worker *worker, struct cox_run *run, enum cox_fib
   }
 }
 
+void cox_drive_hang_up(struct cox_run *run) { drop_wait(run); }
+
 void cox_drive_end(struct cox_worker *worker, struct cox_run *run, enum cox_fiber_end why) {
   drop_wait(run);
   if (run->attempt != NULL) {

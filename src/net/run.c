@@ -119,9 +119,9 @@ void cox_run_table_remove(struct cox_run_table *table, struct cox_run *run) {
   table->count--;
 }
 
-struct cox_run *cox_run_table_any(const struct cox_run_table *table) {
-  for (size_t i = 0; table->count > 0 && i < table->size; i++) {
-    if (table->buckets[i] != NULL) return table->buckets[i];
+struct cox_run *cox_run_table_next(const struct cox_run_table *table, size_t *from) {
+  for (; table->count > 0 && *from < table->size; ++*from) {
+    if (table->buckets[*from] != NULL) return table->buckets[*from];
   }
   return NULL;
 }

@@ -60,7 +60,7 @@ void cox_run_table_fini(struct cox_run_table *table);
 void cox_run_table_add(struct cox_run_table *table, struct cox_run *run);
 struct cox_run *cox_run_table_find(const struct cox_run_table *table, uint64_t attempt);
 void cox_run_table_remove(struct cox_run_table *table, struct cox_run *run);
-/* Any one of them; NULL: empty. */
-struct cox_run *cox_run_table_any(const struct cox_run_table *table);
+/* For emptying it: any one that is left, NULL: empty. `*from` starts at 0; meanwhile nothing may be added. */
+struct cox_run *cox_run_table_next(const struct cox_run_table *table, size_t *from);
 
 #endif

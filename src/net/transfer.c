@@ -17,6 +17,7 @@ enum {
   RECEIVE_BUFFER = 4 * 1024, /* libcurl holds one for each transfer in flight; its default is four times as much */
   UPLOAD_BUFFER = 16 * 1024, /* libcurl's smallest */
   IDLE_MAX_S = 30,           /* an idle connection older than this is closed at the next look into the cache */
+  ABANDONED_LIFE_US = 30000000, /* two rounds of three name servers, five seconds each */
   CONNECT_MAX_MS = 10000,    /* look-up, connection and TLS: a machine that is off must not hold up a load's 20 minutes */
   KEEPALIVE_IDLE_S = 60,     /* a load may keep a request silent for 20 minutes: notice a machine that is gone */
   KEEPALIVE_INTERVAL_S = 15,
@@ -50,18 +51,14 @@ static bool set_socket_state(struct cox_transfers *transfers, int fd, unsigned c
   return true;
 }
 
-/* A connection at rest (or about to be closed) stays watched: whatever comes from it now is the end of it. */
+/* A connection at rest stays watched. One that was connecting is closed already, and its number may be another thread's. */
 static void unwatch(struct cox_transfers *transfers, int fd) {
-  struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLONESHOT, .data.fd = fd};
   switch (socket_state(transfers, fd)) {
     case SOCKET_LOOKUP:
       epoll_ctl(transfers->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
       set_socket_state(transfers, fd, SOCKET_FOREIGN);
       break;
-    case SOCKET_BUSY:
-      epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
-      set_socket_state(transfers, fd, SOCKET_IDLE);
-      break;
+    case SOCKET_BUSY: set_socket_state(transfers, fd, SOCKET_IDLE); break;
     default: break;
   }
 }
@@ -80,7 +77,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
   const bool is_watched = known != NULL || state == SOCKET_IDLE;
   if (state == SOCKET_IDLE) set_socket_state(transfers, fd, SOCKET_BUSY);
   if (state == SOCKET_FOREIGN) set_socket_state(transfers, fd, SOCKET_LOOKUP);
-  /* What we remember may be wrong about a socket of a look-up, whose number was another's before. */
+  /* What is remembered may be wrong: a number can be another socket's by now. */
   int rc = epoll_ctl(transfers->epoll_fd, is_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
   if (rc != 0 && errno == EEXIST) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &event);
   if (rc != 0 && errno == ENOENT) rc = epoll_ctl(transfers->epoll_fd, EPOLL_CTL_ADD, fd, &event);
@@ -230,7 +227,6 @@ static void set_common(CURL *easy, struct cox_transfer *transfer) {
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_MAX_S);
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
   curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
-  curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
 }
@@ -269,6 +265,7 @@ static bool set_request(struct cox_transfer *transfer, const struct cox_io_reque
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_fresh);
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, is_fresh);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(request));
+  curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, request->timeout_ms > KEEPALIVE_IDLE_S * 1000 ? 1L : 0L); /* three system calls */
   curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->body.limit);
   if (strcmp(request->method, "POST") == 0) {
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -300,10 +297,25 @@ static bool has_name(const char *url) {
   return strspn(host, "0123456789.") < name;
 }
 
+/* The thread of a look-up that is given up lives on until the resolver gives up too; nobody tells us when that is. */
+static void note_abandoned(struct cox_transfer *transfer) {
+  struct cox_transfers *const transfers = transfer->owner;
+  if (!transfer->is_looking) return;
+  transfers->abandoned_us[transfers->abandons++ % COX_TRANSFER_ABANDONED_MAX] = cox_clock_mono_us(transfers->clock);
+}
+
+/* So many threads may still be there that no more are made. */
+static bool is_deserted(const struct cox_transfers *transfers) {
+  if (transfers->abandons < COX_TRANSFER_ABANDONED_MAX) return false;
+  const int64_t oldest_us = transfers->abandoned_us[transfers->abandons % COX_TRANSFER_ABANDONED_MAX];
+  return cox_clock_mono_us(transfers->clock) - oldest_us < ABANDONED_LIFE_US;
+}
+
 enum cox_room cox_transfers_room(const struct cox_transfers *transfers, const char *url) {
   if (transfers->running >= transfers->max) return COX_ROOM_NO_SLOT;
-  if (transfers->lookups >= COX_TRANSFER_LOOKUPS_MAX && has_name(url)) return COX_ROOM_NO_LOOKUP;
-  return COX_ROOM_FREE;
+  if (transfers->lookups < COX_TRANSFER_LOOKUPS_MAX && transfers->abandons < COX_TRANSFER_ABANDONED_MAX) return COX_ROOM_FREE;
+  if (!has_name(url)) return COX_ROOM_FREE;
+  return transfers->lookups >= COX_TRANSFER_LOOKUPS_MAX || is_deserted(transfers) ? COX_ROOM_NO_LOOKUP : COX_ROOM_FREE;
 }
 
 struct cox_transfer *cox_transfer_start(struct cox_transfers *transfers, const struct cox_io_request *request, void *user) {
@@ -327,7 +339,9 @@ struct cox_transfer *cox_transfer_start(struct cox_transfers *transfers, const s
 
 static void detach(struct cox_transfer *transfer) {
   if (!transfer->is_running) return;
-  curl_multi_remove_handle(transfer->owner->multi, transfer->easy);
+  const CURLMcode code = curl_multi_remove_handle(transfer->owner->multi, transfer->easy);
+  assert(code == CURLM_OK); /* never from inside of a callback */
+  (void)code;
   end_lookup(transfer);
   transfer->is_running = false;
   transfer->owner->running--;
@@ -335,6 +349,7 @@ static void detach(struct cox_transfer *transfer) {
 
 void cox_transfer_stop(struct cox_transfer *transfer) {
   struct cox_transfers *const transfers = transfer->owner;
+  if (transfer->is_running) note_abandoned(transfer);
   detach(transfer);
   if (transfer->body.capacity > BODY_KEPT) cox_buf_fini(&transfer->body);
   cox_buf_clear(&transfer->body);
@@ -366,13 +381,19 @@ struct cox_io_reply cox_transfer_reply(const struct cox_transfer *transfer) {
 
 /* ---- the loop's side ---- */
 
-/* libcurl would take what a machine says unasked (the "408" of a proxy that closes an idle connection, for one) for the answer to
- * the next request. A connection that is shut down it does not use again.                                                         */
-void cox_transfers_event(struct cox_transfers *transfers, int fd, uint32_t events) {
-  if (socket_state(transfers, fd) == SOCKET_IDLE) {
-    shutdown(fd, SHUT_RDWR);
+void cox_transfers_idle_event(struct cox_transfers *transfers, int fd, uint32_t events) {
+  if (socket_state(transfers, fd) != SOCKET_IDLE) return;
+  struct epoll_event quiet = {.events = EPOLLIN, .data.fd = fd};
+  if ((events & ~(uint32_t)EPOLLOUT) == 0) {
+    epoll_ctl(transfers->epoll_fd, EPOLL_CTL_MOD, fd, &quiet);
     return;
   }
+  epoll_ctl(transfers->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+  shutdown(fd, SHUT_RDWR);
+}
+
+void cox_transfers_event(struct cox_transfers *transfers, int fd, uint32_t events) {
+  if (socket_state(transfers, fd) == SOCKET_IDLE) return; /* since a moment; or it is closed: then the number may be another's */
   int what = 0;
   if ((events & EPOLLIN) != 0) what |= CURL_CSELECT_IN;
   if ((events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;
@@ -423,6 +444,7 @@ static void conclude(struct cox_transfer *transfer, CURLcode code) {
 void cox_transfer_expire(struct cox_transfer *transfer) {
   if (!transfer->is_running) return;
   conclude(transfer, CURLE_OPERATION_TIMEDOUT);
+  note_abandoned(transfer);
   detach(transfer);
 }
 
@@ -437,6 +459,7 @@ struct cox_transfer *cox_transfers_take_done(struct cox_transfers *transfers) {
   curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&transfer);
   const CURLcode code = message->data.result; /* the message is gone once the handle is removed */
   conclude(transfer, code);
+  if (code == CURLE_OPERATION_TIMEDOUT) note_abandoned(transfer);
   detach(transfer);
   return transfer;
 }

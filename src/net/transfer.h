@@ -19,6 +19,7 @@ enum {
   COX_TRANSFER_HEADER_MAX = 64 * 1024,   /* bytes of all header lines of an answer */
   COX_TRANSFER_BODY_MAX = 1024 * 1024,   /* bytes, when the request names no limit */
   COX_TRANSFER_LOOKUPS_MAX = 32,         /* names being resolved at a time: each costs a thread of libcurl */
+  COX_TRANSFER_ABANDONED_MAX = 256,      /* look-ups given up within 30 s: their threads may live that long */
 };
 
 struct cox_transfers;
@@ -51,6 +52,8 @@ struct cox_transfers {
   size_t max;      /* transfers at a time */
   size_t running;
   size_t lookups;
+  size_t abandons; /* look-ups given up so far; the last ones: */
+  int64_t abandoned_us[COX_TRANSFER_ABANDONED_MAX];
   struct cox_transfer *pool;
   size_t pooled;
   struct curl_slist *json_headers, *bare_headers;
@@ -77,7 +80,10 @@ void cox_transfer_stop(struct cox_transfer *transfer);
 /* What came of an ended one; borrows from it. */
 struct cox_io_reply cox_transfer_reply(const struct cox_transfer *transfer);
 
-/* The socket `fd` has those epoll events. */
+/* The socket `fd` has those epoll events. A connection at rest that has any is shut down: libcurl would take what a machine says
+ * unasked (the "408" of a proxy that closes it, for one) for the answer to the next request. The idle ones of all events of one
+ * epoll_wait come first, before libcurl can close any of them: afterwards a number may be another thread's.                        */
+void cox_transfers_idle_event(struct cox_transfers *transfers, int fd, uint32_t events);
 void cox_transfers_event(struct cox_transfers *transfers, int fd, uint32_t events);
 /* Lets libcurl look at its time-outs when one is due. */
 void cox_transfers_tick(struct cox_transfers *transfers, int64_t now_us);

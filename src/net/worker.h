@@ -49,6 +49,8 @@ struct cox_worker {
   size_t job_count;
   struct cox_run_list ready;  /* their reply is there */
   struct cox_run_list fresh;  /* not started yet */
+  int64_t paced_until_us;     /* while many transfers run and are answered, no fiber is started before */
+  bool is_quiet;              /* the last look at the sockets brought nothing */
   struct cox_run_list queued; /* wait for a free transfer */
   struct cox_run_list named;  /* wait for a free look-up */
 };
@@ -81,6 +83,8 @@ void cox_drive_alarm(struct cox_worker *worker, struct cox_run *run, int64_t now
 void cox_drive_answer(struct cox_worker *worker, struct cox_note *note);
 /* Puts waiting requests on the wire as far as there is room. */
 void cox_drive_feed(struct cox_worker *worker);
+/* Closes what it has open, as the first half of ending an attempt; cox_drive_end must follow. */
+void cox_drive_hang_up(struct cox_run *run);
 /* Ends it before its time and gives it back; a job is forgotten. */
 void cox_drive_end(struct cox_worker *worker, struct cox_run *run, enum cox_fiber_end why);
 
