@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core/engine.h"
 
@@ -124,7 +125,7 @@ static void dispatch_locked(struct cox_broker *broker, struct cox_node *node, st
     COX_REQUIRES(LOCK) {
   node->change++;
   struct cox_attempt *const attempt = begin_locked(broker, node, pass, COX_ATTEMPT_REACH);
-  attempt->deadline_us = pass->now_us + (int64_t)(seconds * 1e6);
+  attempt->deadline_us = cox_fault("reconcile.forgets_deadline") ? INT64_MAX / 2 : pass->now_us + (int64_t)(seconds * 1e6);
   /* A driver may ask for more time while its target stands; the end of the phase changes the target and cancels it. */
   attempt->deadline_max_us = pass->now_us + (int64_t)(seconds * EXTENSION_FACTOR * 1e6);
   attempt->change = node->change;
@@ -164,7 +165,7 @@ static void look_at_flight_locked(struct cox_broker *broker, struct cox_node *no
   if (is_outdated || is_overdue || atomic_load(&broker->is_stopping)) {
     flight->is_cancelled = true;
     flight->cancelled_us = pass->now_us;
-    cancel(pass, flight->worker, flight->attempt);
+    if (!cox_fault("reconcile.forgets_cancel")) cancel(pass, flight->worker, flight->attempt);
   } else {
     plan_look_locked(broker, node, flight->deadline_us + GRACE_US);
   }
@@ -188,7 +189,7 @@ static bool look_locked(struct cox_broker *broker, struct cox_node *node, struct
   if (node->flight.attempt != 0) return true;
   if (broker->registry.is_armed && cox_node_needs_attempt(node)) {
     int64_t look_us;
-    if (node->next_at_us > pass->now_us) {
+    if (node->next_at_us > pass->now_us && !cox_fault("reconcile.ignores_backoff")) {
       plan_look_locked(broker, node, node->next_at_us);
     } else if (cox_drain_goes_on_locked(broker, node, pass->now_us, &look_us)) {
       plan_look_locked(broker, node, look_us);

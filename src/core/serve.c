@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core/txn_private.h"
 
@@ -13,7 +14,8 @@ struct pending {
 };
 
 static void give_answer(struct pending *pending) {
-  if (pending->command->reply != NULL) pending->command->reply(pending->command->arg, &pending->answer);
+  const bool is_lost = pending->answer.outcome == COX_ANSWER_SKIPPED && cox_fault("serve.forgets_skipped");
+  if (pending->command->reply != NULL && !is_lost) pending->command->reply(pending->command->arg, &pending->answer);
   cox_answer_fini(&pending->answer);
   cox_command_destroy(pending->command);
   free(pending);

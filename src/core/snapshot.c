@@ -1,8 +1,10 @@
 /* What readers see: references are copied under the read lock, everything is rendered outside of it. */
+#include "core/snapshot.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/snapshot.h"
+#include "base/fault.h"
 
 #define LOCK broker->registry.lock
 
@@ -55,7 +57,7 @@ bool cox_snapshot_take(struct cox_broker *broker, const char *id, struct cox_sna
       cox_rwlock_read_unlock(&LOCK);
       return true;
     }
-    cox_rwlock_read_unlock(&LOCK);
+    if (!cox_fault("snapshot.forgets_unlock")) cox_rwlock_read_unlock(&LOCK);
     free(snapshot->nodes);
     free(snapshot->leases);
     capacity = count + count / 8;
