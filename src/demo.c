@@ -20,6 +20,7 @@
 enum {
   NODES = 6,
   NODES_MAX = 1000,
+  FAULTY_NODES_LEAST = 3,
   BLOCK_MS = 200,
   BLOCK_MS_LEAST = 20,
   LOAD_BLOCKS = 3, /* a simulated load takes that many blocks */
@@ -228,6 +229,7 @@ static int run(void *ctx, int argc, char **argv) {
       read_number(&args, "block-ms", BLOCK_MS_LEAST, 60000, &block_ms, &exit_code) &&
       read_number(&args, "epochs", 1, 1000000, &epochs, &exit_code)) {
     const char *const listen = cox_cli_args_value(&args, "listen");
+    if (cox_cli_args_has(&args, "faults") && nodes < FAULTY_NODES_LEAST) nodes = FAULTY_NODES_LEAST; /* each kind of fault has its node */
     const struct demo demo = {
         .nodes = (unsigned)nodes,
         .block_ms = block_ms,
