@@ -37,14 +37,14 @@ static bool is_prefix(const char *prefix) {
 }
 
 bool cox_bech32_encode(const char *prefix, const unsigned char *bytes, size_t count, char out[COX_BECH32_TEXT]) {
-  const size_t values = (count * 8 + 4) / 5;
+  const size_t values = (count * 8 + 4) / 5; /* of five bits, the last one filled up with zeros */
   if (!is_prefix(prefix) || strlen(prefix) + 1 + values + CHECKSUM > TEXT_MAX) return false;
   char *at = out + snprintf(out, COX_BECH32_TEXT, "%s1", prefix);
   uint32_t sum = begin(prefix);
   for (size_t i = 0; i < values; i++) {
     unsigned value = 0;
     for (size_t bit = i * 5; bit < i * 5 + 5; bit++) {
-      const unsigned one = bit / 8 < count ? bytes[bit / 8] >> (7 - bit % 8) & 1u : 0;
+      const unsigned one = bit / 8 < count ? (unsigned)bytes[bit / 8] >> (7 - bit % 8) & 1u : 0;
       value = value << 1 | one;
     }
     sum = step(sum, value);
