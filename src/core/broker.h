@@ -68,6 +68,7 @@ void cox_broker_trigger(struct cox_broker *broker);
 json_t *cox_broker_nodes_json(struct cox_broker *broker);                 /* [{"node","state"}] ordered by node_num */
 json_t *cox_broker_node_json(struct cox_broker *broker, const char *id);  /* one of these, or NULL */
 json_t *cox_broker_world_json(struct cox_broker *broker);                 /* the world; {} before the first block */
+json_t *cox_broker_ids_json(struct cox_broker *broker);                   /* ids ordered by node_num: cheap */
 
 struct cox_stats {
   uint64_t stale_results, cancels, attempts_started, attempts_succeeded, attempts_failed, probes, commands;
