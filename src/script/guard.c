@@ -33,12 +33,12 @@ static void arm(struct cox_guard *guard) {
 static void on_tick(void *arg) {
   struct cox_guard *const guard = arg;
   if (atomic_load(&guard->depth) == 0) return;
-  if (atomic_fetch_add(&guard->ticks, 1) + 1 >= atomic_load(&guard->limit)) arm(guard);
+  if (atomic_fetch_add(&guard->ticks, 1) + 1 >= atomic_load(&guard->limit) || atomic_load(&guard->is_cancelled)) arm(guard);
 }
 
 static void look(lua_State *L, lua_Debug *unused) {
   struct cox_guard *const guard = &cox_vm_of(L)->guard;
-  if (cox_clock_mono_us(cox_clock_system()) < guard->deadline_us) return;
+  if (cox_clock_mono_us(cox_clock_system()) < guard->deadline_us && !atomic_load(&guard->is_cancelled)) return;
   arm(guard);
   raise(L, unused);
 }
@@ -76,6 +76,9 @@ bool cox_guard_leave(struct cox_guard *guard) {
 }
 
 bool cox_guard_is_expired(const struct cox_guard *guard) { return atomic_load(&guard->is_expired); }
+
+void cox_guard_cancel(struct cox_guard *guard) { atomic_store(&guard->is_cancelled, true); }
+void cox_guard_uncancel(struct cox_guard *guard) { atomic_store(&guard->is_cancelled, false); }
 
 bool cox_guard_push(struct cox_guard *guard, lua_State *co) {
   const unsigned depth = atomic_load(&guard->depth);

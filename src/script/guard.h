@@ -20,6 +20,7 @@ struct cox_guard {
   atomic_uint depth;                  /* 0: no call is under way */
   atomic_uint ticks, limit;           /* of the present call */
   atomic_bool is_expired;
+  atomic_bool is_cancelled;           /* by another thread: as if the budget were used up */
   int64_t deadline_us;                /* only where a permanent hook stands in for the tick (TSan defers signals) */
 };
 
@@ -29,6 +30,9 @@ int cox_guard_enter(struct cox_guard *guard, lua_State *L, double budget_s, stru
 /* It has returned; true: it had used up its budget. */
 bool cox_guard_leave(struct cox_guard *guard);
 bool cox_guard_is_expired(const struct cox_guard *guard);
+/* Any thread: what runs, and what begins before cox_guard_uncancel, is cut as soon as it burns time. */
+void cox_guard_cancel(struct cox_guard *guard);
+void cox_guard_uncancel(struct cox_guard *guard);
 /* A coroutine is about to be resumed inside of the call. False: nested too deeply. */
 bool cox_guard_push(struct cox_guard *guard, lua_State *co);
 void cox_guard_pop(struct cox_guard *guard);

@@ -16,7 +16,7 @@
 enum { COX_VM_TRACE_BYTES = 2048 };
 
 /* What a script may do follows from where it runs. */
-enum cox_context { COX_CONTEXT_POLICY, COX_CONTEXT_DRIVERS, COX_CONTEXT_JOBS };
+enum cox_context { COX_CONTEXT_POLICY, COX_CONTEXT_DRIVERS, COX_CONTEXT_JOBS, COX_CONTEXT_CONSOLE };
 
 struct cox_vm {
   lua_State *L;
