@@ -14,7 +14,7 @@
 #include "console/text.h"
 #include "console/trace.h"
 
-enum { WORDS_MAX = 32, WORD_MAX = 512, TRACE_MS = 100, COMMAND_MS = 5000, MATCHES_MAX = 200 };
+enum { WORDS_MAX = 32, WORD_MAX = 512, TRACE_MS = 100, COMMAND_MS = 5000, MATCHES_MAX = 200, HELP_COLUMN = 26 };
 
 struct words {
   char *list[WORDS_MAX]; /* inside of `text`; the first one is the verb */
@@ -119,7 +119,9 @@ enum cox_verb_outcome cox_verbs_run(const struct cox_verb_call *call, const char
 static void add_verb(struct cox_buf *out, const struct verb *verb) {
   char left[64];
   snprintf(left, sizeof left, "%s %s", verb->name, verb->synopsis);
-  cox_buf_addf(out, "  %-26s%s\n", left, verb->help); /* synopses are ASCII but for one "…" */
+  cox_buf_addf(out, "  %s", left);
+  cox_text_pad(out, HELP_COLUMN - cox_text_width(left));
+  cox_buf_addf(out, "%s\n", verb->help);
 }
 
 void cox_verbs_help(struct cox_buf *out) {
