@@ -113,14 +113,17 @@ static void check_hardware(const json_t *object, const char *id, struct report *
   if (!is_good) fault(report, id, "hardware must be a list of {\"type\": string, \"count\": integer}");
 }
 
+/* In the order in which people read them. */
+static const char *const known_keys[] = {"id",         "host",   "inference_port", "inference_segment", "poc_port", "poc_segment",
+                                         "max_concurrent", "models", "hardware",   "version",           "kind"};
+enum { KNOWN_KEYS = sizeof known_keys / sizeof *known_keys };
+
 static void check_keys(json_t *object, const char *id, struct report *report) {
-  static const char *const known[] = {"id",     "host",   "inference_port", "poc_port",          "max_concurrent",
-                                      "models", "hardware", "inference_segment", "poc_segment", "version", "kind"};
   const char *key;
   json_t *value;
   json_object_foreach(object, key, value) {
     bool is_known = false;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) is_known = is_known || strcmp(known[i], key) == 0;
+    for (size_t i = 0; i < KNOWN_KEYS; i++) is_known = is_known || strcmp(known_keys[i], key) == 0;
     if (is_known) continue;
     char message[128];
     snprintf(message, sizeof message, "unknown field %.80s", key);
@@ -165,13 +168,17 @@ json_t *cox_node_config_create(const json_t *object, struct cox_err *err) {
   struct report report = {.err = err};
   check_all(object, &report);
   if (report.count > 0) return NULL;
-  json_t *const config = json_deep_copy(object);
-  if (config == NULL) {
-    cox_err_set(err, COX_ENOMEM, "node: out of memory");
-    return NULL;
+  json_t *const config = json_object();
+  bool is_whole = config != NULL;
+  for (size_t i = 0; i < KNOWN_KEYS && is_whole; i++) {
+    const json_t *const value = json_object_get(object, known_keys[i]);
+    if (value != NULL) is_whole = json_object_set_new(config, known_keys[i], json_deep_copy(value)) == 0;
   }
-  if (json_object_get(config, "kind") == NULL) json_object_set_new(config, "kind", json_string("mlnode"));
-  return config;
+  if (is_whole && json_object_get(config, "kind") == NULL) is_whole = json_object_set_new(config, "kind", json_string("mlnode")) == 0;
+  if (is_whole) return config;
+  json_decref(config);
+  cox_err_set(err, COX_ENOMEM, "node: out of memory");
+  return NULL;
 }
 
 void cox_node_config_url(const json_t *config, bool is_poc, char out[COX_URL_MAX]) {

@@ -77,8 +77,10 @@ static json_t *issue(struct cox_broker *broker, const char *name, json_t *record
     cox_due_succeeded(broker, name);
     if (json_is_true(json_object_get(broker->registry.world, "synced"))) arm(broker);
   }
-  json_t *const outcome = cox_answer_json(&answer);
-  json_object_set_new(outcome, "name", json_string(name));
+  json_t *const outcome = json_object(), *const rest = cox_answer_json(&answer);
+  json_object_set_new(outcome, "name", json_string(name)); /* first, for people */
+  json_object_update(outcome, rest);
+  json_decref(rest);
   cox_answer_fini(&answer);
   return outcome;
 }

@@ -14,6 +14,9 @@ enum {
   EVENTS_MAX = 256,        /* taken from epoll at once */
   RESUMES_MAX = 256,       /* replies given to fibers per turn */
   STARTS_MAX = 64,         /* fibers started per turn: each may connect, and a cancel must not wait for many of them */
+  CROWD = 128,             /* so many transfers at a time keep a worker busy while answers come quickly: more only cost memory */
+  QUIET_MS = 4,            /* so long without an event, with fibers waiting to start: the nodes are slow, more may go on the wire */
+  PACE_US = 20000,         /* and so long at most, whatever trickles in */
   POLL_MAX_US = 1000000,   /* the loop turns at least once a second, whatever was missed */
 };
 
@@ -83,9 +86,14 @@ static void glance_at_mail(struct cox_worker *worker) {
 
 /* ---- the loop ---- */
 
+static bool is_paced(const struct cox_worker *worker, int64_t now_us) {
+  return worker->transfers.running >= CROWD && !worker->is_quiet && now_us < worker->paced_until_us;
+}
+
 static int poll_ms(const struct cox_worker *worker) {
-  if (worker->ready.first != NULL || worker->fresh.first != NULL) return 0;
   const int64_t now_us = cox_clock_mono_us(worker->clock);
+  if (worker->ready.first != NULL) return 0;
+  if (worker->fresh.first != NULL) return is_paced(worker, now_us) ? QUIET_MS : 0;
   int64_t until_us = now_us + POLL_MAX_US;
   if (worker->transfers.due_us < until_us) until_us = worker->transfers.due_us;
   if (cox_alarms_next(&worker->alarms) < until_us) until_us = cox_alarms_next(&worker->alarms);
@@ -100,6 +108,7 @@ static void collect_done(struct cox_worker *worker) {
 static void serve_sockets(struct cox_worker *worker) {
   struct epoll_event events[EVENTS_MAX];
   const int count = epoll_wait(worker->epoll_fd, events, EVENTS_MAX, poll_ms(worker));
+  worker->is_quiet = count == 0;
   for (int i = 0; i < count; i++) cox_transfers_idle_event(&worker->transfers, events[i].data.fd, events[i].events);
   for (int i = 0; i < count; i++) {
     const int fd = events[i].data.fd;
@@ -126,13 +135,21 @@ static void advance_some(struct cox_worker *worker, struct cox_run_list *list, u
   }
 }
 
+/* Each transfer in flight costs about 15 KB: a burst of a thousand must not be on the wire at once when answers come quickly. */
+static void start_some(struct cox_worker *worker) {
+  const int64_t now_us = cox_clock_mono_us(worker->clock);
+  if (worker->fresh.first == NULL || is_paced(worker, now_us)) return;
+  advance_some(worker, &worker->fresh, STARTS_MAX);
+  worker->paced_until_us = now_us + PACE_US;
+}
+
 static void turn(struct cox_worker *worker) {
   serve_sockets(worker);
   take_mail(worker);
   fire_alarms(worker);
   cox_drive_feed(worker);
   advance_some(worker, &worker->ready, RESUMES_MAX);
-  advance_some(worker, &worker->fresh, STARTS_MAX);
+  start_some(worker);
 }
 
 static void end_all(struct cox_worker *worker) {

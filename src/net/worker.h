@@ -49,6 +49,8 @@ struct cox_worker {
   size_t job_count;
   struct cox_run_list ready;  /* their reply is there */
   struct cox_run_list fresh;  /* not started yet */
+  int64_t paced_until_us;     /* while many transfers run and are answered, no fiber is started before */
+  bool is_quiet;              /* the last look at the sockets brought nothing */
   struct cox_run_list queued; /* wait for a free transfer */
   struct cox_run_list named;  /* wait for a free look-up */
 };

@@ -12,6 +12,9 @@
 
 static const char drivers_key;
 
+/* Percent of what is in use at which a collection begins: drivers make much garbage on little that stays. */
+enum { GC_PAUSE = 120 };
+
 #define LOAD_BUDGET_S 1.0
 #define CLOSE_BUDGET_S 0.05
 
@@ -57,6 +60,7 @@ static void *vm_create(void *ctx, struct cox_err *err) {
   }
   owner->context = ctx;
   owner->drivers = make_vm(owner, COX_CONTEXT_DRIVERS, err);
+  if (owner->drivers != NULL) lua_gc(owner->drivers->L, LUA_GCINC, GC_PAUSE, 0, 0);
   if (owner->drivers != NULL && cox_vm_call(owner->drivers, load_drivers, NULL, LOAD_BUDGET_S, err) == 0) return owner;
   vm_destroy(owner);
   return NULL;
@@ -96,13 +100,18 @@ static bool take_structured(lua_State *L, struct cox_fiber *fiber) {
   return is_known;
 }
 
+static void fail_job(struct cox_fiber *fiber, const struct cox_err *err) {
+  if (fiber->err == NULL) fiber->err = malloc(sizeof *fiber->err);
+  if (fiber->err != NULL) *fiber->err = *err; /* without memory it looks as if it had returned: it is not started again */
+}
+
 static void take_error(lua_State *L, struct cox_fiber *fiber, int status) {
   const bool is_expired = cox_guard_is_expired(&fiber->vm->guard);
   if (fiber->attempt != NULL && status != LUA_ERRMEM && !is_expired && take_structured(L, fiber)) return;
   struct cox_err err;
   cox_vm_describe(fiber->vm, L, status, &err);
   if (fiber->attempt == NULL) {
-    fiber->err = err;
+    fail_job(fiber, &err);
     return;
   }
   char text[1200];
@@ -196,6 +205,7 @@ static void free_fiber(struct cox_fiber *fiber) {
   free(fiber->url);
   free(fiber->body);
   json_decref(fiber->args);
+  free(fiber->err);
   free(fiber);
 }
 
@@ -236,7 +246,7 @@ static enum cox_fiber_state resume(struct cox_fiber *fiber, const struct cox_io_
   struct cox_err err = {0};
   if (cox_guard_enter(&fiber->vm->guard, fiber->co, fiber->owner->context->resume_budget_s, &err) != 0) {
     if (fiber->attempt != NULL) cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err.text);
-    else fiber->err = err;
+    else fail_job(fiber, &err);
     return COX_FIBER_DONE;
   }
   fiber->owner->current = fiber;
@@ -287,7 +297,7 @@ static void finish(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_e
       json_decref(memory); /* a probe changes nothing */
     }
   } else if (err != NULL) {
-    *err = fiber->err;
+    *err = fiber->err != NULL ? *fiber->err : (struct cox_err){0};
   }
   free_fiber(fiber);
 }

@@ -38,7 +38,7 @@ struct cox_fiber {
   const struct cox_io_reply *reply; /* only while it is resumed */
   int node_reference;           /* of the driver's node object, LUA_NOREF: none */
   bool is_done;
-  struct cox_err err;           /* of a job; code 0: it returned */
+  struct cox_err *err;          /* why a job failed, owned; NULL: it has not */
 };
 
 /* The fiber that runs in L; throws when L is none (I/O from a coroutine of the script's own). */
