@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/holder.h"
+
 enum { BACKLOG = 64, LOCK_TRIES = 100, LOCK_PAUSE_MS = 20 };
 
 /* A path may be longer than an address: it is named through the descriptor of its folder. */
@@ -53,15 +55,6 @@ static int lock_folder(const struct place *place, const char *path, struct cox_e
   return cox_err_set(err, COX_EBUSY, "the folder of the socket %s stays locked by another process: is one starting there?", path);
 }
 
-static void name_process(pid_t pid, char out[64]) {
-  char path[64], name[17] = "";
-  snprintf(path, sizeof path, "/proc/%ld/comm", (long)pid);
-  FILE *const file = fopen(path, "re");
-  if (file != NULL && fgets(name, sizeof name, file) != NULL) name[strcspn(name, "\n")] = '\0';
-  if (file != NULL) fclose(file);
-  snprintf(out, 64, "process %ld%s%s%s", (long)pid, name[0] != '\0' ? " (" : "", name, name[0] != '\0' ? ")" : "");
-}
-
 /* 0: the file is nobody's any more and was removed. */
 static int remove_stale(const struct place *place, const char *path, struct cox_err *err) {
   struct stat status;
@@ -77,8 +70,8 @@ static int remove_stale(const struct place *place, const char *path, struct cox_
   if (rc == 0) getsockopt(probe, SOL_SOCKET, SO_PEERCRED, &holder, &len);
   close(probe);
   if (reason == ECONNREFUSED) return unlinkat(place->folder, place->name, 0) == 0 || errno == ENOENT ? 0 : COX_ESYS;
-  char who[64] = "another process";
-  if (holder.pid > 0) name_process(holder.pid, who);
+  char who[COX_HOLDER_TEXT] = "another process";
+  if (holder.pid > 0) cox_holder_name(holder.pid, who);
   return cox_err_set(err, COX_EBUSY, "the socket %s is held by %s: stop it, or choose another path with admin.socket", path, who);
 }
 

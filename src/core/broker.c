@@ -69,6 +69,7 @@ void cox_broker_destroy(struct cox_broker *broker) {
 size_t cox_broker_step_commands(struct cox_broker *broker) {
   size_t total = 0;
   for (;;) {
+    atomic_store_explicit(&broker->heart.command_us, cox_clock_mono_us(broker->options.clock), memory_order_relaxed);
     const size_t results = cox_results_handle(broker);
     struct cox_command *const command = cox_commands_take(&broker->commands);
     if (command != NULL) cox_serve(broker, command);

@@ -76,6 +76,10 @@ struct cox_stats {
 };
 void cox_broker_stats(struct cox_broker *broker, struct cox_stats *out);
 
+/* Any thread: did both loops turn within the last `max_age_ms`? Wakes them, so that a loop that had nothing to do has turned by the
+ * next time. False soon after a loop hangs, in a handler, a lock or the system.                                                       */
+bool cox_broker_is_alive(struct cox_broker *broker, int64_t max_age_ms);
+
 /* Single-threaded driving (tests, simulator, benchmarks): handle everything queued; run one pass. Each returns how much
  * it did; step_reconcile also says when it next has work of its own (monotonic, INT64_MAX: never).                     */
 size_t cox_broker_step_commands(struct cox_broker *broker);

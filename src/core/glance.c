@@ -1,4 +1,4 @@
-/* Small looks at the registry that cost little, however many nodes there are. */
+/* Small looks at the broker that cost little, however many nodes there are. */
 #include <stdlib.h>
 
 #include "core/engine.h"
@@ -27,4 +27,13 @@ json_t *cox_broker_ids_json(struct cox_broker *broker) {
   for (size_t i = 0; i < count; i++) json_array_append_new(list, ids[i]);
   free(ids);
   return list;
+}
+
+bool cox_broker_is_alive(struct cox_broker *broker, int64_t max_age_ms) {
+  const int64_t oldest_us = cox_clock_mono_us(broker->options.clock) - max_age_ms * 1000;
+  const int64_t command_us = atomic_load_explicit(&broker->heart.command_us, memory_order_relaxed);
+  const int64_t reconcile_us = atomic_load_explicit(&broker->heart.reconcile_us, memory_order_relaxed);
+  cox_commands_wake(&broker->commands);
+  cox_broker_trigger(broker);
+  return command_us >= oldest_us && reconcile_us >= oldest_us;
 }
