@@ -154,11 +154,16 @@ static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
   return daemon->api != NULL;
 }
 
+/* The control socket speaks HTTP, too: so that --socket is enough for every client. */
+static void adopt(void *ctx, int fd) { cox_api_adopt(((struct cox_daemon *)ctx)->api, fd); }
+
 static bool start_control(struct cox_daemon *daemon, struct cox_faults *faults) {
   const struct cox_control_options options = {
       .path = text(daemon->config, "admin", "socket"),
       .broker = daemon->broker,
       .console = cox_script_console(daemon->script),
+      .adopt = adopt,
+      .adopt_ctx = daemon,
   };
   struct cox_err err;
   if (options.path == NULL || *options.path == '\0') return true;

@@ -20,6 +20,8 @@ struct cox_cli_env {
   /* The effective configuration of a file (admin.listen, admin.token, admin.tls, …), secrets not masked; a new reference, or
    * NULL with its faults.                                                                                                        */
   json_t *(*load_config)(const char *path, struct cox_faults *faults);
+  const struct cox_cli_entry *entries; /* the whole table, for completions and the manual */
+  size_t entry_count;
   const struct cox_clock *clock; /* NULL: the machine's */
   /* Paths that are looked at when nobody says anything, ended by NULL. NULL: ./coxswain.lua, /etc/coxswain/coxswain.lua. */
   const char *const *config_places;
