@@ -198,7 +198,10 @@ static void handle_message(struct cox_control *control, const struct message *me
     return;
   }
   if (peer->sent == peer->out.len) peer->since_us = now_us(); /* from now on it has time to take the answer */
-  if (message->answer == NULL) cox_peer_parse(peer, &control->peer_host);
+  if (message->answer == NULL) {
+    peer->requests--;
+    cox_peer_parse(peer, &control->peer_host);
+  }
   if (message->answer != NULL && !cox_peer_answer(peer, message->answer)) {
     cox_log(COX_LOG_WARN, "control", "a console connection that takes no answers was cut", "user", peer->caller.name, NULL);
     forget(control, peer);

@@ -71,22 +71,23 @@ bool cox_peer_write(struct cox_peer *peer, int64_t now_us) {
 bool cox_peer_is_over(const struct cox_peer *peer) {
   const bool says_no_more = peer->is_ended || (peer->is_eof && peer->in.len == 0);
   if (!says_no_more || peer->sent < peer->out.len) return false;
-  return peer->session == NULL || cox_control_session_load(peer->session) == 0;
+  return peer->requests == 0;
 }
 
 /* ---- requests ---- */
 
-/* False: the peer has as many as it may have. Takes `request`. */
-static bool hand_on(struct cox_peer *peer, const struct cox_peer_host *host, json_t *request) {
+/* Takes `request`. */
+static void hand_on(struct cox_peer *peer, const struct cox_peer_host *host, json_t *request) {
   struct cox_err err = {0};
   peer->has_spoken = true;
   if (peer->session == NULL) peer->session = host->open_session(host->arg, peer, &err);
-  if (peer->session == NULL) refuse(peer, json_object_get(request, "id"), err.text);
-  else if (cox_control_session_push(peer->session, json_incref(request))) goto out;
-  else cox_peer_answer(peer, json_pack("{ss}", "error", "the request was dropped: out of memory"));
-out:
-  json_decref(request);
-  return true;
+  if (peer->session == NULL) {
+    refuse(peer, json_object_get(request, "id"), err.text);
+    json_decref(request);
+    return;
+  }
+  peer->requests++;
+  cox_control_session_push(peer->session, request);
 }
 
 /* Cancels do not wait behind what they cancel. */
@@ -104,9 +105,7 @@ static bool is_cancel(const json_t *request) {
   return op != NULL && strcmp(op, "cancel") == 0;
 }
 
-static bool has_room(const struct cox_peer *peer) {
-  return peer->session == NULL || cox_control_session_load(peer->session) < COX_SESSION_REQUESTS_MAX;
-}
+static bool has_room(const struct cox_peer *peer) { return peer->requests < COX_PEER_REQUESTS_MAX; }
 
 /* One frame off `*at`. False: there is no whole one, or no room for it. */
 static bool parse_frame(struct cox_peer *peer, const struct cox_peer_host *host, size_t *at) {

@@ -9,6 +9,8 @@
 #include "base/buf.h"
 #include "console/control_session.h"
 
+enum { COX_PEER_REQUESTS_MAX = 16 }; /* handed on at a time; the rest waits in the connection */
+
 enum cox_peer_language { COX_PEER_UNKNOWN, COX_PEER_FRAMES, COX_PEER_TEXT, COX_PEER_HTTP };
 
 struct cox_peer {
@@ -18,7 +20,8 @@ struct cox_peer {
   struct cox_console_caller caller;
   struct cox_buf in, out;
   size_t sent;                         /* of out */
-  struct cox_control_session *session; /* NULL: no request yet, or it ended */
+  struct cox_control_session *session; /* NULL: no request yet */
+  size_t requests;  /* handed to the session and not ended */
   bool has_spoken;  /* a whole request came */
   bool is_eof;      /* it closed its side: what it said before is still answered */
   bool is_ended;    /* it said something wrong, or good bye: nothing more is read, and it is closed when all is answered */

@@ -23,12 +23,12 @@ struct cox_control_session {
   struct cox_console_caller caller;
   struct cox_thread thread;
   struct cox_buf unfinished; /* the thread's: lines of a chunk that is not whole (text mode) */
+  bool has_quit;             /* the thread's: what was sent behind it is not run */
   struct cox_mutex mutex;    /* guards everything below */
   struct cox_cond cond;      /* a request came, one was cancelled, or the end */
   struct cox_console_session *console; /* written by the thread only; NULL until it is needed */
   struct request *first, *last; /* waiting */
   struct request *current;      /* under way */
-  size_t count;                 /* both */
   bool is_closed;
 };
 
@@ -168,7 +168,10 @@ static void run_line(struct cox_control_session *session, const struct request *
     case COX_VERB_DONE: answer_text(session, request, is_cancelled(session) ? "error" : "done", &text); break;
     case COX_VERB_FAILED: answer_text(session, request, "error", &text); break;
     case COX_VERB_HELP: run_help(session, request, help, &text); break;
-    case COX_VERB_QUIT: answer(session, request, json_pack("{ss, ss, sb}", "outcome", "done", "text", "", "quit", 1)); break;
+    case COX_VERB_QUIT:
+      session->has_quit = true;
+      answer(session, request, json_pack("{ss, ss, sb}", "outcome", "done", "text", "", "quit", 1));
+      break;
     case COX_VERB_NONE:
       if (json_is_true(json_object_get(request->json, "is_text"))) eval_text(session, request, json_string_value(line), &text);
       else eval(session, request, json_string_value(line), json_string_length(line), &text);
@@ -216,6 +219,7 @@ static void run_read(struct cox_control_session *session, const struct request *
 
 static void run_request(struct cox_control_session *session, const struct request *request) {
   const char *const op = json_string_value(json_object_get(request->json, "op"));
+  if (session->has_quit) return;
   if (op == NULL) answer_error(session, request, "a request needs an \"op\"");
   else if (is_cancelled(session)) answer_error(session, request, "cancelled before it began");
   else if (strcmp(op, "line") == 0) run_line(session, request);
@@ -246,10 +250,9 @@ static struct request *take(struct cox_control_session *session) {
 static void finish(struct cox_control_session *session, struct request *request) {
   cox_mutex_lock(&session->mutex);
   session->current = NULL;
-  session->count--;
   cox_mutex_unlock(&session->mutex);
   destroy_request(request);
-  session->host->emit(session->host->arg, session->connection, NULL); /* there is room for another one */
+  session->host->emit(session->host->arg, session->connection, NULL);
 }
 
 static void run(void *arg) {
@@ -299,29 +302,16 @@ void cox_control_session_destroy(struct cox_control_session *session) {
 
 /* ---- for the owner of the connection ---- */
 
-bool cox_control_session_push(struct cox_control_session *session, json_t *json) {
+void cox_control_session_push(struct cox_control_session *session, json_t *json) {
   struct request *const request = calloc(1, sizeof *request);
+  if (request == NULL) abort(); /* the promise of an answer could not be kept */
+  request->json = json;
   cox_mutex_lock(&session->mutex);
-  const bool is_taken = request != NULL && !session->is_closed && session->count < COX_SESSION_REQUESTS_MAX;
-  if (is_taken) {
-    request->json = json;
-    if (session->first == NULL) session->first = request;
-    else session->last->next = request;
-    session->last = request;
-    session->count++;
-    cox_cond_signal(&session->cond);
-  }
+  if (session->first == NULL) session->first = request;
+  else session->last->next = request;
+  session->last = request;
+  cox_cond_signal(&session->cond);
   cox_mutex_unlock(&session->mutex);
-  if (!is_taken) json_decref(json);
-  if (!is_taken) free(request);
-  return is_taken;
-}
-
-size_t cox_control_session_load(struct cox_control_session *session) {
-  cox_mutex_lock(&session->mutex);
-  const size_t count = session->count;
-  cox_mutex_unlock(&session->mutex);
-  return count;
 }
 
 static void cancel_matching(struct request *request, const json_t *id) {

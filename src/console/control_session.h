@@ -9,8 +9,6 @@
 #include "core/broker.h"
 #include "core/console.h"
 
-enum { COX_SESSION_REQUESTS_MAX = 16 }; /* under way and waiting; more are left in the connection */
-
 struct cox_control_session;
 
 /* What all sessions share; outlives them. The callbacks are called on the session's thread and must not wait for it. */
@@ -18,8 +16,8 @@ struct cox_control_host {
   struct cox_broker *broker;
   const struct cox_console *console;
   void *arg;
-  /* An answer or a part of one for that connection, which may be gone; NULL: a request has ended, there is room for another.
-   * Takes `answer`.                                                                                                           */
+  /* An answer or a part of one for that connection, which may be gone; NULL: a request has ended, all of it was said. Takes
+   * `answer`.                                                                                                             */
   void (*emit)(void *arg, uint64_t connection, json_t *answer);
   /* The session's thread is about to end: join and destroy it. The last call for this session. */
   void (*ended)(void *arg, struct cox_control_session *session);
@@ -30,10 +28,8 @@ struct cox_control_session *cox_control_session_create(const struct cox_control_
                                                        const struct cox_console_caller *caller, struct cox_err *err);
 /* The owner of the connection (all below). Joins: only after `ended`, or when nobody minds waiting. */
 void cox_control_session_destroy(struct cox_control_session *session);
-/* Takes `request`, also when it refuses; false: COX_SESSION_REQUESTS_MAX are there already. */
-bool cox_control_session_push(struct cox_control_session *session, json_t *request);
-/* Requests under way or waiting. */
-size_t cox_control_session_load(struct cox_control_session *session);
+/* Takes `request`. The end of each is told by an emit of NULL; how many there may be at a time is the caller's matter. */
+void cox_control_session_push(struct cox_control_session *session, json_t *request);
 /* Cancels the request of that id, or all. */
 void cox_control_session_cancel(struct cox_control_session *session, const json_t *id);
 /* No more requests: those that wait are dropped, the one under way is cancelled, the thread ends. */
