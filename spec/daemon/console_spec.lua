@@ -1,10 +1,10 @@
 -- The console of a real daemon: `coxswain repl` without a terminal, other clients over the socket, several sessions at once.
 local system = require "support.system"
 
-local nodes = [[[
+local nodes = [==[[
   { "id": "node1", "host": "127.0.0.1", "inference_port": 5000, "poc_port": 8080, "max_concurrent": 5, "models": { "m": { "args": [] } } },
   { "id": "node-2", "host": "127.0.0.1", "inference_port": 5001, "poc_port": 8081, "max_concurrent": 5, "models": { "m": { "args": [] } } }
-]]]
+]]==]
 
 local function has(text, ...)
   for _, part in ipairs { ... } do assert.truthy(text:find(part, 1, true), ("%q is not in: %s"):format(part, text)) end

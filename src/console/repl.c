@@ -91,6 +91,7 @@ static void print_part(void *arg, const char *text) {
 static json_t *ask(struct repl *repl, json_t *request) {
   struct cox_err err;
   json_t *const answer = cox_repl_link_ask(repl->link, request, print_part, NULL, &err);
+  if (repl->edit != NULL && cox_repl_link_was_interrupted(repl->link)) fputc('\n', stdout);
   if (answer != NULL) return answer;
   cox_cli_fail(repl->session.args.program, "%s", err.text);
   repl->is_over = repl->has_failed = repl->is_lost = true;

@@ -18,6 +18,7 @@ struct cox_repl_link {
   int fd, signals;
   struct cox_buf in;
   json_int_t last_id;
+  unsigned interrupts; /* during the last request */
 };
 
 static int open_signals(void) {
@@ -64,6 +65,8 @@ bool cox_repl_link_is_interrupted(struct cox_repl_link *link, int timeout_ms) {
   return poll(&ready, 1, timeout_ms) > 0 && take_signals(link);
 }
 
+bool cox_repl_link_was_interrupted(const struct cox_repl_link *link) { return link->interrupts > 0; }
+
 static int send_frame(struct cox_repl_link *link, const json_t *request, struct cox_err *err) {
   struct cox_buf out = {0};
   int rc = cox_frame_add(&out, request) ? 0 : cox_err_set(err, COX_ENOMEM, "out of memory");
@@ -93,10 +96,10 @@ static json_t *take_frame(struct cox_repl_link *link, struct cox_err *err) {
 }
 
 /* Waits for bytes or Ctrl-C. */
-static int wait_for_more(struct cox_repl_link *link, unsigned *interrupts, struct cox_err *err) {
+static int wait_for_more(struct cox_repl_link *link, struct cox_err *err) {
   struct pollfd ready[] = {{.fd = link->fd, .events = POLLIN}, {.fd = link->signals, .events = POLLIN}};
   if (poll(ready, 2, -1) < 0) return errno == EINTR ? 0 : cox_err_set(err, COX_ESYS, "waiting for the daemon failed: %s", strerror(errno));
-  if (ready[1].revents != 0 && take_signals(link) && ++*interrupts > 1) {
+  if (ready[1].revents != 0 && take_signals(link) && ++link->interrupts > 1) {
     return cox_err_set(err, COX_ETIME, "given up: the daemon did not answer to the first Ctrl-C");
   }
   if (ready[1].revents != 0) {
@@ -114,7 +117,7 @@ static int wait_for_more(struct cox_repl_link *link, unsigned *interrupts, struc
 }
 
 json_t *cox_repl_link_ask(struct cox_repl_link *link, json_t *request, void (*part)(void *arg, const char *text), void *arg, struct cox_err *err) {
-  unsigned interrupts = 0;
+  link->interrupts = 0;
   take_signals(link); /* what was pressed before is not meant for this */
   json_object_set_new(request, "id", json_integer(++link->last_id));
   *err = (struct cox_err){0};
@@ -123,7 +126,7 @@ json_t *cox_repl_link_ask(struct cox_repl_link *link, json_t *request, void (*pa
   while (rc == 0) {
     json_t *const answer = take_frame(link, err);
     if (answer == NULL) {
-      rc = err->code != 0 ? err->code : wait_for_more(link, &interrupts, err);
+      rc = err->code != 0 ? err->code : wait_for_more(link, err);
       continue;
     }
     const json_t *const id = json_object_get(answer, "id");

@@ -15,6 +15,8 @@ void cox_repl_link_close(struct cox_repl_link *link);
 /* Sends `request` (taken) and waits for its answer, a new reference. `part` gets what comes before it; may be NULL. NULL with the
  * reason: the connection is of no more use.                                                                                        */
 json_t *cox_repl_link_ask(struct cox_repl_link *link, json_t *request, void (*part)(void *arg, const char *text), void *arg, struct cox_err *err);
+/* Was the last request interrupted? Then the terminal has written a "^C". */
+bool cox_repl_link_was_interrupted(const struct cox_repl_link *link);
 /* Waits for Ctrl-C at most so long; true: it came. */
 bool cox_repl_link_is_interrupted(struct cox_repl_link *link, int timeout_ms);
 
