@@ -84,6 +84,20 @@ static bool start_scripts(struct cox_daemon *daemon, struct cox_faults *faults) 
   return daemon->script != NULL;
 }
 
+static double or_none(double value) { return value > 0 ? value : -1; /* 0 would mean the default */ }
+
+static struct cox_lease_options lease_options(const json_t *config) {
+  const json_t *const eject = get(config, "leases", "eject_s");
+  return (struct cox_lease_options){
+      .max = (size_t)number(config, "leases", "max"),
+      .waiters_max = (size_t)number(config, "leases", "waiters_max"),
+      .slow_start_s = or_none(number(config, "leases", "slow_start_s")),
+      .eject_after = (unsigned)number(config, "leases", "eject_after"),
+      .eject_s = {json_number_value(json_array_get(eject, 0)), json_number_value(json_array_get(eject, 1))},
+      .eject_share = or_none(number(config, "leases", "eject_share")),
+  };
+}
+
 static bool start_broker(struct cox_daemon *daemon, struct cox_faults *faults) {
   const json_t *const config = daemon->config;
   const json_t *const backoff = get(config, "reconcile", "backoff_s");
@@ -101,6 +115,7 @@ static bool start_broker(struct cox_daemon *daemon, struct cox_faults *faults) {
       .probe_timeout_s = number(config, "probe", "timeout_s"),
       .probe_fall = (unsigned)number(config, "probe", "fall"),
       .probe_rise = (unsigned)number(config, "probe", "rise"),
+      .leases = lease_options(config),
   };
   struct cox_err err;
   daemon->broker = cox_broker_create(&options, &err);

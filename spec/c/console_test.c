@@ -254,6 +254,7 @@ static void lines_are_cut_at_the_end_of_their_budget(void **state) {
   context->line_budget_s = 0.05;
   expect_error("while true do end", "cut: the line ran longer than 0.05 s");
   expect_error("while true do pcall(error) end", "cut: ");
+  expect_error("('x'):rep(300):find(('.-'):rep(30) .. 'y')", "cut: "); /* in C, where no hook reaches */
   expect("1", "1");
 }
 

@@ -110,6 +110,10 @@ static void awake(struct cox_request *request) {
     cox_request_fail(request, 504, "%s %.200s was not answered in time; it may still be carried out, so look before you repeat it "
                      "(request id %s)", request->method, request->target, request->id);
     break;
+  case COX_WAIT_GONE: /* nobody reads it */
+    cox_request_fail(request, 503, "%s %.200s was not answered: the client hung up", request->method, request->target);
+    request->has_to_close = true;
+    break;
   case COX_WAIT_STOPPED:
     cox_request_fail(request, 503, "%s %.200s was not answered: the daemon is stopping; it may be carried out (request id %s)",
                      request->method, request->target, request->id);

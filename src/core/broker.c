@@ -34,6 +34,13 @@ struct cox_broker *cox_broker_create(const struct cox_broker_options *options, s
   }
   broker->options = *options;
   fill_defaults(&broker->options);
+  broker->leases = cox_leases_create(&options->leases, options->clock, options->seed);
+  if (broker->leases == NULL) {
+    cox_registry_fini(&broker->registry);
+    free(broker);
+    cox_err_set(err, COX_ENOMEM, "making the broker failed: out of memory");
+    return NULL;
+  }
   broker->options.participant = json_incref(options->participant);
   broker->callback_url = options->callback_url != NULL ? json_string(options->callback_url) : NULL;
   cox_commands_init(&broker->commands, broker->options.queue_max);
@@ -60,6 +67,7 @@ void cox_broker_destroy(struct cox_broker *broker) {
   cox_reconciler_fini(&broker->reconciler);
   cox_commands_fini(&broker->commands);
   cox_registry_fini(&broker->registry);
+  cox_leases_destroy(broker->leases);
   json_decref(broker->options.participant);
   json_decref(broker->callback_url);
   free(broker);
@@ -70,7 +78,7 @@ size_t cox_broker_step_commands(struct cox_broker *broker) {
   size_t total = 0;
   for (;;) {
     atomic_store_explicit(&broker->heart.command_us, cox_clock_mono_us(broker->options.clock), memory_order_relaxed);
-    const size_t results = cox_results_handle(broker);
+    const size_t results = cox_results_handle(broker) + cox_lease_journal(broker);
     struct cox_command *const command = cox_commands_take(&broker->commands);
     if (command != NULL) cox_serve(broker, command);
     if (results == 0 && command == NULL) return total;
@@ -113,6 +121,7 @@ static void wait_until_landed(struct cox_broker *broker, int64_t timeout_ms) {
 }
 
 void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms) {
+  cox_lease_stop(broker);
   cox_commands_close(&broker->commands);
   cox_commands_wake(&broker->commands);
   atomic_store(&broker->is_stopping, true);

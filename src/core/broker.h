@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "core/answer.h"
 #include "core/attempt.h"
+#include "core/lease.h"
 #include "core/policy.h"
 #include "core/store.h"
 #include "core/transport.h"
@@ -34,6 +35,7 @@ struct cox_broker_options {
   double probe_interval_s;    /* 0: 15; negative: no probes */
   double probe_timeout_s;     /* 0: 5 */
   unsigned probe_fall, probe_rise; /* 0: 3, 1 */
+  struct cox_lease_options leases;
 };
 
 struct cox_broker *cox_broker_create(const struct cox_broker_options *options, struct cox_err *err);

@@ -8,6 +8,7 @@
 
 struct snapshot {
   struct cox_node *nodes; /* copies that hold their parts */
+  struct cox_lease_look *leases; /* of each */
   size_t count;
   json_t *world;
   bool is_armed;
@@ -27,13 +28,29 @@ static void begin_locked(struct cox_broker *broker, struct snapshot *snapshot) C
   snapshot->is_armed = broker->registry.is_armed;
 }
 
+/* Under the registry's lock, so that each node is there. */
+static void look_at_leases_locked(struct cox_broker *broker, struct snapshot *snapshot) COX_REQUIRES_SHARED(LOCK) {
+  struct cox_lease_node *nodes[256];
+  for (size_t i = 0; i < snapshot->count;) {
+    size_t count = 0;
+    for (; count < 256 && i + count < snapshot->count; count++) nodes[count] = snapshot->nodes[i + count].lease;
+    cox_lease_look(broker, nodes, count, &snapshot->leases[i]);
+    i += count;
+  }
+}
+
 /* All nodes, or the one of that id. False: out of memory. */
 static bool take(struct cox_broker *broker, const char *id, struct snapshot *snapshot) COX_EXCLUDES(LOCK) {
   *snapshot = (struct snapshot){.now_us = cox_clock_mono_us(broker->options.clock)};
   size_t capacity = 1;
   for (;;) {
     snapshot->nodes = malloc(capacity * sizeof *snapshot->nodes);
-    if (snapshot->nodes == NULL) return false;
+    snapshot->leases = malloc(capacity * sizeof *snapshot->leases);
+    if (snapshot->nodes == NULL || snapshot->leases == NULL) {
+      free(snapshot->nodes);
+      free(snapshot->leases);
+      return false;
+    }
     cox_rwlock_read(&LOCK);
     const struct cox_registry *const registry = &broker->registry;
     const size_t count = registry->count;
@@ -44,11 +61,13 @@ static bool take(struct cox_broker *broker, const char *id, struct snapshot *sna
       for (size_t i = 0; id == NULL && i < registry->num_count; i++) {
         if (registry->by_num[i] != NULL) copy_locked(broker, registry->by_num[i], snapshot);
       }
+      look_at_leases_locked(broker, snapshot);
       cox_rwlock_read_unlock(&LOCK);
       return true;
     }
     cox_rwlock_read_unlock(&LOCK);
     free(snapshot->nodes);
+    free(snapshot->leases);
     capacity = count + count / 8;
   }
 }
@@ -56,6 +75,7 @@ static bool take(struct cox_broker *broker, const char *id, struct snapshot *sna
 static void release(struct snapshot *snapshot) {
   for (size_t i = 0; i < snapshot->count; i++) cox_node_release_parts(&snapshot->nodes[i]);
   free(snapshot->nodes);
+  free(snapshot->leases);
   json_decref(snapshot->world);
 }
 
@@ -106,6 +126,32 @@ static json_t *notes_json(const struct cox_node *node) {
   return list;
 }
 
+static const struct cox_lease_look *lease_of(const struct cox_node *node, const struct snapshot *snapshot) {
+  return &snapshot->leases[node - snapshot->nodes];
+}
+
+/* Why it is leased, or why not. */
+static json_t *lease_json(const struct cox_lease_look *lease, const struct snapshot *snapshot) {
+  json_t *const object = json_object();
+  char text[96];
+  const char *why = cox_lease_bar_text(lease->bar);
+  if (lease->is_ejected) {
+    snprintf(text, sizeof text, "ejected after failed requests, for another %.1f s", (double)(lease->ejected_us - snapshot->now_us) / 1e6);
+    why = text;
+  } else if (lease->is_half) {
+    why = "ejected after failed requests: one trial request at a time";
+  } else if (lease->is_serving && lease->count >= lease->max) {
+    why = "full";
+  } else if (lease->is_serving && lease->warmth < 10) {
+    why = "it serves, and gets less for a moment because it just became ready";
+  }
+  json_object_set_new(object, "eligible", json_boolean(lease->is_serving && !lease->is_ejected));
+  json_object_set_new(object, "why", json_string(why));
+  json_object_set_new(object, "leases", json_integer(lease->count));
+  if (!lease->is_serving && lease->count > 0) json_object_set_new(object, "draining", json_true());
+  return object;
+}
+
 /* One sentence: what the broker is doing about this node, and why. */
 static const char *doing(const struct cox_node *node, const struct snapshot *snapshot, char *text, size_t size) {
   if (node->flight.attempt != 0) {
@@ -116,6 +162,11 @@ static const char *doing(const struct cox_node *node, const struct snapshot *sna
   if (cox_node_is_converged(node)) return "nothing to do: it is what it should be";
   if (!snapshot->is_armed) return "waiting for the first block that is accepted as synced before any attempt starts";
   if (!cox_node_needs_attempt(node)) return "probes cannot reach it: waiting for it to answer";
+  if (node->drain_until_us > snapshot->now_us && lease_of(node, snapshot)->count > 0) {
+    snprintf(text, size, "draining: %u leases, at most another %.1f s", (unsigned)lease_of(node, snapshot)->count,
+             (double)(node->drain_until_us - snapshot->now_us) / 1e6);
+    return text;
+  }
   if (node->next_at_us > snapshot->now_us) {
     snprintf(text, size, "waiting %.1f s after %u failed attempts", (double)(node->next_at_us - snapshot->now_us) / 1e6,
              node->failures);
@@ -133,6 +184,7 @@ static json_t *explain_json(const struct cox_node *node, const struct snapshot *
   }
   json_object_set_new(object, "doing", json_string(doing(node, snapshot, text, sizeof text)));
   json_object_set_new(object, "settled", json_boolean(node->is_settled));
+  json_object_set_new(object, "lease", lease_json(lease_of(node, snapshot), snapshot));
   if (node->applied != NULL) json_object_set_new(object, "applied", cox_target_json(node->applied, false));
   set_text(object, "last_failure", node->last_failure);
   if (node->unanswered.call[0] != '\0') {
@@ -174,7 +226,7 @@ static json_t *state_json(const struct cox_node *node, const struct snapshot *sn
   json_t *const state = json_object();
   set_statuses(state, node);
   if (node->flight.attempt != 0) json_object_set_new(state, "reconcile_info", flight_json(node));
-  json_object_set_new(state, "lock_count", json_integer(0));
+  json_object_set_new(state, "lock_count", json_integer(lease_of(node, snapshot)->count));
   json_object_set_new(state, "failure_reason", node->failure_reason ? json_incref(node->failure_reason) : json_string(""));
   set_time(state, "status_timestamp", node->status_at_ms);
   set_time(state, "checked_at", node->checked_at_ms);

@@ -11,7 +11,7 @@
 #include "script/fiber.h"
 #include "script/sandbox.h"
 
-enum { RESPONSE_BYTES_MAX = 256 * 1024, BODY_SHOWN = 160, MEMORY_UPVALUE = 1, CONFIG_UPVALUE = 2, APPLIED_UPVALUE = 3 };
+enum { RESPONSE_BYTES_MAX = 256 * 1024, PATH_BYTES_MAX = 4096, BODY_SHOWN = 160, MEMORY_UPVALUE = 1, CONFIG_UPVALUE = 2, APPLIED_UPVALUE = 3 };
 
 #define NODE_TYPE "coxswain.DriverNode"
 #define GET_TIMEOUT_S 10.0
@@ -54,6 +54,7 @@ static void set_url(lua_State *L, struct cox_fiber *fiber, const char *path, int
     is_inference = strcmp(base, "inference") == 0;
     if (!is_inference && strcmp(base, "poc") != 0) luaL_error(L, "base must be \"poc\" or \"inference\", not \"%s\"", base);
   }
+  if (strlen(path) > PATH_BYTES_MAX) luaL_error(L, "a path has at most %d bytes", PATH_BYTES_MAX);
   if (path[0] != '/' || strpbrk(path, " \r\n") != NULL) luaL_error(L, "a path begins with / and has no spaces: \"%s\"", path);
   char base[COX_URL_MAX];
   cox_node_config_url(fiber->attempt->node, !is_inference, base);
@@ -69,10 +70,9 @@ static void set_body(lua_State *L, struct cox_fiber *fiber, int index) {
   luaL_checktype(L, index, LUA_TTABLE);
   struct cox_err err;
   json_t *const body = cox_convert_take(L, index, "body", &err);
-  if (body == NULL) luaL_error(L, "%s", err.text);
-  char *const text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
+  fiber->body = body != NULL ? cox_convert_text(L, body, true, "body", &err) : NULL;
   json_decref(body);
-  set_string(L, &fiber->body, text);
+  if (fiber->body == NULL) luaL_error(L, "%s", err.text);
 }
 
 static lua_Number timeout_of(lua_State *L, int options, lua_Number fallback) {
@@ -124,10 +124,13 @@ static void push_answer(lua_State *L, const struct cox_io_reply *reply) {
   lua_setfield(L, -2, "status");
   lua_pushlstring(L, reply->body, reply->body_len);
   lua_setfield(L, -2, "body");
+  struct cox_held **const held = cox_vm_push_holder(L);
   json_t *const value = json_loadb(reply->body, reply->body_len, 0, NULL);
-  if (value == NULL) return;
-  cox_convert_push_shared(L, value);
-  json_decref(value);
+  if (value == NULL) {
+    lua_pop(L, 1);
+    return;
+  }
+  cox_convert_push_made(L, held, value);
   lua_setfield(L, -2, "json");
 }
 
@@ -294,9 +297,8 @@ static void push_lazily(lua_State *L, const struct cox_fiber *fiber, int place) 
     lua_pushnil(L);
     return;
   } else {
-    json_t *const applied = cox_target_json(fiber->attempt->applied, false);
-    cox_convert_push_shared(L, applied);
-    json_decref(applied);
+    struct cox_held **const held = cox_vm_push_holder(L);
+    cox_convert_push_made(L, held, cox_target_json(fiber->attempt->applied, false));
   }
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, 1, place);
@@ -347,7 +349,7 @@ void cox_driver_node_push(lua_State *L, struct cox_fiber *fiber) {
 }
 
 json_t *cox_driver_node_end(struct cox_fiber *fiber) {
-  if (fiber->node_reference == LUA_NOREF) return NULL;
+  if (fiber->node_reference == LUA_NOREF || fiber->vm->is_lost) return NULL;
   lua_State *const L = fiber->vm->L;
   lua_rawgeti(L, LUA_REGISTRYINDEX, fiber->node_reference);
   struct cox_fiber **const held = lua_touserdata(L, -1);
@@ -366,7 +368,7 @@ json_t *cox_driver_node_end(struct cox_fiber *fiber) {
 /* ---- probes ---- */
 
 static const char *text_field(lua_State *L, const char *name) {
-  lua_getfield(L, -1, name);
+  cox_vm_push_field(L, -1, name); /* raw, as nothing protects us here */
   const char *const text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
   lua_pop(L, 1); /* the table holds it */
   return text;
@@ -385,7 +387,7 @@ void cox_driver_take_probe(lua_State *L, struct cox_fiber *fiber) {
     cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, "the driver's probe returned a status or poc that is none of the known ones");
     return;
   }
-  lua_getfield(L, -1, "ready");
+  cox_vm_push_field(L, -1, "ready");
   result->is_ready = lua_toboolean(L, -1) != 0;
   lua_pop(L, 1);
   if (model != NULL) result->seen_model = strdup(model);

@@ -386,8 +386,9 @@ static enum cox_console_outcome eval(struct cox_console_session *session, const 
     line.outcome = COX_CONSOLE_ERROR;
     add_failure(session, rc, &err, text);
   }
-  const bool is_vm_lost = rc == COX_ENOMEM || rc == COX_ESTOPPED;
-  if (is_vm_lost && session->vm != NULL) {
+  const struct cox_vm *const vm = session->vm;
+  /* What took all memory is still there: no other line would get any. */
+  if (vm != NULL && (vm->is_lost || (rc == COX_ENOMEM && !vm->is_string_too_long))) {
     drop_vm(session);
     cox_buf_addf(text, "\nthe session's variables are gone: it begins anew");
   }

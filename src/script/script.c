@@ -69,6 +69,7 @@ struct cox_script *cox_script_create(const struct cox_script_options *options, s
       .config = script->config,
       .resume_budget_s = options->resume_budget_s != 0 ? options->resume_budget_s : RESUME_BUDGET_S,
       .memory_max = options->memory_max,
+      .seed = options->seed,
   };
   script->ops = cox_fiber_ops(&script->fibers);
   script->consoles = (struct cox_console_context){
