@@ -14,7 +14,7 @@ local helps = {
   { "broker.command", "(name, args?) Sends a command, as in broker.command(\"reconcile\", { node_id = \"node1\" }); its answer, or nil and why" },
   { "help", "(name?) This, or what a command does" },
   { "print", "(…) Shows values as text" },
-  { "require", "(name) A module of the scripts or of the library, as in require \"policy.phases\": the files as they were when the session began" },
+  { "require(name)", "A module of the scripts or of the library, as in require \"policy.phases\": the files as they were when the session began" },
 }
 
 local keywords = {
