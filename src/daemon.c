@@ -9,6 +9,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "console/control.h"
 #include "declare.h"
 #include "net/net.h"
 #include "paths.h"
@@ -26,6 +27,7 @@ struct cox_daemon {
   bool is_broker_started;
   struct cox_net *net;
   struct cox_api *api;
+  struct cox_control *control; /* NULL: no socket is configured */
 };
 
 static const json_t *get(const json_t *config, const char *group, const char *key) {
@@ -170,6 +172,24 @@ static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
   return daemon->api != NULL;
 }
 
+/* The control socket speaks HTTP, too: so that --socket is enough for every client. */
+static void adopt(void *ctx, int fd) { cox_api_adopt(((struct cox_daemon *)ctx)->api, fd); }
+
+static bool start_control(struct cox_daemon *daemon, struct cox_faults *faults) {
+  const struct cox_control_options options = {
+      .path = text(daemon->config, "admin", "socket"),
+      .broker = daemon->broker,
+      .console = cox_script_console(daemon->script),
+      .adopt = adopt,
+      .adopt_ctx = daemon,
+  };
+  struct cox_err err;
+  if (options.path == NULL || *options.path == '\0') return true;
+  daemon->control = cox_control_create(&options, &err);
+  if (daemon->control == NULL) cox_faults_add(faults, NULL, 0, "%s", err.text);
+  return daemon->control != NULL;
+}
+
 static bool start_jobs(struct cox_daemon *daemon, struct cox_faults *faults) {
   json_t *const names = cox_script_jobs(daemon->script);
   bool is_good = true;
@@ -195,7 +215,7 @@ static void declare(struct cox_daemon *daemon, json_t *config, struct cox_faults
 
 static bool start_all(struct cox_daemon *daemon, struct cox_faults *faults) {
   if (!start_store(daemon, faults) || !start_scripts(daemon, faults) || !start_broker(daemon, faults) ||
-      !start_workers(daemon, faults) || !start_api(daemon, faults)) {
+      !start_workers(daemon, faults) || !start_api(daemon, faults) || !start_control(daemon, faults)) {
     return false;
   }
   const size_t before = faults->count;
@@ -224,6 +244,7 @@ struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults) {
 void cox_daemon_stop(struct cox_daemon *daemon) {
   if (daemon == NULL) return;
   if (daemon->api != NULL) cox_api_set_ready(daemon->api, false);
+  cox_control_destroy(daemon->control); /* its sessions wait for answers of the broker at most until they are cancelled */
   if (daemon->is_broker_started) cox_broker_stop(daemon->broker, STOP_MS);
   cox_api_destroy(daemon->api);
   cox_net_destroy(daemon->net); /* gives back what has not landed yet, so before the broker */

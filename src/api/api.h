@@ -48,6 +48,8 @@ struct cox_api_options {
 
 struct cox_api *cox_api_create(const struct cox_api_options *options, struct cox_err *err);
 unsigned cox_api_port(const struct cox_api *api);
+/* Any thread, until destroy: serves a connected stream socket (non-blocking, nothing read from it yet). Takes the descriptor. */
+void cox_api_adopt(struct cox_api *api, int fd);
 /* /readyz answers 200 from now on. */
 void cox_api_set_ready(struct cox_api *api, bool is_ready);
 /* Before requests come: an outcome that a store kept, oldest first. 0 or COX_ENOMEM. */

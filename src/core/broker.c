@@ -89,6 +89,7 @@ size_t cox_broker_step_commands(struct cox_broker *broker) {
   size_t total = 0;
   int64_t since_us = cox_clock_mono_us(broker->options.clock);
   for (;;) {
+    atomic_store_explicit(&broker->heart.command_us, cox_clock_mono_us(broker->options.clock), memory_order_relaxed);
     const size_t results = cox_results_handle(broker) + cox_lease_journal(broker);
     since_us = note_stall(broker, since_us, results > 0);
     struct cox_command *const command = cox_commands_take(&broker->commands);
@@ -107,6 +108,9 @@ static void run_commands(void *arg) {
 
 int cox_broker_start(struct cox_broker *broker, struct cox_err *err) {
   assert(broker->options.transport != NULL && broker->options.transport->workers > 0);
+  const int64_t now_us = cox_clock_mono_us(broker->options.clock);
+  atomic_store(&broker->heart.command_us, now_us); /* they are alive until they had time to turn */
+  atomic_store(&broker->heart.reconcile_us, now_us);
   const int rc = cox_thread_start(&broker->command_thread, "cox-command", run_commands, broker, err);
   if (rc != 0) return rc;
   return cox_thread_start(&broker->reconcile_thread, "cox-reconcile", cox_reconciler_run, broker, err);

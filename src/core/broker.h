@@ -76,6 +76,7 @@ json_t *cox_broker_node_json(struct cox_broker *broker, const char *id);  /* one
  * held up by a whole fleet. */
 json_t *cox_broker_nodes_slice_json(struct cox_broker *broker, int *next, size_t max);
 json_t *cox_broker_world_json(struct cox_broker *broker);                 /* the world; {} before the first block */
+json_t *cox_broker_ids_json(struct cox_broker *broker);                   /* ids ordered by node_num: cheap */
 
 /* The same as compact text, appended to `buf`: made for readers who send it on. 0 or COX_ENOMEM; the one node: COX_ENOENT
  * when it is unknown, else its tag too. The long one lets other threads run in between.                                  */
@@ -95,6 +96,9 @@ int cox_broker_metrics_text(struct cox_broker *broker, struct cox_buf *out);
 void cox_broker_know_command(struct cox_broker *broker, const char *name);
 /* Any thread: a reload of the scripts ended so. */
 void cox_broker_count_reload(struct cox_broker *broker, enum cox_reload_outcome outcome);
+/* Any thread: did both loops turn within the last `max_age_ms`? Wakes them, so that a loop that had nothing to do has turned by the
+ * next time. False soon after a loop hangs, in a handler, a lock or the system.                                                       */
+bool cox_broker_is_alive(struct cox_broker *broker, int64_t max_age_ms);
 
 /* Single-threaded driving (tests, simulator, benchmarks): handle everything queued; run one pass. Each returns how much
  * it did; step_reconcile also says when it next has work of its own (monotonic, INT64_MAX: never).                     */

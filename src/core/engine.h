@@ -55,8 +55,14 @@ struct cox_counters {
   atomic_uint_fast64_t stale_results, cancels, attempts_started, attempts_succeeded, attempts_failed, probes, commands;
 };
 
+/* When each loop last turned, on the broker's clock; for whoever watches over them. */
+struct cox_heart {
+  atomic_int_fast64_t command_us, reconcile_us;
+};
+
 struct cox_broker {
   struct cox_broker_options options; /* defaults filled in */
+  struct cox_heart heart;
   json_t *callback_url;              /* string or NULL */
   struct cox_registry registry;
   struct cox_commands commands;

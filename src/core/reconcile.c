@@ -298,6 +298,7 @@ size_t cox_broker_step_reconcile(struct cox_broker *broker, int64_t *next_us) {
   struct cox_reconciler *const reconciler = &broker->reconciler;
   struct pass pass; /* its lists are long and mostly unused: clearing them would be most of an idle pass */
   pass.now_us = cox_clock_mono_us(broker->options.clock);
+  atomic_store_explicit(&broker->heart.reconcile_us, pass.now_us, memory_order_relaxed);
   pass.now_ms = cox_clock_wall_ms(broker->options.clock);
   const uint64_t policy = broker->options.policy->generation(broker->options.policy->ctx);
   if (policy != reconciler->policy) forget_limits(reconciler);

@@ -9,7 +9,7 @@
 
 enum { LINES_MAX = 1000 /* of one call */, PAIRS_MAX = 8, KEY_BYTES = 32, VALUE_BYTES = 256 };
 
-static const char *const subsystems[] = {"policy", "drivers", "jobs"};
+static const char *const subsystems[] = {"policy", "drivers", "jobs", "console"};
 
 struct line {
   char text[PAIRS_MAX][2][VALUE_BYTES];

@@ -70,14 +70,17 @@ static void rescue(struct cox_guard *guard, const char *place) {
 static void on_tick(void *arg, const void *place) {
   struct cox_guard *const guard = arg;
   if (atomic_load(&guard->depth) == 0) return;
-  const unsigned ticks = atomic_fetch_add(&guard->ticks, 1) + 1, limit = atomic_load(&guard->limit);
+  const unsigned ticks = atomic_fetch_add(&guard->ticks, 1) + 1, wanted = atomic_load(&guard->limit);
+  const bool is_cut_short = ticks < wanted && atomic_load(&guard->is_cancelled);
+  const unsigned limit = is_cut_short ? ticks : wanted;
+  if (is_cut_short) atomic_store(&guard->limit, limit);
   /* Again now and then, should a hook get lost; not always: it walks through all frames, and recursion may be deep. */
   if (ticks >= limit && (ticks - limit) % REARM_TICKS == 0) arm(guard);
   if (ticks >= limit + guard->rescue_ticks) rescue(guard, place);
 }
 
 static bool is_late(struct cox_guard *guard) {
-  if (cox_clock_mono_us(cox_clock_system()) < guard->deadline_us) return false;
+  if (cox_clock_mono_us(cox_clock_system()) < guard->deadline_us && !atomic_load(&guard->is_cancelled)) return false;
   arm(guard);
   return true;
 }
@@ -181,6 +184,9 @@ void cox_guard_renew(struct cox_guard *guard) {
 }
 
 bool cox_guard_is_expired(const struct cox_guard *guard) { return atomic_load(&guard->is_expired); }
+
+void cox_guard_cancel(struct cox_guard *guard) { atomic_store(&guard->is_cancelled, true); }
+void cox_guard_uncancel(struct cox_guard *guard) { atomic_store(&guard->is_cancelled, false); }
 
 bool cox_guard_push(struct cox_guard *guard, lua_State *co) {
   const unsigned depth = atomic_load(&guard->depth);

@@ -38,6 +38,7 @@ struct cox_guard {
   atomic_uint depth;                  /* 0: no call is under way */
   atomic_uint ticks, limit;           /* of the present call */
   atomic_bool is_expired;
+  atomic_bool is_cancelled;           /* by another thread: as if the budget were used up */
   bool is_noted;                      /* the place of the cut is in vm->place */
   double budget_s;                    /* of the present call */
   int64_t deadline_us;                /* only where a permanent hook stands in for the tick (TSan defers signals) */
@@ -57,6 +58,9 @@ bool cox_guard_leave(struct cox_guard *guard);
 void cox_guard_renew(struct cox_guard *guard);
 /* Has the call under way used up its budget? */
 bool cox_guard_is_expired(const struct cox_guard *guard);
+/* Any thread: what runs, and what begins before cox_guard_uncancel, is cut as soon as it burns time. */
+void cox_guard_cancel(struct cox_guard *guard);
+void cox_guard_uncancel(struct cox_guard *guard);
 /* The same for loops in C, which no hook reaches: cheap enough for each round. When true, clean up and cox_guard_raise. */
 bool cox_guard_is_cut(struct cox_guard *guard);
 /* Raises the end of the budget, with the place and the traceback of the first time in vm->place and vm->trace. */

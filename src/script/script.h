@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/broker.h"
+#include "core/console.h"
 #include "core/fiber.h"
 #include "core/policy.h"
 
@@ -28,6 +29,7 @@ struct cox_script *cox_script_create(const struct cox_script_options *options, s
 void cox_script_destroy(struct cox_script *script);
 const struct cox_policy *cox_script_policy(struct cox_script *script);       /* valid until destroy */
 const struct cox_fiber_ops *cox_script_fiber_ops(struct cox_script *script); /* valid until destroy */
+const struct cox_console *cox_script_console(struct cox_script *script);     /* valid until destroy; after set_broker */
 /* Drivers push deadlines out through it (node:extend); set before workers start. */
 void cox_script_set_broker(struct cox_script *script, struct cox_broker *broker);
 /* Names of the jobs to run for this configuration: those without `feed`, and those whose `feed` is config.feed.kind.

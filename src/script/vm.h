@@ -20,7 +20,7 @@ enum {
 };
 
 /* What a script may do follows from where it runs. */
-enum cox_context { COX_CONTEXT_POLICY, COX_CONTEXT_DRIVERS, COX_CONTEXT_JOBS };
+enum cox_context { COX_CONTEXT_POLICY, COX_CONTEXT_DRIVERS, COX_CONTEXT_JOBS, COX_CONTEXT_CONSOLE };
 
 struct cox_place {
   char file[256]; /* as people know it; "": not known */
