@@ -16,12 +16,13 @@ local large = {
 local rooms = {
   base = {},
   core = { "base" },
-  script = { "base", "core" },
+  wallet = { "base" },
+  script = { "base", "core", "wallet" },
   net = { "base", "core" },
   store = { "base", "core" },
   api = { "base", "core" },
   console = { "base", "core" },
-  sim = { "base", "core" },
+  sim = { "base", "core", "wallet" },
 }
 
 -- Headers of libraries (beginnings of their names) and the rooms that may see them.
@@ -33,6 +34,8 @@ local library_headers = {
   ["microhttpd.h"] = { "api", "sim" },
   ["gnutls/"] = { "api" },
   ["wslay/"] = { "net", "sim" },
+  ["openssl/"] = { "net", "wallet" },
+  ["secp256k1"] = { "wallet" },
   ["histedit.h"] = { "console" },
   ["editline/"] = { "console" },
   ["pthread.h"] = { "base" },

@@ -1,5 +1,6 @@
 #include "daemon.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "script/script.h"
 #include "store/memory.h"
 
-enum { STOP_MS = 4000 /* for attempts to come back; the rest of the stop takes less than a second */, FILES_COMFORTABLE = 4096 };
+enum { STOP_MS = 4000 /* for attempts to come back; the rest of the stop takes less than a second */, FILES_COMFORTABLE = 4096, ARENAS = 2 /* measured: 7 MiB less with 1 000 nodes, and no slower */ };
 
 struct cox_daemon {
   json_t *config;
@@ -38,14 +39,18 @@ static const char *text(const json_t *config, const char *group, const char *key
 
 static double number(const json_t *config, const char *group, const char *key) { return json_number_value(get(config, group, key)); }
 
-/* Every node costs sockets: take what the system allows. */
-static void raise_file_limit(void) {
+void cox_daemon_tune_process(void) {
+  mallopt(M_ARENA_MAX, ARENAS);
   struct rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-  if (files.rlim_max >= FILES_COMFORTABLE) return;
-  cox_log(COX_LOG_WARN, "main", "the limit of open files is low: fewer nodes are talked to at a time", "limit", COX_LOG_INT(files.rlim_max), NULL);
+}
+
+static void look_at_file_limit(void) {
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= FILES_COMFORTABLE) return;
+  cox_log(COX_LOG_WARN, "main", "the limit of open files is low: fewer nodes are talked to at a time", "limit", COX_LOG_INT(files.rlim_cur), NULL);
 }
 
 static bool start_store(struct cox_daemon *daemon, struct cox_faults *faults) {
@@ -77,6 +82,20 @@ static bool start_scripts(struct cox_daemon *daemon, struct cox_faults *faults) 
   return daemon->script != NULL;
 }
 
+static double or_none(double value) { return value > 0 ? value : -1; /* 0 would mean the default */ }
+
+static struct cox_lease_options lease_options(const json_t *config) {
+  const json_t *const eject = get(config, "leases", "eject_s");
+  return (struct cox_lease_options){
+      .max = (size_t)number(config, "leases", "max"),
+      .waiters_max = (size_t)number(config, "leases", "waiters_max"),
+      .slow_start_s = or_none(number(config, "leases", "slow_start_s")),
+      .eject_after = (unsigned)number(config, "leases", "eject_after"),
+      .eject_s = {json_number_value(json_array_get(eject, 0)), json_number_value(json_array_get(eject, 1))},
+      .eject_share = or_none(number(config, "leases", "eject_share")),
+  };
+}
+
 static bool start_broker(struct cox_daemon *daemon, struct cox_faults *faults) {
   const json_t *const config = daemon->config;
   const json_t *const backoff = get(config, "reconcile", "backoff_s");
@@ -94,6 +113,7 @@ static bool start_broker(struct cox_daemon *daemon, struct cox_faults *faults) {
       .probe_timeout_s = number(config, "probe", "timeout_s"),
       .probe_fall = (unsigned)number(config, "probe", "fall"),
       .probe_rise = (unsigned)number(config, "probe", "rise"),
+      .leases = lease_options(config),
   };
   struct cox_err err;
   daemon->broker = cox_broker_create(&options, &err);
@@ -191,7 +211,7 @@ struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults) {
   }
   daemon->config = json_incref(config);
   daemon->declared = json_object();
-  raise_file_limit();
+  look_at_file_limit();
   if (start_all(daemon, faults)) {
     cox_api_set_ready(daemon->api, true);
     cox_log(COX_LOG_INFO, "main", "ready", "version", COX_VERSION, "port", COX_LOG_INT(cox_daemon_port(daemon)), NULL);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/resource.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -162,11 +161,7 @@ static int open_signals(void) {
 
 static int run_demo(const struct demo *demo) {
   cox_log_setup(COX_LOG_ERROR, false, STDERR_FILENO); /* failures show in the table */
-  struct rlimit files;
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
+  cox_daemon_tune_process();
   const int signals = open_signals();
   struct cox_err err;
   struct cox_sim_fleet *const fleet = start_fleet(demo, &err);

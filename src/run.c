@@ -59,6 +59,7 @@ static void serve(struct cox_daemon *daemon, int signals, const char *path, cons
 
 static int run_daemon(json_t *config, const char *path, const char *const *overrides) {
   set_log(config);
+  cox_daemon_tune_process();
   const int signals = open_signals();
   if (signals < 0) {
     fprintf(stderr, "starting failed: %s\n", strerror(errno));

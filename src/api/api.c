@@ -44,7 +44,8 @@ static void run_waker(void *arg) {
   struct cox_api *const api = arg;
   int64_t sweep_us = 0;
   while (!atomic_load(&api->is_ended)) {
-    cox_waker_turn(api->waker, COX_API_SWEEP_MS);
+    cox_waker_turn(api->waker, api->connections.hangup_fd, COX_API_SWEEP_MS);
+    cox_connections_hear(&api->connections);
     const int64_t now_us = cox_clock_mono_us(cox_clock_system());
     if (now_us < sweep_us) continue;
     sweep_us = now_us + COX_API_SWEEP_MS * 1000;

@@ -136,6 +136,10 @@ static void awake(struct cox_request *request) {
   case COX_WAIT_OPEN: assert(false && "a connection was resumed while it waits"); break;
   case COX_WAIT_ANSWERED: request->resume(request, wait); break;
   case COX_WAIT_EXPIRED: fail_late(request); break;
+  case COX_WAIT_GONE: /* nobody reads it */
+    cox_request_fail(request, 503, "%s %.200s was not answered: the client hung up", request->method, request->target);
+    request->has_to_close = true;
+    break;
   case COX_WAIT_STOPPED:
     cox_request_fail(request, 503, "%s %.200s was not answered: the daemon is stopping; it may be carried out (request id %s)",
                      request->method, request->target, request->id);

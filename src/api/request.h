@@ -39,6 +39,7 @@ struct cox_request {
   bool is_urgent;              /* refused before its body: the answer does not wait for it */
   bool has_to_close;           /* the connection ends with the answer */
   bool is_busy;                /* complete, not yet answered in full */
+  bool is_delivered;           /* its answer was sent to the end: for state_destroy */
 
   unsigned status;             /* 0: no answer yet */
   struct cox_blob *answer;     /* owned */

@@ -33,4 +33,9 @@ void cox_post_command(struct cox_request *request);
 void cox_get_config(struct cox_request *request);
 void cox_get_world(struct cox_request *request);
 
+/* routes_leases.c */
+void cox_post_lease(struct cox_request *request);
+void cox_put_lease(struct cox_request *request);
+void cox_delete_lease(struct cox_request *request);
+
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 
+#include "api/holding.h"
 #include "api/request.h"
 #include "api/tls.h"
 #include "base/log.h"
@@ -79,8 +80,9 @@ static void completed(void *cls, struct MHD_Connection *native, void **context, 
   struct cox_request *const request = *context;
   struct cox_connection *const connection = cox_connection_of(native);
   *context = NULL;
-  if (connection != NULL) cox_connection_receive(connection);
+  if (connection != NULL) cox_connection_rest(connection);
   if (request == NULL) return;
+  request->is_delivered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
   if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
     cox_log(COX_LOG_DEBUG, "api", "request broken off", "id", request->id, "method", request->method, "path", request->target, "status",
             COX_LOG_INT(request->status), NULL);
@@ -102,6 +104,7 @@ static void connection_changed(void *cls, struct MHD_Connection *native, void **
                                enum MHD_ConnectionNotificationCode code) {
   struct cox_api *const api = cls;
   if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+    if (*socket_context != NULL) cox_holding_end(api->options.broker, *socket_context);
     cox_connection_close(*socket_context);
     *socket_context = NULL;
     return;

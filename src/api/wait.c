@@ -28,9 +28,9 @@ void cox_waker_release(struct cox_waker *waker) {
   free(waker);
 }
 
-void cox_waker_turn(struct cox_waker *waker, int timeout_ms) {
-  struct pollfd event = {.fd = waker->ended.event_fd, .events = POLLIN};
-  poll(&event, 1, timeout_ms);
+void cox_waker_turn(struct cox_waker *waker, int hangup_fd, int timeout_ms) {
+  struct pollfd events[] = {{.fd = waker->ended.event_fd, .events = POLLIN}, {.fd = hangup_fd, .events = POLLIN}};
+  poll(events, 2, timeout_ms);
   for (struct cox_queue_link *link = cox_queue_take(&waker->ended); link != NULL;) {
     struct cox_wait *const wait = COX_CONTAINER(link, struct cox_wait, link);
     link = link->next;

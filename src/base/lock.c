@@ -7,9 +7,34 @@
 static void must(int rc) { assert(rc == 0 && "a lock call failed: a bug of ours"); }
 
 void cox_mutex_init(struct cox_mutex *mutex) { must(pthread_mutex_init(&mutex->native, NULL)); }
+
 void cox_mutex_fini(struct cox_mutex *mutex) { must(pthread_mutex_destroy(&mutex->native)); }
 void cox_mutex_lock(struct cox_mutex *mutex) COX_NO_ANALYSIS { must(pthread_mutex_lock(&mutex->native)); }
 void cox_mutex_unlock(struct cox_mutex *mutex) COX_NO_ANALYSIS { must(pthread_mutex_unlock(&mutex->native)); }
+
+static void pause_a_little(int times) {
+  for (int i = 0; i < times; i++) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+  }
+}
+
+void cox_mutex_lock_brief(struct cox_mutex *mutex) COX_NO_ANALYSIS {
+  enum { TRIES = 4, PAUSES = 16, NAPS = 8, NAP_NS = 50000 };
+  for (int i = 0; i < TRIES; i++) {
+    if (pthread_mutex_trylock(&mutex->native) == 0) return;
+    pause_a_little(PAUSES);
+  }
+  for (int i = 0; i < NAPS; i++) {
+    const struct timespec nap = {.tv_nsec = NAP_NS};
+    nanosleep(&nap, NULL);
+    if (pthread_mutex_trylock(&mutex->native) == 0) return;
+  }
+  must(pthread_mutex_lock(&mutex->native));
+}
 
 void cox_cond_init(struct cox_cond *cond) {
   pthread_condattr_t attributes;

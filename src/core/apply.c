@@ -35,6 +35,7 @@ void cox_txn_fini(struct cox_txn *txn) {
 
 static void remove_locked(struct cox_txn *txn, struct cox_change *change) COX_REQUIRES(LOCK) {
   struct cox_node *const node = txn->broker->registry.by_num[change->slot];
+  cox_lease_push_removed_locked(txn->broker, node);
   cox_registry_remove_locked(&txn->broker->registry, node);
   change->fresh = node;
   change->node = NULL;
@@ -51,6 +52,7 @@ static void forget_machine_locked(struct cox_txn *txn, struct cox_change *change
   node->failed_by = COX_FAILED_NOT;
   node->failures = 0;
   node->next_at_us = 0;
+  node->is_ready = node->serves_target = false;
   node->unanswered.call[0] = '\0';
   SWAP(struct cox_target *, node->applied, change->old_applied);
   SWAP(json_t *, node->memory, change->old_memory);
@@ -90,6 +92,8 @@ static void begin_episode_locked(struct cox_txn *txn, const struct cox_target *t
 static void intend_locked(struct cox_txn *txn, struct cox_change *change) COX_REQUIRES(LOCK) {
   struct cox_node *const node = change->node;
   begin_episode_locked(txn, change->target);
+  cox_drain_begin_locked(txn->broker, node, change->target);
+  node->serves_target = false;
   SWAP(struct cox_target *, node->target, change->target);
   node->generation++;
   node->change++;
@@ -124,6 +128,7 @@ static void change_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   if (change->target != NULL) intend_locked(txn, change);
   if (change->wants_restart) restart_locked(txn, node, true);
   if (change->wants_probe) node->wants_probe = true;
+  cox_lease_push_locked(txn->broker, node);
   cox_registry_mark_locked(&txn->broker->registry, node);
 }
 

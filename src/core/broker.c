@@ -34,6 +34,13 @@ struct cox_broker *cox_broker_create(const struct cox_broker_options *options, s
   }
   broker->options = *options;
   fill_defaults(&broker->options);
+  broker->leases = cox_leases_create(&options->leases, options->clock, options->seed);
+  if (broker->leases == NULL) {
+    cox_registry_fini(&broker->registry);
+    free(broker);
+    cox_err_set(err, COX_ENOMEM, "making the broker failed: out of memory");
+    return NULL;
+  }
   broker->options.participant = json_incref(options->participant);
   broker->callback_url = options->callback_url != NULL ? json_string(options->callback_url) : NULL;
   broker->registry.clock = broker->options.clock;
@@ -63,6 +70,7 @@ void cox_broker_destroy(struct cox_broker *broker) {
   cox_commands_fini(&broker->commands);
   cox_registry_fini(&broker->registry);
   cox_metrics_fini(&broker->metrics);
+  cox_leases_destroy(broker->leases);
   json_decref(broker->options.participant);
   json_decref(broker->callback_url);
   free(broker);
@@ -81,7 +89,7 @@ size_t cox_broker_step_commands(struct cox_broker *broker) {
   size_t total = 0;
   int64_t since_us = cox_clock_mono_us(broker->options.clock);
   for (;;) {
-    const size_t results = cox_results_handle(broker);
+    const size_t results = cox_results_handle(broker) + cox_lease_journal(broker);
     since_us = note_stall(broker, since_us, results > 0);
     struct cox_command *const command = cox_commands_take(&broker->commands);
     if (command != NULL) cox_serve(broker, command);
@@ -126,6 +134,7 @@ static void wait_until_landed(struct cox_broker *broker, int64_t timeout_ms) {
 }
 
 void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms) {
+  cox_lease_stop(broker);
   cox_commands_close(&broker->commands);
   cox_commands_wake(&broker->commands);
   atomic_store(&broker->is_stopping, true);
@@ -140,6 +149,14 @@ void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms) {
   cox_thread_join(&broker->command_thread);
 }
 
+static int submit_chore(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
+  const struct cox_transport *const transport = broker->options.transport;
+  if (cox_commands_is_closed(&broker->commands)) return cox_err_set(err, COX_ESTOPPED, "command %s was not accepted: the broker is stopping", name);
+  if (transport == NULL || transport->chore == NULL) return cox_err_set(err, COX_EREFUSED, "command %s waits for the world outside: it needs running workers", name);
+  atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
+  return transport->chore(transport->ctx, name, args, reply, arg, err);
+}
+
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err) {
   return cox_broker_submit_if(broker, name, args, NULL, reply, arg, err);
@@ -152,6 +169,7 @@ int cox_broker_submit_if(struct cox_broker *broker, const char *name, json_t *ar
   if (policy->lookup(policy->ctx, name, &priority) != 0) {
     return cox_err_set(err, COX_ENOENT, "unknown command %s: see GET /v1/commands or scripts/commands for those there are", name);
   }
+  if (policy->waits != NULL && policy->waits(policy->ctx, name)) return submit_chore(broker, name, args, reply, arg, err);
   struct cox_command *const command = cox_command_create(name, args, reply, arg);
   if (command == NULL || (condition != NULL && cox_condition_copy(&command->condition, condition) != 0)) {
     cox_command_destroy(command);

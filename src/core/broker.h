@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "core/attempt.h"
 #include "core/condition.h"
+#include "core/lease.h"
 #include "core/metrics.h"
 #include "core/policy.h"
 #include "core/store.h"
@@ -37,6 +38,7 @@ struct cox_broker_options {
   double probe_interval_s;    /* 0: 15; negative: no probes */
   double probe_timeout_s;     /* 0: 5 */
   unsigned probe_fall, probe_rise; /* 0: 3, 1 */
+  struct cox_lease_options leases;
 };
 
 struct cox_broker *cox_broker_create(const struct cox_broker_options *options, struct cox_err *err);
@@ -48,11 +50,8 @@ int cox_broker_start(struct cox_broker *broker, struct cox_err *err);
  * back (at most `timeout_ms`), joins the threads. The transport must still run.                                     */
 void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms);
 
-/* Called exactly once per accepted command, on cox-command; must not block. Borrows the answer. */
-typedef void cox_reply_fn(void *arg, const struct cox_answer *answer);
-
 /* Any thread; never blocks. `args` is borrowed (NULL: {}). COX_ENOENT unknown command, COX_EFULL, COX_ESTOPPED:
- * then `reply` is not called. The name must be one of the policy's.                                              */
+ * then `reply` is not called. It is called on cox-command, or, for a command that waits, on the worker that ran it. */
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err);
 /* Same, but the handler runs only if `condition` (borrowed, NULL: none) holds then; else the answer is COX_EMATCH. */
@@ -73,6 +72,9 @@ void cox_broker_trigger(struct cox_broker *broker);
 /* Readers (any thread; read lock for a bounded copy of references, rendering outside of it). New references. */
 json_t *cox_broker_nodes_json(struct cox_broker *broker);                 /* [{"node","state"}] ordered by node_num */
 json_t *cox_broker_node_json(struct cox_broker *broker, const char *id);  /* one of these, or NULL */
+/* Some of them: at most `max` from node number *next on, which moves behind the last; empty: no more. For those who must not be
+ * held up by a whole fleet. */
+json_t *cox_broker_nodes_slice_json(struct cox_broker *broker, int *next, size_t max);
 json_t *cox_broker_world_json(struct cox_broker *broker);                 /* the world; {} before the first block */
 
 /* The same as compact text, appended to `buf`: made for readers who send it on. 0 or COX_ENOMEM; the one node: COX_ENOENT

@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "core/broker.h"
 #include "core/command.h"
+#include "core/lease_push.h"
 #include "core/metrics.h"
 #include "core/registry.h"
 #include "core/timers.h"
@@ -61,6 +62,7 @@ struct cox_broker {
   struct cox_commands commands;
   struct cox_queue results, extensions; /* bounded by the attempts in flight */
   struct cox_reconciler reconciler;
+  struct cox_leases *leases;
   struct cox_counters counters;
   struct cox_metrics metrics;
   uint64_t world_version, fleet_version; /* cox-command only: they move when something that policy decides from changes */
@@ -81,6 +83,16 @@ size_t cox_results_handle(struct cox_broker *broker) COX_EXCLUDES(broker->regist
 /* observe.c: what a probe saw. Returns true when the reconciler has to look at the node. */
 bool cox_observe_locked(struct cox_broker *broker, struct cox_node *node, const struct cox_attempt *probe, int64_t now_ms)
     COX_REQUIRES(broker->registry.lock);
+
+/* drain.c: a node that leaves INFERENCE may end its leases first. */
+/* Before the target is set: does it ask for a drain? */
+void cox_drain_begin_locked(struct cox_broker *broker, struct cox_node *node, const struct cox_target *target)
+    COX_REQUIRES(broker->registry.lock);
+/* Must its dispatch wait? Then `look_us` is when to look again. */
+bool cox_drain_goes_on_locked(struct cox_broker *broker, struct cox_node *node, int64_t now_us, int64_t *look_us)
+    COX_REQUIRES(broker->registry.lock);
+/* Marks those whose last lease ended. */
+void cox_drain_mark_ended(struct cox_broker *broker) COX_EXCLUDES(broker->registry.lock);
 
 /* due.c */
 /* Must `name` run again? (What it decides from changed since it last succeeded, or resync_s passed.) */

@@ -21,6 +21,8 @@ struct cox_attempt_note {
   json_t *error; /* string or NULL */
 };
 
+struct cox_lease_node;
+
 enum { COX_NODE_NOTES = 4 };
 
 /* The attempt in flight; number 0: none. */
@@ -70,6 +72,9 @@ struct cox_node {
   uint64_t change;                     /* counts everything that makes an older observation worthless */
   unsigned probe_bad, probe_good;      /* in a row */
   bool is_ready;
+  bool serves_target;                  /* the last probe saw what the target asks for, the model as far as the node tells it */
+  int64_t drain_until_us;              /* leaving INFERENCE: not dispatched before, unless its leases end; 0: no drain */
+  struct cox_lease_node *lease;        /* what the leases were told of it; NULL: nothing */
 
   /* attempt record and backoff: written by cox-reconcile at dispatch, by cox-command at the result */
   struct cox_in_flight flight;

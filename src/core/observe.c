@@ -18,6 +18,14 @@ static bool serves_another_model(const struct cox_node *node, const struct cox_r
   return node->applied->status == COX_STATUS_INFERENCE && wanted != NULL && strcmp(wanted, seen->seen_model) != 0;
 }
 
+/* Is this what the target asks for? A node that does not tell its model is believed. */
+static bool serves_target(const struct cox_node *node, const struct cox_result *seen) {
+  if (seen->class_ != COX_CLASS_NONE || seen->seen != COX_STATUS_INFERENCE || node->target == NULL) return false;
+  const char *const wanted = json_string_value(json_object_get(node->target->params, "model"));
+  if (node->target->status != COX_STATUS_INFERENCE || wanted == NULL) return false;
+  return seen->seen_model == NULL || strcmp(wanted, seen->seen_model) == 0;
+}
+
 /* The node does something else than the last attempt left: what it should be is to be brought about again. */
 static bool contradict_locked(struct cox_broker *broker, struct cox_node *node, const struct cox_result *seen, int64_t now_ms)
     COX_REQUIRES(broker->registry.lock) {
@@ -74,6 +82,7 @@ bool cox_observe_locked(struct cox_broker *broker, struct cox_node *node, const 
     has_work = true;
   }
   node->is_ready = seen->class_ == COX_CLASS_NONE && seen->is_ready;
+  node->serves_target = serves_target(node, seen);
   if (seen->class_ != COX_CLASS_NONE) {
     bad_locked(broker, node, seen->error != NULL ? seen->error : cox_class_name(seen->class_), now_ms);
     return has_work;

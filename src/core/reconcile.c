@@ -137,6 +137,7 @@ static void dispatch_locked(struct cox_broker *broker, struct cox_node *node, st
       .deadline_us = attempt->deadline_us,
       .target = cox_target_hold(node->target),
   };
+  cox_lease_push_locked(broker, node);
   plan_look_locked(broker, node, attempt->deadline_us + GRACE_US);
 }
 
@@ -186,8 +187,11 @@ static bool look_locked(struct cox_broker *broker, struct cox_node *node, struct
   if (!node->has_probe_timer) plan_probe_locked(broker, node, pass->now_us);
   if (node->flight.attempt != 0) return true;
   if (broker->registry.is_armed && cox_node_needs_attempt(node)) {
+    int64_t look_us;
     if (node->next_at_us > pass->now_us) {
       plan_look_locked(broker, node, node->next_at_us);
+    } else if (cox_drain_goes_on_locked(broker, node, pass->now_us, &look_us)) {
+      plan_look_locked(broker, node, look_us);
     } else if (!cox_registry_is_departing_locked(&broker->registry, node->url_hash)) { /* else its end marks the node */
       const double seconds = limit_s(&broker->reconciler, node, node->target->status);
       if (seconds < 0) return false;
@@ -299,7 +303,9 @@ size_t cox_broker_step_reconcile(struct cox_broker *broker, int64_t *next_us) {
   reconciler->policy = policy;
   resync_due(broker, pass.now_us);
   timers_due(broker, pass.now_us);
-  size_t looked = 0;
+  int64_t lease_us;
+  size_t looked = cox_lease_turn(broker, &lease_us);
+  cox_drain_mark_ended(broker);
   bool has_more;
   do {
     refill(reconciler);
@@ -319,6 +325,7 @@ size_t cox_broker_step_reconcile(struct cox_broker *broker, int64_t *next_us) {
   const int64_t timer_us = cox_timers_next(&reconciler->timers);
   int64_t next = reconciler->tick_at_us < reconciler->resync_at_us ? reconciler->tick_at_us : reconciler->resync_at_us;
   if (timer_us < next) next = timer_us;
+  if (lease_us < next) next = lease_us;
   if (next_us != NULL) *next_us = next;
   return looked;
 }

@@ -124,6 +124,7 @@ static void finish_reach_locked(struct cox_broker *broker, struct cox_node *node
     batch->waits_s[i] = fail_locked(broker, node, class_, batch->errors[i], now_us, now_ms);
     batch->verdicts[i] = FAILED;
   }
+  cox_lease_push_locked(broker, node);
   cox_registry_mark_locked(&broker->registry, node);
 }
 
@@ -140,6 +141,7 @@ static void handle_locked(struct cox_broker *broker, struct batch *batch, size_t
     if (node->probe != attempt->fence.attempt) return;
     batch->verdicts[i] = OBSERVED;
     if (cox_observe_locked(broker, node, attempt, now_ms)) cox_registry_mark_locked(&broker->registry, node);
+    cox_lease_push_locked(broker, node);
   } else if (node->flight.attempt == attempt->fence.attempt) {
     finish_reach_locked(broker, node, batch, i, now_us, now_ms);
   }
@@ -191,7 +193,7 @@ static void handle_batch(struct cox_broker *broker, struct batch *batch) COX_EXC
   for (size_t i = 0; i < batch->count; i++) batch->errors[i] = error_of(batch->attempts[i]);
   cox_rwlock_write(&LOCK);
   for (size_t i = 0; i < batch->count; i++) handle_locked(broker, batch, i, now_us, now_ms);
-  const bool has_work = broker->registry.dirty_first != NULL;
+  const bool has_work = broker->registry.dirty_first != NULL || cox_lease_has_work(broker);
   cox_rwlock_write_unlock(&LOCK);
   if (has_work) cox_broker_trigger(broker);
   for (size_t i = 0; i < batch->count; i++) {

@@ -36,6 +36,9 @@ static void arm(struct cox_broker *broker) {
   cox_rwlock_write(&broker->registry.lock);
   broker->registry.is_armed = true;
   cox_registry_mark_all_locked(&broker->registry);
+  for (size_t i = 0; i < broker->registry.num_count; i++) { /* a probe's word is not enough from now on */
+    if (broker->registry.by_num[i] != NULL) cox_lease_push_locked(broker, broker->registry.by_num[i]);
+  }
   cox_rwlock_write_unlock(&broker->registry.lock);
   cox_broker_trigger(broker);
 }

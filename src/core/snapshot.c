@@ -19,12 +19,28 @@ static void begin_locked(struct cox_broker *broker, struct cox_snapshot *snapsho
   snapshot->is_armed = broker->registry.is_armed;
 }
 
+/* Under the registry's lock, so that each node is there. */
+static void look_at_leases_locked(struct cox_broker *broker, struct cox_snapshot *snapshot) COX_REQUIRES_SHARED(LOCK) {
+  struct cox_lease_node *nodes[256];
+  for (size_t i = 0; i < snapshot->count;) {
+    size_t count = 0;
+    for (; count < 256 && i + count < snapshot->count; count++) nodes[count] = snapshot->nodes[i + count].lease;
+    cox_lease_look(broker, nodes, count, &snapshot->leases[i]);
+    i += count;
+  }
+}
+
 bool cox_snapshot_take(struct cox_broker *broker, const char *id, struct cox_snapshot *snapshot) {
   *snapshot = (struct cox_snapshot){.now_us = cox_clock_mono_us(broker->options.clock)};
   size_t capacity = 1;
   for (;;) {
     snapshot->nodes = malloc(capacity * sizeof *snapshot->nodes);
-    if (snapshot->nodes == NULL) return false;
+    snapshot->leases = malloc(capacity * sizeof *snapshot->leases);
+    if (snapshot->nodes == NULL || snapshot->leases == NULL) {
+      free(snapshot->nodes);
+      free(snapshot->leases);
+      return false;
+    }
     cox_rwlock_read(&LOCK);
     const struct cox_registry *const registry = &broker->registry;
     const size_t count = registry->count;
@@ -35,11 +51,13 @@ bool cox_snapshot_take(struct cox_broker *broker, const char *id, struct cox_sna
       for (size_t i = 0; id == NULL && i < registry->num_count; i++) {
         if (registry->by_num[i] != NULL) copy_locked(broker, registry->by_num[i], snapshot);
       }
+      look_at_leases_locked(broker, snapshot);
       cox_rwlock_read_unlock(&LOCK);
       return true;
     }
     cox_rwlock_read_unlock(&LOCK);
     free(snapshot->nodes);
+    free(snapshot->leases);
     capacity = count + count / 8;
   }
 }
@@ -47,6 +65,7 @@ bool cox_snapshot_take(struct cox_broker *broker, const char *id, struct cox_sna
 void cox_snapshot_release(struct cox_snapshot *snapshot) {
   for (size_t i = 0; i < snapshot->count; i++) cox_node_release_parts(&snapshot->nodes[i]);
   free(snapshot->nodes);
+  free(snapshot->leases);
   json_decref(snapshot->world);
 }
 
@@ -97,6 +116,31 @@ static json_t *notes_json(const struct cox_node *node) {
   return list;
 }
 
+const struct cox_lease_look *cox_snapshot_lease(const struct cox_node *node, const struct cox_snapshot *snapshot) {
+  return &snapshot->leases[node - snapshot->nodes];
+}
+
+const char *cox_snapshot_why(const struct cox_lease_look *lease, const struct cox_snapshot *snapshot, char *text, size_t size) {
+  if (lease->is_ejected) {
+    snprintf(text, size, "ejected after failed requests, for another %.1f s", (double)(lease->ejected_us - snapshot->now_us) / 1e6);
+    return text;
+  }
+  if (lease->is_half) return "ejected after failed requests: one trial request at a time";
+  if (lease->is_serving && lease->count >= lease->max) return "full";
+  if (lease->is_serving && lease->warmth < 10) return "it serves, and gets less for a moment because it just became ready";
+  return cox_lease_bar_text(lease->bar);
+}
+
+static json_t *lease_json(const struct cox_lease_look *lease, const struct cox_snapshot *snapshot) {
+  json_t *const object = json_object();
+  char text[96];
+  json_object_set_new(object, "eligible", json_boolean(lease->is_serving && !lease->is_ejected));
+  json_object_set_new(object, "why", json_string(cox_snapshot_why(lease, snapshot, text, sizeof text)));
+  json_object_set_new(object, "leases", json_integer(lease->count));
+  if (!lease->is_serving && lease->count > 0) json_object_set_new(object, "draining", json_true());
+  return object;
+}
+
 const char *cox_snapshot_doing(const struct cox_node *node, const struct cox_snapshot *snapshot, char *text, size_t size) {
   if (node->flight.attempt != 0) {
     snprintf(text, size, "attempt %llu is under way", (unsigned long long)node->flight.attempt);
@@ -106,6 +150,11 @@ const char *cox_snapshot_doing(const struct cox_node *node, const struct cox_sna
   if (cox_node_is_converged(node)) return "nothing to do: it is what it should be";
   if (!snapshot->is_armed) return "waiting for the first block that is accepted as synced before any attempt starts";
   if (!cox_node_needs_attempt(node)) return "probes cannot reach it: waiting for it to answer";
+  if (node->drain_until_us > snapshot->now_us && cox_snapshot_lease(node, snapshot)->count > 0) {
+    snprintf(text, size, "draining: %u leases, at most another %.1f s", (unsigned)cox_snapshot_lease(node, snapshot)->count,
+             (double)(node->drain_until_us - snapshot->now_us) / 1e6);
+    return text;
+  }
   if (node->next_at_us > snapshot->now_us) {
     snprintf(text, size, "waiting %.1f s after %u failed attempts", (double)(node->next_at_us - snapshot->now_us) / 1e6,
              node->failures);
@@ -123,6 +172,7 @@ static json_t *explain_json(const struct cox_node *node, const struct cox_snapsh
   }
   json_object_set_new(object, "doing", json_string(cox_snapshot_doing(node, snapshot, text, sizeof text)));
   json_object_set_new(object, "settled", json_boolean(node->is_settled));
+  json_object_set_new(object, "lease", lease_json(cox_snapshot_lease(node, snapshot), snapshot));
   if (node->applied != NULL) json_object_set_new(object, "applied", cox_target_json(node->applied, false));
   set_text(object, "last_failure", node->last_failure);
   if (node->unanswered.call[0] != '\0') {
@@ -164,7 +214,7 @@ static json_t *state_json(const struct cox_node *node, const struct cox_snapshot
   json_t *const state = json_object();
   set_statuses(state, node);
   if (node->flight.attempt != 0) json_object_set_new(state, "reconcile_info", flight_json(node));
-  json_object_set_new(state, "lock_count", json_integer(0));
+  json_object_set_new(state, "lock_count", json_integer(cox_snapshot_lease(node, snapshot)->count));
   json_object_set_new(state, "failure_reason", node->failure_reason ? json_incref(node->failure_reason) : json_string(""));
   set_time(state, "status_timestamp", node->status_at_ms);
   set_time(state, "checked_at", node->checked_at_ms);
@@ -195,6 +245,29 @@ json_t *cox_broker_nodes_json(struct cox_broker *broker) {
   struct cox_snapshot snapshot;
   json_t *const list = json_array();
   if (!cox_snapshot_take(broker, NULL, &snapshot)) return list;
+  for (size_t i = 0; i < snapshot.count; i++) json_array_append_new(list, node_json(&snapshot.nodes[i], &snapshot));
+  cox_snapshot_release(&snapshot);
+  return list;
+}
+
+json_t *cox_broker_nodes_slice_json(struct cox_broker *broker, int *next, size_t max) {
+  json_t *const list = json_array();
+  struct cox_snapshot snapshot = {.now_us = cox_clock_mono_us(broker->options.clock)};
+  snapshot.nodes = malloc(max * sizeof *snapshot.nodes);
+  snapshot.leases = malloc(max * sizeof *snapshot.leases);
+  if (snapshot.nodes == NULL || snapshot.leases == NULL) {
+    cox_snapshot_release(&snapshot);
+    return list;
+  }
+  cox_rwlock_read(&LOCK);
+  begin_locked(broker, &snapshot);
+  size_t num = *next > 0 ? (size_t)*next : 0;
+  for (; num < broker->registry.num_count && snapshot.count < max; num++) {
+    if (broker->registry.by_num[num] != NULL) copy_locked(broker, broker->registry.by_num[num], &snapshot);
+  }
+  look_at_leases_locked(broker, &snapshot);
+  cox_rwlock_read_unlock(&LOCK);
+  *next = (int)num;
   for (size_t i = 0; i < snapshot.count; i++) json_array_append_new(list, node_json(&snapshot.nodes[i], &snapshot));
   cox_snapshot_release(&snapshot);
   return list;

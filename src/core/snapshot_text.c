@@ -144,6 +144,17 @@ static void add_notes(struct out *out, const struct cox_node *node) {
   raw(out, "]", 1);
 }
 
+static void add_lease(struct out *out, const struct cox_lease_look *lease, const struct cox_snapshot *snapshot) {
+  char words[96];
+  key(out, "lease");
+  open(out);
+  truth(out, "eligible", lease->is_serving && !lease->is_ejected);
+  text(out, "why", cox_snapshot_why(lease, snapshot, words, sizeof words));
+  integer(out, "leases", lease->count);
+  if (!lease->is_serving && lease->count > 0) truth(out, "draining", true);
+  close(out);
+}
+
 static void add_explain(struct out *out, const struct cox_node *node, const struct cox_snapshot *snapshot) {
   char words[128];
   key(out, "explain");
@@ -157,6 +168,7 @@ static void add_explain(struct out *out, const struct cox_node *node, const stru
   }
   text(out, "doing", cox_snapshot_doing(node, snapshot, words, sizeof words));
   truth(out, "settled", node->is_settled);
+  add_lease(out, cox_snapshot_lease(node, snapshot), snapshot);
   if (node->applied != NULL && node->applied == node->target) add_again(out, "applied", start, end);
   else if (node->applied != NULL) add_target(out, "applied", node->applied);
   optional(out, "last_failure", node->last_failure);
@@ -207,7 +219,7 @@ static void add_state(struct out *out, const struct cox_node *node, const struct
   open(out);
   add_statuses(out, node);
   if (node->flight.attempt != 0) add_flight(out, node);
-  integer(out, "lock_count", 0);
+  integer(out, "lock_count", cox_snapshot_lease(node, snapshot)->count);
   if (node->failure_reason != NULL) optional(out, "failure_reason", node->failure_reason);
   else text(out, "failure_reason", "");
   moment(out, "status_timestamp", node->status_at_ms);

@@ -134,18 +134,24 @@ json_t *cox_config_load(const char *path, const char *const *overrides, const ch
 }
 
 /* "http://user:password@host": only the host is for everybody. */
-static void mask_url(json_t *config, const char *path) {
-  const char *const url = json_string_value(cox_config_get(config, path));
+static json_t *masked_url(const char *url) {
   const char *const host = url != NULL ? strstr(url, "://") : NULL;
-  if (host == NULL) return;
+  if (host == NULL) return NULL;
   const size_t scheme_len = (size_t)(host - url) + 3;
   const char *const end = url + scheme_len + strcspn(url + scheme_len, "/?#");
   const char *const at = memrchr(url + scheme_len, '@', (size_t)(end - url) - scheme_len);
-  if (at == NULL) return;
-  char *masked;
-  if (asprintf(&masked, "%.*s" MASK "%s", (int)scheme_len, url, at) < 0) return;
-  cox_config_set(config, path, json_string(masked));
-  free(masked);
+  return at != NULL ? json_sprintf("%.*s" MASK "%s", (int)scheme_len, url, at) : NULL;
+}
+
+/* One, or each of a list. */
+static void mask_url(json_t *config, const char *path) {
+  json_t *const value = cox_config_get(config, path);
+  json_t *const alone = masked_url(json_string_value(value));
+  if (alone != NULL) cox_config_set(config, path, alone);
+  for (size_t i = 0; i < json_array_size(value); i++) {
+    json_t *const masked = masked_url(json_string_value(json_array_get(value, i)));
+    if (masked != NULL) json_array_set_new(value, i, masked);
+  }
 }
 
 json_t *cox_config_masked(const json_t *config) {

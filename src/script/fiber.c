@@ -7,10 +7,14 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/rng.h"
 #include "script/convert.h"
 #include "script/sandbox.h"
 
 static const char drivers_key;
+
+/* Percent of what is in use at which a collection begins: drivers make much garbage on little that stays. */
+enum { GC_PAUSE = 120 };
 
 #define LOAD_BUDGET_S 1.0
 #define CLOSE_BUDGET_S 0.05
@@ -37,6 +41,7 @@ static struct cox_vm *make_vm(struct cox_fiber_vm *owner, enum cox_context conte
       .sources = owner->context->sources,
       .clock = owner->context->clock,
       .owner = owner,
+      .seed = owner->seed++,
   };
   return cox_vm_create(&options, err);
 }
@@ -49,6 +54,14 @@ static void vm_destroy(void *vm) {
   free(owner);
 }
 
+static struct cox_vm *make_drivers(struct cox_fiber_vm *owner, struct cox_err *err) {
+  struct cox_vm *const vm = make_vm(owner, COX_CONTEXT_DRIVERS, err);
+  if (vm != NULL) lua_gc(vm->L, LUA_GCINC, GC_PAUSE, 0, 0);
+  if (vm != NULL && cox_vm_call(vm, load_drivers, NULL, LOAD_BUDGET_S, err) == 0) return vm;
+  cox_vm_destroy(vm);
+  return NULL;
+}
+
 static void *vm_create(void *ctx, struct cox_err *err) {
   struct cox_fiber_vm *const owner = calloc(1, sizeof *owner);
   if (owner == NULL) {
@@ -56,18 +69,40 @@ static void *vm_create(void *ctx, struct cox_err *err) {
     return NULL;
   }
   owner->context = ctx;
-  owner->drivers = make_vm(owner, COX_CONTEXT_DRIVERS, err);
-  if (owner->drivers != NULL && cox_vm_call(owner->drivers, load_drivers, NULL, LOAD_BUDGET_S, err) == 0) return owner;
+  owner->seed = owner->context->seed != 0 ? owner->context->seed : cox_rng_system_seed();
+  owner->drivers = make_drivers(owner, err);
+  if (owner->drivers != NULL) return owner;
   vm_destroy(owner);
   return NULL;
 }
 
+/* A VM that was given up goes with its last fiber; new fibers get another. */
+static void leave_vm(struct cox_vm *vm) {
+  assert(vm->users > 0);
+  struct cox_fiber_vm *const owner = vm->owner;
+  if (--vm->users == 0 && vm->is_lost && vm != owner->drivers && vm != owner->jobs) cox_vm_destroy(vm);
+}
+
+/* *place, made (anew) when there is none that can be used. NULL with the reason in `err`. */
+static struct cox_vm *usable_vm(struct cox_fiber_vm *owner, struct cox_vm **place,
+                                struct cox_vm *(*make)(struct cox_fiber_vm *, struct cox_err *), struct cox_err *err) {
+  if (*place != NULL && !(*place)->is_lost) return *place;
+  struct cox_vm *const fresh = make(owner, err);
+  if (fresh == NULL) return NULL;
+  if (*place != NULL && (*place)->users == 0) cox_vm_destroy(*place);
+  *place = fresh;
+  return fresh;
+}
+
+static struct cox_vm *make_jobs(struct cox_fiber_vm *owner, struct cox_err *err) { return make_vm(owner, COX_CONTEXT_JOBS, err); }
+
 /* ---- the body of a fiber ---- */
 
 struct cox_fiber *cox_fiber_check(lua_State *L) {
-  struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
-  struct cox_fiber *const fiber = owner->current;
+  const struct cox_fiber_vm *const owner = cox_vm_of(L)->owner; /* NULL: the scripts are only looked at */
+  struct cox_fiber *const fiber = owner != NULL ? owner->current : NULL;
   if (fiber == NULL || fiber->co != L) luaL_error(L, "waiting is possible only in the function that was called, not in a coroutine of its own");
+  if (!lua_isyieldable(L)) luaL_error(L, "waiting is not possible here: not while a script is loaded, nor inside of table.sort, string.gsub or a metamethod called by them");
   return fiber;
 }
 
@@ -83,9 +118,9 @@ void cox_fiber_fail(struct cox_fiber *fiber, enum cox_class class_, int http_sta
 /* The structured errors of the bindings: { class, message, status? }. False: it is none. */
 static bool take_structured(lua_State *L, struct cox_fiber *fiber) {
   if (lua_type(L, -1) != LUA_TTABLE) return false;
-  lua_getfield(L, -1, "class");
-  lua_getfield(L, -2, "message");
-  lua_getfield(L, -3, "status");
+  cox_vm_push_field(L, -1, "class"); /* raw: nothing protects us from a script's __index here */
+  cox_vm_push_field(L, -2, "message");
+  cox_vm_push_field(L, -3, "status");
   enum cox_class class_;
   const bool is_known = lua_type(L, -3) == LUA_TSTRING && cox_class_parse(lua_tostring(L, -3), &class_) && class_ != COX_CLASS_NONE;
   if (is_known) {
@@ -96,13 +131,18 @@ static bool take_structured(lua_State *L, struct cox_fiber *fiber) {
   return is_known;
 }
 
+static void fail_job(struct cox_fiber *fiber, const struct cox_err *err) {
+  if (fiber->err == NULL) fiber->err = malloc(sizeof *fiber->err);
+  if (fiber->err != NULL) *fiber->err = *err; /* without memory it looks as if it had returned: it is not started again */
+}
+
 static void take_error(lua_State *L, struct cox_fiber *fiber, int status) {
   const bool is_expired = cox_guard_is_expired(&fiber->vm->guard);
   if (fiber->attempt != NULL && status != LUA_ERRMEM && !is_expired && take_structured(L, fiber)) return;
   struct cox_err err;
   cox_vm_describe(fiber->vm, L, status, &err);
   if (fiber->attempt == NULL) {
-    fiber->err = err;
+    fail_job(fiber, &err);
     return;
   }
   char text[1200];
@@ -112,16 +152,27 @@ static void take_error(lua_State *L, struct cox_fiber *fiber, int status) {
   cox_log(COX_LOG_DEBUG, "drivers", "a driver failed", "error", text, "trace", fiber->vm->trace, NULL);
 }
 
+/* What lua/coxswain/chore.lua returned: kind and value. */
+static void take_chore(lua_State *L, struct cox_fiber *fiber) {
+  const char *const kind = lua_tostring(L, -2);
+  snprintf(fiber->chore_kind, sizeof fiber->chore_kind, "%s", kind != NULL ? kind : "");
+  struct cox_err err = {0};
+  fiber->result = cox_convert_take(L, -1, "result", &err);
+  if (fiber->result == NULL) fail_job(fiber, &err);
+}
+
 static int conclude(lua_State *L, int status, lua_KContext context) {
   (void)context;
   struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
   struct cox_fiber *const fiber = owner->current;
-  fiber->is_done = true;
   if (status != LUA_OK && status != LUA_YIELD) {
     take_error(L, fiber, status);
+  } else if (fiber->chore != NULL) {
+    take_chore(L, fiber);
   } else if (fiber->attempt != NULL && fiber->attempt->kind == COX_ATTEMPT_PROBE) {
     cox_driver_take_probe(L, fiber);
   }
+  fiber->is_done = true;
   return 0;
 }
 
@@ -130,7 +181,8 @@ static int conclude(lua_State *L, int status, lua_KContext context) {
 static int body(lua_State *L) {
   lua_pushcfunction(L, cox_vm_trace);
   lua_insert(L, 1);
-  const int status = lua_pcallk(L, lua_gettop(L) - 2, 1, 1, 0, conclude);
+  const bool is_chore = ((struct cox_fiber_vm *)cox_vm_of(L)->owner)->current->chore != NULL;
+  const int status = lua_pcallk(L, lua_gettop(L) - 2, is_chore ? 2 : 1, 1, 0, conclude);
   return conclude(L, status, 0);
 }
 
@@ -153,6 +205,28 @@ static void push_driver_function(lua_State *L, const struct cox_attempt *attempt
   lua_remove(L, -2);
 }
 
+static void push_job_object(lua_State *L, const struct cox_fiber *fiber) {
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, fiber->job);
+  lua_setfield(L, -2, "name");
+  cox_convert_push(L, fiber->owner->context->config);
+  lua_setfield(L, -2, "config");
+}
+
+/* chore.run(file, job, args) */
+static void push_chore_function(lua_State *L, struct cox_fiber *fiber) {
+  char name[256];
+  snprintf(name, sizeof name, "commands/%s.lua", fiber->job);
+  const struct cox_source *const source = cox_sources_find(fiber->vm->sources, name, false);
+  if (source == NULL) luaL_error(L, "there is no command %s: add %s to the scripts", fiber->job, name);
+  cox_sandbox_require(L, "coxswain.chore");
+  lua_getfield(L, -1, "run");
+  lua_remove(L, -2);
+  cox_sandbox_run(L, source);
+  push_job_object(L, fiber);
+  cox_convert_push(L, fiber->chore);
+}
+
 static void push_job_function(lua_State *L, struct cox_fiber *fiber) {
   char name[256];
   snprintf(name, sizeof name, "jobs/%s.lua", fiber->job);
@@ -161,11 +235,7 @@ static void push_job_function(lua_State *L, struct cox_fiber *fiber) {
   cox_sandbox_run(L, source);
   lua_getfield(L, -1, "run");
   lua_remove(L, -2);
-  lua_createtable(L, 0, 2);
-  lua_pushstring(L, fiber->job);
-  lua_setfield(L, -2, "name");
-  cox_convert_push(L, fiber->owner->context->config);
-  lua_setfield(L, -2, "config");
+  push_job_object(L, fiber);
 }
 
 /* Called protected: makes the coroutine with the function and its arguments in it. */
@@ -174,16 +244,17 @@ static int make(lua_State *L) {
   fiber->co = lua_newthread(L);
   fiber->reference = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushcfunction(L, body);
-  if (fiber->attempt == NULL) {
+  if (fiber->chore != NULL) {
+    push_chore_function(L, fiber);
+  } else if (fiber->attempt == NULL) {
     push_job_function(L, fiber);
   } else {
     cox_driver_node_push(L, fiber); /* first: its memory is to be saved even when there is no driver */
     push_driver_function(L, fiber->attempt);
     lua_insert(L, -2);
     if (fiber->attempt->target != NULL) {
-      json_t *const target = cox_target_json(fiber->attempt->target, true);
-      cox_convert_push_shared(L, target);
-      json_decref(target);
+      struct cox_held **const held = cox_vm_push_holder(L);
+      cox_convert_push_made(L, held, cox_target_json(fiber->attempt->target, true));
     }
   }
   lua_xmove(L, fiber->co, lua_gettop(L) - 1);
@@ -191,11 +262,16 @@ static int make(lua_State *L) {
 }
 
 static void free_fiber(struct cox_fiber *fiber) {
-  if (fiber->co != NULL) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->reference);
-  if (fiber->node_reference != LUA_NOREF) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->node_reference);
+  const bool has_state = fiber->vm != NULL && !fiber->vm->is_lost;
+  if (has_state && fiber->co != NULL) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->reference);
+  if (has_state && fiber->node_reference != LUA_NOREF) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->node_reference);
+  if (fiber->vm != NULL) leave_vm(fiber->vm);
   free(fiber->url);
   free(fiber->body);
   json_decref(fiber->args);
+  json_decref(fiber->result);
+  free(fiber->chore_name);
+  free(fiber->err);
   free(fiber);
 }
 
@@ -203,9 +279,11 @@ static struct cox_fiber *start(void *vm, struct cox_attempt *attempt) {
   struct cox_fiber_vm *const owner = vm;
   struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
   if (fiber == NULL) return NULL;
-  *fiber = (struct cox_fiber){.owner = owner, .vm = owner->drivers, .attempt = attempt, .node_reference = LUA_NOREF};
   struct cox_err err;
-  if (cox_vm_call(fiber->vm, make, fiber, owner->context->resume_budget_s, &err) != 0) {
+  struct cox_vm *const machine = usable_vm(owner, &owner->drivers, make_drivers, &err);
+  *fiber = (struct cox_fiber){.owner = owner, .vm = machine != NULL ? machine : owner->drivers, .attempt = attempt, .node_reference = LUA_NOREF};
+  fiber->vm->users++;
+  if (machine == NULL || cox_vm_call(fiber->vm, make, fiber, owner->context->resume_budget_s, &err) != 0) {
     cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err.text);
     fiber->is_done = true;
   }
@@ -214,14 +292,15 @@ static struct cox_fiber *start(void *vm, struct cox_attempt *attempt) {
 
 static struct cox_fiber *start_job(void *vm, const char *name, struct cox_err *err) {
   struct cox_fiber_vm *const owner = vm;
-  if (owner->jobs == NULL) owner->jobs = make_vm(owner, COX_CONTEXT_JOBS, err);
-  if (owner->jobs == NULL) return NULL;
+  struct cox_vm *const machine = usable_vm(owner, &owner->jobs, make_jobs, err);
+  if (machine == NULL) return NULL;
   struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
   if (fiber == NULL) {
     cox_err_set(err, COX_ENOMEM, "starting the job %s failed: out of memory", name);
     return NULL;
   }
-  *fiber = (struct cox_fiber){.owner = owner, .vm = owner->jobs, .job = name, .node_reference = LUA_NOREF};
+  *fiber = (struct cox_fiber){.owner = owner, .vm = machine, .job = name, .node_reference = LUA_NOREF};
+  machine->users++;
   const int rc = cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, err);
   fiber->job = NULL;
   if (rc == 0) return fiber;
@@ -229,25 +308,55 @@ static struct cox_fiber *start_job(void *vm, const char *name, struct cox_err *e
   return NULL;
 }
 
+static struct cox_fiber *start_chore(void *vm, const char *name, json_t *args) {
+  struct cox_fiber_vm *const owner = vm;
+  struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
+  if (fiber == NULL) return NULL;
+  struct cox_err err = {0};
+  struct cox_vm *const machine = usable_vm(owner, &owner->jobs, make_jobs, &err);
+  *fiber = (struct cox_fiber){.owner = owner, .vm = machine, .job = name, .chore = args, .chore_name = strdup(name), .node_reference = LUA_NOREF};
+  if (machine != NULL) machine->users++;
+  if (fiber->vm == NULL || cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, &err) != 0) {
+    fail_job(fiber, &err);
+    fiber->is_done = true;
+  }
+  fiber->job = NULL;
+  return fiber;
+}
+
 /* ---- running and ending ---- */
+
+/* It cannot go on. */
+static enum cox_fiber_state fail_whole(struct cox_fiber *fiber, const struct cox_err *err) {
+  if (fiber->attempt != NULL) cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err->text);
+  else fail_job(fiber, err);
+  fiber->is_done = true;
+  return COX_FIBER_DONE;
+}
 
 static enum cox_fiber_state resume(struct cox_fiber *fiber, const struct cox_io_reply *reply, struct cox_io_request *request) {
   if (fiber->is_done) return COX_FIBER_DONE;
+  struct cox_vm *const vm = fiber->vm;
   struct cox_err err = {0};
-  if (cox_guard_enter(&fiber->vm->guard, fiber->co, fiber->owner->context->resume_budget_s, &err) != 0) {
-    if (fiber->attempt != NULL) cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err.text);
-    else fiber->err = err;
-    return COX_FIBER_DONE;
+  if (vm->is_lost) {
+    cox_err_set(&err, COX_ESTOPPED, "its script machine was given up, because another script in it could not be interrupted");
+    return fail_whole(fiber, &err);
   }
+  if (cox_guard_enter(&vm->guard, fiber->co, fiber->owner->context->resume_budget_s, &err) != 0) return fail_whole(fiber, &err);
   fiber->owner->current = fiber;
   fiber->reply = reply;
+  if (COX_GUARD_WAS_RESCUED(&vm->guard)) {
+    fiber->owner->current = NULL;
+    cox_vm_lose(vm, &err);
+    return fail_whole(fiber, &err);
+  }
   int results;
   const bool is_first = lua_status(fiber->co) == LUA_OK;
-  const int status = lua_resume(fiber->co, fiber->vm->L, is_first ? lua_gettop(fiber->co) - 1 : 0, &results);
+  const int status = lua_resume(fiber->co, vm->L, is_first ? lua_gettop(fiber->co) - 1 : 0, &results);
   if (status != LUA_YIELD && !fiber->is_done) take_error(fiber->co, fiber, status); /* memory, in our own frame */
   fiber->reply = NULL;
   fiber->owner->current = NULL;
-  cox_guard_leave(&fiber->vm->guard);
+  cox_guard_leave(&vm->guard);
   if (status != LUA_YIELD) {
     fiber->is_done = true;
     return COX_FIBER_DONE;
@@ -262,11 +371,21 @@ static void describe_wait(const struct cox_fiber *fiber, char *out, size_t size)
   else snprintf(out, size, "it waited");
 }
 
-static void close_fiber(struct cox_fiber *fiber, enum cox_fiber_end why) {
-  if (fiber->co != NULL && lua_status(fiber->co) == LUA_YIELD && cox_guard_enter(&fiber->vm->guard, fiber->co, CLOSE_BUDGET_S, NULL) == 0) {
-    lua_resetthread(fiber->co); /* to-be-closed variables run; their errors are of no interest any more */
-    cox_guard_leave(&fiber->vm->guard);
+/* To-be-closed variables run; their errors are of no interest any more. */
+static void close_coroutine(struct cox_fiber *fiber) {
+  struct cox_vm *const vm = fiber->vm;
+  if (vm->is_lost || fiber->co == NULL || lua_status(fiber->co) != LUA_YIELD) return;
+  if (cox_guard_enter(&vm->guard, fiber->co, CLOSE_BUDGET_S, NULL) != 0) return;
+  if (COX_GUARD_WAS_RESCUED(&vm->guard)) {
+    cox_vm_lose(vm, NULL);
+    return;
   }
+  lua_resetthread(fiber->co);
+  cox_guard_leave(&vm->guard);
+}
+
+static void close_fiber(struct cox_fiber *fiber, enum cox_fiber_end why) {
+  close_coroutine(fiber);
   if (fiber->attempt == NULL) return;
   char wait[280], text[400];
   describe_wait(fiber, wait, sizeof wait);
@@ -287,7 +406,30 @@ static void finish(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_e
       json_decref(memory); /* a probe changes nothing */
     }
   } else if (err != NULL) {
-    *err = fiber->err;
+    *err = fiber->err != NULL ? *fiber->err : (struct cox_err){0};
+  }
+  free_fiber(fiber);
+}
+
+static const char *chore_text(const struct cox_fiber *fiber) {
+  const char *const text = json_string_value(fiber->result);
+  return text != NULL ? text : "it was refused without a reason";
+}
+
+static void finish_chore(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_answer *answer) {
+  if (!fiber->is_done) close_fiber(fiber, why);
+  answer->outcome = COX_ANSWER_ERROR;
+  if (!fiber->is_done) {
+    cox_err_set(&answer->err, why == COX_END_DEADLINE ? COX_ETIME : COX_ESTOPPED, "command %s was not done: %s", fiber->chore_name,
+                why == COX_END_DEADLINE ? "its time was over" : "the workers are stopping");
+  } else if (fiber->err != NULL) {
+    answer->err = *fiber->err;
+  } else if (strcmp(fiber->chore_kind, "done") == 0) {
+    answer->outcome = COX_ANSWER_DONE;
+    answer->result = json_incref(fiber->result);
+  } else {
+    const bool is_refusal = strcmp(fiber->chore_kind, "refused") == 0;
+    cox_err_set(&answer->err, is_refusal ? COX_EREFUSED : COX_EINVAL, "%s", chore_text(fiber));
   }
   free_fiber(fiber);
 }
@@ -301,5 +443,7 @@ struct cox_fiber_ops cox_fiber_ops(const struct cox_fiber_context *context) {
       .start_job = start_job,
       .resume = resume,
       .finish = finish,
+      .start_chore = start_chore,
+      .finish_chore = finish_chore,
   };
 }

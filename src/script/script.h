@@ -20,6 +20,7 @@ struct cox_script_options {
   double command_budget_s;  /* 0: 0.1 */
   double resume_budget_s;   /* drivers and jobs, 0: 0.05 */
   size_t memory_max;        /* bytes per VM, 0: 64 MiB */
+  uint64_t seed;            /* of math.random in drivers and jobs, 0: of the system */
 };
 
 /* Loads, validates and runs the smoke cases; NULL with every fault in `faults`. */
