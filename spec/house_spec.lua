@@ -32,6 +32,7 @@ local library_headers = {
   ["curl/"] = { "net" },
   ["sqlite3.h"] = { "store" },
   ["microhttpd.h"] = { "api", "sim" },
+  ["gnutls/"] = { "api" },
   ["wslay/"] = { "net", "sim" },
   ["openssl/"] = { "net", "wallet" },
   ["secp256k1"] = { "wallet" },

@@ -9,6 +9,7 @@
 #include "api/api.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "console/control.h"
 #include "declare.h"
 #include "net/net.h"
 #include "paths.h"
@@ -26,6 +27,7 @@ struct cox_daemon {
   bool is_broker_started;
   struct cox_net *net;
   struct cox_api *api;
+  struct cox_control *control; /* NULL: no socket is configured */
 };
 
 static const json_t *get(const json_t *config, const char *group, const char *key) {
@@ -82,6 +84,20 @@ static bool start_scripts(struct cox_daemon *daemon, struct cox_faults *faults) 
   return daemon->script != NULL;
 }
 
+static double or_none(double value) { return value > 0 ? value : -1; /* 0 would mean the default */ }
+
+static struct cox_lease_options lease_options(const json_t *config) {
+  const json_t *const eject = get(config, "leases", "eject_s");
+  return (struct cox_lease_options){
+      .max = (size_t)number(config, "leases", "max"),
+      .waiters_max = (size_t)number(config, "leases", "waiters_max"),
+      .slow_start_s = or_none(number(config, "leases", "slow_start_s")),
+      .eject_after = (unsigned)number(config, "leases", "eject_after"),
+      .eject_s = {json_number_value(json_array_get(eject, 0)), json_number_value(json_array_get(eject, 1))},
+      .eject_share = or_none(number(config, "leases", "eject_share")),
+  };
+}
+
 static bool start_broker(struct cox_daemon *daemon, struct cox_faults *faults) {
   const json_t *const config = daemon->config;
   const json_t *const backoff = get(config, "reconcile", "backoff_s");
@@ -99,6 +115,7 @@ static bool start_broker(struct cox_daemon *daemon, struct cox_faults *faults) {
       .probe_timeout_s = number(config, "probe", "timeout_s"),
       .probe_fall = (unsigned)number(config, "probe", "fall"),
       .probe_rise = (unsigned)number(config, "probe", "rise"),
+      .leases = lease_options(config),
   };
   struct cox_err err;
   daemon->broker = cox_broker_create(&options, &err);
@@ -139,6 +156,9 @@ static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
   const struct cox_api_options options = {
       .listen = text(daemon->config, "admin", "listen"),
       .token = text(daemon->config, "admin", "token"),
+      .tokens = get(daemon->config, "admin", "tokens"),
+      .tls_cert = json_string_value(json_object_get(get(daemon->config, "admin", "tls"), "cert")),
+      .tls_key = json_string_value(json_object_get(get(daemon->config, "admin", "tls"), "key")),
       .is_insecure = json_is_true(get(daemon->config, "admin", "insecure")),
       .broker = daemon->broker,
       .config = shown,
@@ -150,6 +170,24 @@ static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
   json_decref(shown);
   if (daemon->api == NULL) cox_faults_add(faults, NULL, 0, "%s", err.text);
   return daemon->api != NULL;
+}
+
+/* The control socket speaks HTTP, too: so that --socket is enough for every client. */
+static void adopt(void *ctx, int fd) { cox_api_adopt(((struct cox_daemon *)ctx)->api, fd); }
+
+static bool start_control(struct cox_daemon *daemon, struct cox_faults *faults) {
+  const struct cox_control_options options = {
+      .path = text(daemon->config, "admin", "socket"),
+      .broker = daemon->broker,
+      .console = cox_script_console(daemon->script),
+      .adopt = adopt,
+      .adopt_ctx = daemon,
+  };
+  struct cox_err err;
+  if (options.path == NULL || *options.path == '\0') return true;
+  daemon->control = cox_control_create(&options, &err);
+  if (daemon->control == NULL) cox_faults_add(faults, NULL, 0, "%s", err.text);
+  return daemon->control != NULL;
 }
 
 static bool start_jobs(struct cox_daemon *daemon, struct cox_faults *faults) {
@@ -177,7 +215,7 @@ static void declare(struct cox_daemon *daemon, json_t *config, struct cox_faults
 
 static bool start_all(struct cox_daemon *daemon, struct cox_faults *faults) {
   if (!start_store(daemon, faults) || !start_scripts(daemon, faults) || !start_broker(daemon, faults) ||
-      !start_workers(daemon, faults) || !start_api(daemon, faults)) {
+      !start_workers(daemon, faults) || !start_api(daemon, faults) || !start_control(daemon, faults)) {
     return false;
   }
   const size_t before = faults->count;
@@ -206,6 +244,7 @@ struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults) {
 void cox_daemon_stop(struct cox_daemon *daemon) {
   if (daemon == NULL) return;
   if (daemon->api != NULL) cox_api_set_ready(daemon->api, false);
+  cox_control_destroy(daemon->control); /* its sessions wait for answers of the broker at most until they are cancelled */
   if (daemon->is_broker_started) cox_broker_stop(daemon->broker, STOP_MS);
   cox_api_destroy(daemon->api);
   cox_net_destroy(daemon->net); /* gives back what has not landed yet, so before the broker */
@@ -219,6 +258,10 @@ void cox_daemon_stop(struct cox_daemon *daemon) {
 
 void cox_daemon_declare(struct cox_daemon *daemon, json_t *config) {
   struct cox_faults faults = {0};
+  struct cox_err err;
+  if (cox_api_reload_tls(daemon->api, &err) != 0) {
+    cox_log(COX_LOG_ERROR, "main", "the certificate was not read again: the old one goes on", "reason", err.text, NULL);
+  }
   declare(daemon, config, &faults);
   for (size_t i = 0; i < faults.count; i++) cox_log(COX_LOG_ERROR, "main", "a declared node was refused", "reason", faults.list[i].text, NULL);
   cox_faults_fini(&faults);

@@ -94,8 +94,8 @@ static json_t *make_config(const struct demo *demo, const struct cox_sim_fleet *
   };
   static const char *const keys[] = {"nodes", "feed", "participant", "callback_url", "store", "reconcile", "probe"};
   json_object_set_new(values[5], "backoff_s", json_pack("[f, f]", 0.1, 2.0));
-  struct cox_buf texts[sizeof keys / sizeof *keys + 1] = {0};
-  const char *overrides[sizeof keys / sizeof *keys + 2] = {0};
+  struct cox_buf texts[sizeof keys / sizeof *keys + 2] = {0};
+  const char *overrides[sizeof keys / sizeof *keys + 3] = {0};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     add_override(&texts[i], keys[i], values[i]);
     overrides[i] = texts[i].data;
@@ -104,6 +104,10 @@ static json_t *make_config(const struct demo *demo, const struct cox_sim_fleet *
   struct cox_buf *const listen = &texts[sizeof keys / sizeof *keys];
   cox_buf_addf(listen, "admin.listen=%s", demo->listen);
   overrides[sizeof keys / sizeof *keys] = listen->data;
+  struct cox_buf *const console = &texts[sizeof keys / sizeof *keys + 1]; /* not in the working directory: two demos may share one */
+  const char *const folder = getenv("TMPDIR");
+  cox_buf_addf(console, "admin.socket=%s/coxswain-demo-%ld.sock", folder != NULL && *folder == '/' ? folder : "/tmp", (long)getpid());
+  overrides[sizeof keys / sizeof *keys + 1] = console->data;
   json_t *const config = cox_load_config(NULL, overrides, exit_code);
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) cox_buf_fini(&texts[i]);
   return config;

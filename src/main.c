@@ -1,5 +1,6 @@
 /* argv → subcommand. Only here do the command line and the rooms that it is made of meet. */
 #include "console/client_commands.h"
+#include "inside.h"
 #include "net/net.h"
 #include "script/script.h"
 #include "sim/sim.h"
@@ -16,7 +17,8 @@ static json_t *load_config(const char *path, struct cox_faults *faults) { return
 int main(int argc, char **argv) {
   struct cox_client client;
   cox_net_client(&client);
-  struct cox_cli_env env = {.call = client.call, .load_config = load_config};
+  struct cox_cli_env env = {
+      .call = client.call, .load_config = load_config, .start_inside = cox_inside_start, .stop_inside = cox_inside_stop};
   const struct cox_cli_entry sim = {
       .name = "sim",
       .synopsis = "mlnodes|chain [options]",
@@ -24,7 +26,10 @@ int main(int argc, char **argv) {
       .run = run_sim,
   };
   const struct cox_cli_entry entries[] = {
-      cox_run_entry, cox_demo_entry, cox_check_entry, cox_cli_nodes, cox_cli_node, cox_cli_command, sim,
+      cox_run_entry, cox_demo_entry, cox_check_entry, cox_cli_nodes, cox_cli_node, cox_cli_command,
+      cox_cli_commands, cox_cli_repl, sim, cox_cli_completion, cox_cli_man,
   };
+  env.entries = entries;
+  env.entry_count = sizeof entries / sizeof *entries;
   return cox_cli_main(entries, sizeof entries / sizeof *entries, &env, argc, argv);
 }

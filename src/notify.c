@@ -1,11 +1,14 @@
 #include "notify.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 void cox_notify(const char *state) {
   const char *const place = getenv("NOTIFY_SOCKET");
@@ -19,4 +22,17 @@ void cox_notify(const char *state) {
   const ssize_t rc = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address, len);
   (void)rc; /* a manager that does not listen is no reason to stop */
   close(fd);
+}
+
+void cox_notify_reloading(void) {
+  char text[64];
+  snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)cox_clock_mono_us(cox_clock_system()));
+  cox_notify(text);
+}
+
+int64_t cox_notify_watchdog_ms(void) {
+  const char *const usec = getenv("WATCHDOG_USEC"), *const pid = getenv("WATCHDOG_PID");
+  if (usec == NULL || (pid != NULL && strtol(pid, NULL, 10) != (long)getpid())) return 0; /* meant for another process */
+  const long long us = strtoll(usec, NULL, 10);
+  return us > 0 ? (us < 4000 ? 4 : us / 1000) : 0;
 }

@@ -1,5 +1,6 @@
-/* `coxswain run`: the daemon in the foreground. */
+/* `coxswain run`: the daemon, in the foreground or detached. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,16 +10,20 @@
 
 #include "base/log.h"
 #include "daemon.h"
+#include "detach.h"
+#include "logging.h"
 #include "notify.h"
+#include "pidfile.h"
 #include "subcommands.h"
 
-static void set_log(const json_t *config) {
-  const json_t *const log = json_object_get(config, "log");
-  enum cox_log_level level = COX_LOG_INFO;
-  cox_log_level_parse(json_string_value(json_object_get(log, "level")), &level);
-  const char *const format = json_string_value(json_object_get(log, "format"));
-  cox_log_setup(level, format != NULL && strcmp(format, "json") == 0, STDERR_FILENO);
-}
+/* What was asked for. */
+struct plan {
+  const char *program;
+  char *config;                 /* path, absolute */
+  const char *const *overrides; /* of -D */
+  const char *log_file, *pidfile;
+  bool is_detached;
+};
 
 /* Blocked before any thread starts, so that only the signalfd sees them. */
 static int open_signals(void) {
@@ -32,51 +37,110 @@ static int open_signals(void) {
   return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* SIGHUP: the nodes file. A configuration that is broken now changes nothing. */
-static void reload(struct cox_daemon *daemon, const char *path, const char *const *overrides) {
-  cox_notify("RELOADING=1");
+/* SIGHUP: the log's file and the nodes file. A configuration that is broken now changes nothing. */
+static void reload(struct cox_daemon *daemon, const struct plan *plan) {
+  cox_notify_reloading();
+  cox_logging_reopen();
   int exit_code;
-  json_t *const config = cox_load_config(path, overrides, &exit_code);
+  struct cox_faults faults = {0};
+  json_t *const config = cox_load_config_quietly(plan->config, plan->overrides, &exit_code, &faults);
   if (config != NULL) cox_daemon_declare(daemon, config);
-  else cox_log(COX_LOG_ERROR, "main", "the configuration is broken now: nothing was changed", "file", path, NULL);
+  else cox_log(COX_LOG_ERROR, "main", "the configuration is broken now: nothing was changed", "file", plan->config, NULL);
+  for (size_t i = 0; config == NULL && i < faults.count; i++) {
+    cox_log(COX_LOG_ERROR, "main", "a fault in the configuration", "file", faults.list[i].file, "line", COX_LOG_INT(faults.list[i].line), "reason",
+            faults.list[i].text, NULL);
+  }
+  cox_faults_fini(&faults);
   json_decref(config);
-  cox_notify("READY=1");
+  cox_notify("READY=1\nSTATUS=Serving");
 }
 
-static void serve(struct cox_daemon *daemon, int signals, const char *path, const char *const *overrides) {
+/* The manager's watchdog is fed only while both loops turn: a main thread that lives proves nothing. */
+static void feed_watchdog(struct cox_daemon *daemon, int64_t watchdog_ms, bool *was_alive) {
+  if (watchdog_ms == 0) return;
+  const bool is_alive = cox_broker_is_alive(cox_daemon_broker(daemon), watchdog_ms / 2);
+  if (is_alive) cox_notify("WATCHDOG=1");
+  else if (*was_alive) cox_log(COX_LOG_ERROR, "main", "a loop does not turn: the watchdog is not fed any more", NULL);
+  *was_alive = is_alive;
+}
+
+/* Until a signal ends it. */
+static void serve(struct cox_daemon *daemon, int signals, const struct plan *plan) {
+  const int64_t watchdog_ms = cox_notify_watchdog_ms();
+  struct pollfd ready = {.fd = signals, .events = POLLIN};
+  bool was_alive = true;
   for (;;) {
     struct signalfd_siginfo info;
-    const ssize_t len = read(signals, &info, sizeof info);
-    if (len < 0 && errno == EINTR) continue;
-    if (len != (ssize_t)sizeof info) return;
+    feed_watchdog(daemon, watchdog_ms, &was_alive);
+    const int count = poll(&ready, 1, watchdog_ms > 0 ? (int)(watchdog_ms / 4 + 1) : -1);
+    if (count == 0 || (count < 0 && errno == EINTR)) continue;
+    if (count < 0 || read(signals, &info, sizeof info) != (ssize_t)sizeof info) return;
     if (info.ssi_signo != SIGHUP) {
       cox_log(COX_LOG_INFO, "main", "stopping", "signal", info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM", NULL);
       return;
     }
-    reload(daemon, path, overrides);
+    reload(daemon, plan);
   }
 }
 
-static int run_daemon(json_t *config, const char *path, const char *const *overrides) {
-  set_log(config);
-  cox_daemon_tune_process();
-  const int signals = open_signals();
-  if (signals < 0) {
-    fprintf(stderr, "starting failed: %s\n", strerror(errno));
-    return COX_EXIT_FAILED;
-  }
+/* In the process that stays. */
+static int run_here(json_t *config, const struct plan *plan, struct cox_pidfile *pidfile) {
+  struct cox_err err;
   struct cox_faults faults = {0};
+  const int signals = open_signals();
+  if (signals < 0) return cox_cli_fail(plan->program, "starting failed: %s", strerror(errno));
+  if (!cox_logging_start(config, plan->log_file)) return COX_EXIT_FAILED;
+  if (cox_pidfile_write(pidfile, &err) != 0) return cox_cli_fail(plan->program, "%s", err.text);
   struct cox_daemon *const daemon = cox_daemon_start(config, &faults);
   cox_print_faults(&faults);
   cox_faults_fini(&faults);
   if (daemon != NULL) {
-    cox_notify("READY=1");
-    serve(daemon, signals, path, overrides);
-    cox_notify("STOPPING=1");
+    if (plan->is_detached) cox_detach_ready();
+    cox_notify("READY=1\nSTATUS=Serving");
+    serve(daemon, signals, plan);
+    cox_notify("STOPPING=1\nSTATUS=Stopping");
     cox_daemon_stop(daemon);
+    cox_log(COX_LOG_INFO, "main", "stopped", NULL);
   }
   close(signals);
   return daemon != NULL ? COX_EXIT_DONE : COX_EXIT_FAILED;
+}
+
+static int run_plan(json_t *config, const struct plan *plan) {
+  struct cox_err err;
+  struct cox_pidfile pidfile;
+  bool is_ready = false;
+  if (cox_pidfile_open(&pidfile, plan->pidfile, &err) != 0) return cox_cli_fail(plan->program, "%s", err.text);
+  const enum cox_detach_side side = plan->is_detached ? cox_detach(&is_ready, &err) : COX_DETACH_CHILD;
+  if (side == COX_DETACH_PARENT) {
+    cox_pidfile_leave(&pidfile);
+    return is_ready ? COX_EXIT_DONE : COX_EXIT_FAILED;
+  }
+  const int exit_code = side == COX_DETACH_CHILD ? run_here(config, plan, &pidfile) : cox_cli_fail(plan->program, "%s", err.text);
+  cox_pidfile_close(&pidfile);
+  return exit_code;
+}
+
+static int run_parsed(const struct cox_cli_args *args) {
+  struct plan plan = {
+      .program = args->program,
+      .log_file = cox_cli_args_value(args, "log-file"),
+      .pidfile = cox_cli_args_value(args, "pidfile"),
+      .is_detached = cox_cli_args_has(args, "daemon"),
+  };
+  const char *const path = cox_cli_args_value(args, "config");
+  if (path == NULL) return cox_cli_misuse(args->program, "-c FILE is missing: the configuration to run");
+  if (plan.is_detached && plan.log_file == NULL) return cox_cli_misuse(args->program, "--daemon needs --log-file L: a detached daemon has no other place to say anything");
+  const char **const overrides = cox_overrides(args);
+  int exit_code;
+  json_t *const config = cox_load_config(path, overrides, &exit_code);
+  plan.overrides = overrides;
+  plan.config = config != NULL ? realpath(path, NULL) : NULL;
+  if (config != NULL) exit_code = run_plan(config, &plan);
+  free(plan.config);
+  json_decref(config);
+  free(overrides);
+  return exit_code;
 }
 
 static int run(void *ctx, int argc, char **argv) {
@@ -84,16 +148,7 @@ static int run(void *ctx, int argc, char **argv) {
   struct cox_cli_args args;
   int exit_code;
   if (!cox_cli_args_parse(&args, &cox_run_entry, 0, 0, argc, argv, &exit_code)) return exit_code;
-  const char *const path = cox_cli_args_value(&args, "config");
-  const char **const overrides = cox_overrides(&args);
-  if (path == NULL) {
-    exit_code = cox_cli_misuse(args.program, "-c FILE is missing: the configuration to run");
-  } else {
-    json_t *const config = cox_load_config(path, overrides, &exit_code);
-    if (config != NULL) exit_code = run_daemon(config, path, overrides);
-    json_decref(config);
-  }
-  free(overrides);
+  exit_code = run_parsed(&args);
   cox_cli_args_fini(&args);
   return exit_code;
 }
@@ -101,14 +156,18 @@ static int run(void *ctx, int argc, char **argv) {
 static const struct cox_cli_option options[] = {
     {"config", 'c', "FILE", "the configuration, a Lua file that returns a table"},
     {"define", 'D', "KEY=VALUE", "override one key of it, as in -D admin.listen=127.0.0.1:9300; may be repeated"},
+    {"daemon", 0, NULL, "detach: returns 0 once the daemon is ready, 1 with the reason when it does not get there"},
+    {"pidfile", 0, "P", "write the process's number there, locked while it runs, removed when it stops"},
+    {"log-file", 0, "L", "the log goes there instead of standard error; opened anew at SIGHUP"},
     {0},
 };
 
 const struct cox_cli_entry cox_run_entry = {
     .name = "run",
-    .synopsis = "-c FILE [-D key=value]…",
-    .summary = "Runs the daemon in the foreground",
+    .synopsis = "-c FILE [-D key=value]… [--daemon --log-file L] [--pidfile P]",
+    .summary = "Runs the daemon, in the foreground or detached",
     .run = run,
-    .detail = "The log goes to standard error. SIGTERM and SIGINT stop it within 5 s; SIGHUP reads the nodes file again.",
+    .detail = "In the foreground the log goes to standard error. SIGTERM and SIGINT stop it within 5 s; SIGHUP reads the nodes file\n"
+              "again and opens the log file anew. A service manager is told of each step (sd_notify), and its watchdog is fed.",
     .options = options,
 };

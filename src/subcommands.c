@@ -26,17 +26,22 @@ const char **cox_overrides(const struct cox_cli_args *args) {
   return list;
 }
 
-json_t *cox_load_config(const char *path, const char *const *overrides, int *exit_code) {
-  struct cox_faults faults = {0};
+json_t *cox_load_config_quietly(const char *path, const char *const *overrides, int *exit_code, struct cox_faults *faults) {
   struct cox_paths paths;
   struct cox_err err;
   json_t *config = NULL;
   *exit_code = COX_EXIT_FAILED;
-  if (cox_paths_find(&paths, &err) != 0) cox_faults_add(&faults, NULL, 0, "%s", err.text);
-  else config = cox_config_load(path, overrides, paths.scripts, &faults);
-  for (size_t i = 0; i < faults.count; i++) {
-    if (strcmp(faults.list[i].file, "-D") == 0) *exit_code = COX_EXIT_USAGE;
+  if (cox_paths_find(&paths, &err) != 0) cox_faults_add(faults, NULL, 0, "%s", err.text);
+  else config = cox_config_load(path, overrides, paths.scripts, faults);
+  for (size_t i = 0; i < faults->count; i++) {
+    if (strcmp(faults->list[i].file, "-D") == 0) *exit_code = COX_EXIT_USAGE;
   }
+  return config;
+}
+
+json_t *cox_load_config(const char *path, const char *const *overrides, int *exit_code) {
+  struct cox_faults faults = {0};
+  json_t *const config = cox_load_config_quietly(path, overrides, exit_code, &faults);
   cox_print_faults(&faults);
   cox_faults_fini(&faults);
   return config;

@@ -15,5 +15,7 @@ void cox_print_faults(const struct cox_faults *faults);
 const char **cox_overrides(const struct cox_cli_args *args);
 /* The effective configuration, or NULL: the faults are printed and `*exit_code` is set. */
 json_t *cox_load_config(const char *path, const char *const *overrides, int *exit_code);
+/* The same without printing: the faults are added. */
+json_t *cox_load_config_quietly(const char *path, const char *const *overrides, int *exit_code, struct cox_faults *faults);
 
 #endif

@@ -16,7 +16,7 @@ enum { LIMIT_MS = 60000 };
 static int lookup(void *ctx, const char *name, enum cox_priority *priority) {
   (void)ctx;
   static const char *const names[] = {"register_node", "update_node", "remove_node", "set_admin_state", "new_block", "echo",
-                                      "skip", "hold", "broken", "endless", "refuse", "wrong", "missing"};
+                                      "skip", "arm", "armed", "serve", "hold", "broken", "endless", "refuse", "wrong", "missing"};
   *priority = COX_PRIORITY_HIGH;
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     if (strcmp(names[i], name) == 0) return 0;
@@ -71,6 +71,14 @@ static int set_admin_state(json_t *args, struct cox_txn *txn, json_t **result, s
   return rc;
 }
 
+/* Registers a node that shall serve its model. */
+static int serve(json_t *args, struct cox_txn *txn, struct cox_err *err) {
+  json_t *const node = json_object_get(args, "node");
+  const int slot = cox_txn_register(txn, node, err);
+  const char *const model = json_object_iter_key(json_object_iter(json_object_get(node, "models")));
+  return slot < 0 ? slot : cox_txn_intend(txn, slot, json_pack("{ss, ss}", "status", "INFERENCE", "model", model), NULL, err);
+}
+
 static int change(struct rig *rig, const char *name, json_t *args, struct cox_txn *txn, json_t **result, struct cox_err *err) {
   if (strcmp(name, "register_node") == 0) return register_node(rig, args, txn, result, err);
   if (strcmp(name, "set_admin_state") == 0) return set_admin_state(args, txn, result, err);
@@ -83,7 +91,9 @@ static int change(struct rig *rig, const char *name, json_t *args, struct cox_tx
     *result = json_pack("{sb}", "removed", (int)cox_txn_remove(txn, json_string_value(json_object_get(args, "node_id"))));
     return 0;
   }
-  if (strcmp(name, "new_block") == 0) cox_txn_set_world(txn, args);
+  if (strcmp(name, "new_block") == 0 || strcmp(name, "arm") == 0) cox_txn_set_world(txn, args);
+  if (strcmp(name, "arm") == 0) cox_txn_issue(txn, "armed");
+  if (strcmp(name, "serve") == 0) return serve(args, txn, err);
   if (strcmp(name, "hold") == 0) hold(rig);
   if (strcmp(name, "echo") == 0) *result = json_incref(args);
   if (strcmp(name, "broken") == 0) return cox_err_at(err, COX_ESCRIPT, "commands/broken.lua", 12, "attempt to index nil");
@@ -108,11 +118,8 @@ static void run(void *ctx, const char *name, json_t *args, struct cox_txn *txn, 
   answer->err.code = rc;
 }
 
-static void start(void *ctx, struct cox_attempt *attempt) {
-  (void)ctx;
-  cox_attempt_destroy(attempt); /* nothing is ever armed: no attempt comes */
-  fail_msg("an attempt was started");
-}
+/* Only after "arm": it succeeds at once. */
+static void start(void *ctx, struct cox_attempt *attempt) { cox_broker_complete(((struct rig *)ctx)->broker, attempt); }
 
 static void cancel(void *ctx, unsigned worker, uint64_t attempt) {
   (void)ctx;
@@ -125,7 +132,7 @@ struct rig *rig_create(const struct cox_api_options *options, size_t queue_max) 
   cox_mutex_init(&rig->mutex);
   cox_cond_init(&rig->cond);
   rig->policy = (struct cox_policy){.ctx = rig, .lookup = lookup, .limit_s = limit_s, .run = run, .generation = generation};
-  rig->transport = (struct cox_transport){.workers = 1, .start = start, .cancel = cancel};
+  rig->transport = (struct cox_transport){.ctx = rig, .workers = 1, .start = start, .cancel = cancel};
   const struct cox_broker_options broker = {.clock = cox_clock_system(), .seed = 1, .policy = &rig->policy,
                                             .transport = &rig->transport, .queue_max = queue_max, .probe_interval_s = -1};
   struct cox_err err = {0};
@@ -163,6 +170,30 @@ void rig_wait_held(struct rig *rig) {
   cox_mutex_lock(&rig->mutex);
   while (rig->held == 0) assert_true(cox_cond_wait_us(&rig->cond, &rig->mutex, LIMIT_MS * 1000LL));
   cox_mutex_unlock(&rig->mutex);
+}
+
+static void command(struct rig *rig, const char *name, json_t *args) {
+  struct cox_answer answer;
+  assert_int_equal(cox_broker_call(rig->broker, name, args, LIMIT_MS, &answer, NULL), 0);
+  assert_int_equal(answer.outcome, COX_ANSWER_DONE);
+  cox_answer_fini(&answer);
+  json_decref(args);
+}
+
+void rig_serve(struct rig *rig, const char *id, int port, int max_concurrent) {
+  json_t *const node = json_loads(rig_node(id, port), 0, NULL);
+  json_object_set_new(node, "max_concurrent", json_integer(max_concurrent));
+  command(rig, "arm", json_pack("{si, ss, sb}", "height", port, "hash", "A", "synced", 1));
+  command(rig, "serve", json_pack("{so}", "node", node));
+  for (int i = 0; i < LIMIT_MS; i++) {
+    json_t *const shown = cox_broker_node_json(rig->broker, id);
+    const char *const status = json_string_value(json_object_get(json_object_get(shown, "state"), "current_status"));
+    const bool serves = strcmp(status, "INFERENCE") == 0;
+    json_decref(shown);
+    if (serves) return;
+    poll(NULL, 0, 1);
+  }
+  fail_msg("node %s does not serve", id);
 }
 
 int rig_connect(const struct rig *rig) {

@@ -45,6 +45,9 @@ void rig_open(struct rig *rig);
 /* Until "hold" waits. */
 void rig_wait_held(struct rig *rig);
 
+/* A node that serves model m and may be leased so often at a time. */
+void rig_serve(struct rig *rig, const char *id, int port, int max_concurrent);
+
 int rig_connect(const struct rig *rig);
 void rig_send(int fd, const char *bytes);
 /* Reads one answer; `has_body` false: to a HEAD. Waits 60 s at most. */

@@ -115,6 +115,7 @@ static void make_broker(struct fake *fake, const struct cox_policy *policy, json
       .transport = &fake->transport,
       .store = &fake->store,
       .queue_max = 64,
+      .leases = fake->leases,
       .probe_interval_s = fake->probe_interval_s > 0 ? fake->probe_interval_s : -1,
   };
   fake->broker = cox_broker_create(&options, NULL);

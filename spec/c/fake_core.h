@@ -28,6 +28,7 @@ struct fake {
   struct cox_broker *broker;
   uint64_t generation; /* of the policy */
   double limit_s;      /* of every driver */
+  struct cox_lease_options leases;
   struct cox_attempt *open[FAKE_MAX]; /* handed over, not given back */
   bool is_cancelled[FAKE_MAX];
   size_t opens;

@@ -58,7 +58,7 @@ return {
     local port = daemon.url:match("(%d+)$")
     local code, _, err = system.run("run", "-c", system.write("second.lua", config), "-D", "admin.listen=127.0.0.1:" .. port)
     assert.are.equal(1, code)
-    has(err, "127.0.0.1:" .. port, "another process listens there already")
+    has(err, "127.0.0.1:" .. port, "listens there already")
     assert.is_true(system.is_running(daemon))
   end)
 

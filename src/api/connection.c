@@ -2,10 +2,14 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "api/wait.h"
 #include "base/clock.h"
+
+enum { HEARD_MAX = 64 /* hang-ups per turn of the waker; the others come at the next */ };
 
 static int64_t now_us(void) { return cox_clock_mono_us(cox_clock_system()); }
 
@@ -13,12 +17,14 @@ void cox_connections_init(struct cox_connections *connections, int64_t request_u
   cox_mutex_init(&connections->mutex);
   connections->first = NULL;
   connections->is_stopped = false;
+  connections->hangup_fd = epoll_create1(EPOLL_CLOEXEC);
   connections->request_us = request_us;
   connections->send_us = send_us;
 }
 
 void cox_connections_fini(struct cox_connections *connections) {
   assert(connections->first == NULL);
+  if (connections->hangup_fd >= 0) close(connections->hangup_fd);
   cox_mutex_fini(&connections->mutex);
 }
 
@@ -41,6 +47,33 @@ void cox_connections_sweep(struct cox_connections *connections) {
   cox_mutex_lock(&connections->mutex);
   for (struct cox_connection *connection = connections->first; connection != NULL; connection = connection->next) {
     if (atomic_load(&connection->deadline_us) <= now) overdue_locked(connections, connection);
+  }
+  cox_mutex_unlock(&connections->mutex);
+}
+
+void cox_connection_watch(struct cox_connection *connection) {
+  struct cox_connections *const connections = connection->owner;
+  struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = connection};
+  cox_mutex_lock(&connections->mutex);
+  if (connection->wait != NULL && !connection->is_watched) {
+    connection->is_watched = epoll_ctl(connections->hangup_fd, EPOLL_CTL_ADD, connection->fd, &event) == 0;
+  }
+  cox_mutex_unlock(&connections->mutex);
+}
+
+static void unwatch_locked(struct cox_connections *connections, struct cox_connection *connection) COX_REQUIRES(connections->mutex) {
+  if (connection->is_watched) epoll_ctl(connections->hangup_fd, EPOLL_CTL_DEL, connection->fd, NULL);
+  connection->is_watched = false;
+}
+
+/* Asked for under the lock (it does not wait): whatever comes is still watched, so the connection is there. */
+void cox_connections_hear(struct cox_connections *connections) {
+  struct epoll_event events[HEARD_MAX];
+  cox_mutex_lock(&connections->mutex);
+  const int count = epoll_wait(connections->hangup_fd, events, HEARD_MAX, 0);
+  for (int i = 0; i < count; i++) {
+    struct cox_connection *const connection = events[i].data.ptr;
+    if (connection->wait != NULL) cox_wait_finish(connection->wait, COX_WAIT_GONE);
   }
   cox_mutex_unlock(&connections->mutex);
 }
@@ -72,7 +105,7 @@ void cox_connection_close(struct cox_connection *connection) {
   if (connection == NULL) return;
   struct cox_connections *const connections = connection->owner;
   cox_mutex_lock(&connections->mutex);
-  assert(connection->wait == NULL);
+  assert(connection->wait == NULL && connection->holding == NULL);
   if (connection->prev != NULL) connection->prev->next = connection->next;
   else connections->first = connection->next;
   if (connection->next != NULL) connection->next->prev = connection->prev;
@@ -82,6 +115,11 @@ void cox_connection_close(struct cox_connection *connection) {
 
 void cox_connection_receive(struct cox_connection *connection) {
   set_phase(connection, COX_PHASE_RECEIVING, now_us() + connection->owner->request_us);
+}
+
+void cox_connection_rest(struct cox_connection *connection) {
+  if (connection->is_holding) set_phase(connection, COX_PHASE_RECEIVING, INT64_MAX);
+  else cox_connection_receive(connection);
 }
 
 void cox_connection_wait(struct cox_connection *connection, struct cox_wait *wait, int64_t deadline_us) {
@@ -94,9 +132,11 @@ void cox_connection_wait(struct cox_connection *connection, struct cox_wait *wai
 }
 
 void cox_connection_awake(struct cox_connection *connection) {
-  cox_mutex_lock(&connection->owner->mutex);
+  struct cox_connections *const connections = connection->owner;
+  cox_mutex_lock(&connections->mutex);
   connection->wait = NULL;
-  cox_mutex_unlock(&connection->owner->mutex);
+  unwatch_locked(connections, connection);
+  cox_mutex_unlock(&connections->mutex);
 }
 
 void cox_connection_send(struct cox_connection *connection) {

@@ -11,6 +11,7 @@
 #include "base/lock.h"
 
 struct cox_wait;
+struct cox_holding;
 
 enum cox_phase {
   COX_PHASE_RECEIVING, /* idle, or a request is not complete: cut at the deadline */
@@ -22,6 +23,7 @@ struct cox_connections {
   struct cox_mutex mutex; /* guards the next two, and in each connection what is marked with it */
   struct cox_connection *first;
   bool is_stopped;
+  int hangup_fd;      /* fixed: an epoll of the sockets whose hang-up ends a wait; -1: there is none */
   int64_t request_us; /* fixed: until a request is complete */
   int64_t send_us;    /* fixed: until an answer is sent */
 };
@@ -32,6 +34,9 @@ struct cox_connection {
   atomic_int phase;
   atomic_int_fast64_t deadline_us;     /* monotonic */
   struct cox_wait *wait;               /* mutex; borrowed; NULL unless WAITING */
+  bool is_watched;                     /* mutex; in hangup_fd */
+  bool is_holding;                     /* its thread only: leases bind it, it may be idle */
+  struct cox_holding *holding;         /* its thread only; owned; NULL: none */
   struct cox_connection *prev, *next;  /* mutex */
 };
 
@@ -40,6 +45,8 @@ void cox_connections_init(struct cox_connections *connections, int64_t request_u
 void cox_connections_fini(struct cox_connections *connections);
 /* Cuts and expires what is past its deadline. */
 void cox_connections_sweep(struct cox_connections *connections);
+/* Ends the waits of watched connections whose clients hung up. */
+void cox_connections_hear(struct cox_connections *connections);
 /* Ends all waits with COX_WAIT_STOPPED, those that begin later too. */
 void cox_connections_stop(struct cox_connections *connections);
 
@@ -48,6 +55,10 @@ struct cox_connection *cox_connection_open(struct cox_connections *connections, 
 /* Before its socket is closed. */
 void cox_connection_close(struct cox_connection *connection);
 void cox_connection_receive(struct cox_connection *connection);
+/* Between two requests. */
+void cox_connection_rest(struct cox_connection *connection);
+/* While it waits: the client's hang-up ends its wait with COX_WAIT_GONE. (The library does not look at suspended connections.) */
+void cox_connection_watch(struct cox_connection *connection);
 void cox_connection_wait(struct cox_connection *connection, struct cox_wait *wait, int64_t deadline_us);
 /* It waits no more: nobody looks at the wait afterwards. */
 void cox_connection_awake(struct cox_connection *connection);

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/holder.h"
+
 enum { BACKLOG = 4096 }; /* the kernel lowers it to net.core.somaxconn */
 
 static bool parse_port(const char *text, in_port_t *port) {
@@ -85,8 +87,10 @@ int cox_listen_open(const struct cox_listen *where, const char *text, unsigned *
   const int why = errno;
   if (fd >= 0) close(fd);
   if (why == EADDRINUSE) {
-    return cox_err_set(err, COX_EBUSY, "listening on admin.listen %s failed: another process listens there already; stop it (is it "
-                       "another coxswain?) or choose another port", text);
+    char holder[COX_HOLDER_TEXT];
+    cox_holder_of_port((unsigned)strtoul(strrchr(text, ':') + 1, NULL, 10), holder);
+    return cox_err_set(err, COX_EBUSY, "listening on admin.listen %s failed: %s listens there already; stop it or choose another port", text,
+                       holder);
   }
   return cox_err_set(err, COX_ESYS, "listening on admin.listen %s failed: %s", text, strerror(why));
 }

@@ -15,6 +15,7 @@
 #include "base/queue.h"
 
 struct MHD_Connection;
+struct cox_job;
 struct cox_request;
 
 /* The queue of ended waits. Counted, because whoever pushes last may still be waking it when the API ends. */
@@ -25,11 +26,11 @@ struct cox_waker {
 
 struct cox_waker *cox_waker_create(struct cox_err *err);
 void cox_waker_release(struct cox_waker *waker);
-/* cox-api-waker: sleeps at most `timeout_ms`, then resumes all connections whose waits ended, together: each resume walks
+/* cox-api-waker: sleeps at most `timeout_ms`, or until `hangup_fd` is readable, then resumes all connections whose waits ended, together: each resume walks
  * all suspended connections of its thread, but those that fall together share one walk.                                 */
-void cox_waker_turn(struct cox_waker *waker, int timeout_ms);
+void cox_waker_turn(struct cox_waker *waker, int hangup_fd, int timeout_ms);
 
-enum cox_wait_end { COX_WAIT_OPEN, COX_WAIT_ANSWERED, COX_WAIT_EXPIRED, COX_WAIT_STOPPED };
+enum cox_wait_end { COX_WAIT_OPEN, COX_WAIT_ANSWERED, COX_WAIT_EXPIRED, COX_WAIT_STOPPED, COX_WAIT_GONE /* the client hung up */ };
 
 struct cox_wait {
   struct cox_queue_link link; /* of the waker's queue */
@@ -37,6 +38,7 @@ struct cox_wait {
   atomic_int end;             /* enum cox_wait_end */
   struct cox_waker *waker;    /* held */
   struct MHD_Connection *native;
+  struct cox_job *job;        /* whose turn it is then, instead of a connection's; NULL: none */
   void (*destroy)(struct cox_wait *wait); /* frees what embeds it */
 };
 

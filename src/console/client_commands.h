@@ -5,6 +5,6 @@
 #include "console/cli.h"
 #include "console/target.h"
 
-extern const struct cox_cli_entry cox_cli_nodes, cox_cli_node, cox_cli_command;
+extern const struct cox_cli_entry cox_cli_nodes, cox_cli_node, cox_cli_command, cox_cli_commands, cox_cli_repl, cox_cli_completion, cox_cli_man;
 
 #endif

@@ -26,6 +26,8 @@ int cox_cli_request(struct cox_cli_session *session, const char *method, const c
 /* Same, for callers that handle refusals themselves: the HTTP status (any), or 0 when there was no exchange (reported). */
 int cox_cli_request_any(struct cox_cli_session *session, const char *method, const char *path, const json_t *body, json_t **answer,
                         int *exit_code);
+/* A list from GET `path`, a new reference; NULL: `*exit_code`, reported. */
+json_t *cox_cli_fetch_list(struct cox_cli_session *session, const char *path, int *exit_code);
 /* Prints the words of an answer with a status of 400 or more. Returns COX_EXIT_FAILED. */
 int cox_cli_report_refusal(const struct cox_cli_session *session, int status, const json_t *answer);
 

@@ -11,6 +11,8 @@
 #include "core/client.h"
 
 /* The ctx of every client entry. Filled by main, which may enter the rooms that implement it. */
+struct cox_daemon; /* of whoever wires */
+
 struct cox_cli_env {
   /* As in core/client.h: one exchange with the daemon. */
   int (*call)(const struct cox_client *client, const char *method, const char *path, const char *body, struct cox_buf *out,
@@ -18,18 +20,24 @@ struct cox_cli_env {
   /* The effective configuration of a file (admin.listen, admin.token, admin.tls, …), secrets not masked; a new reference, or
    * NULL with its faults.                                                                                                        */
   json_t *(*load_config)(const char *path, struct cox_faults *faults);
+  const struct cox_cli_entry *entries; /* the whole table, for completions and the manual */
+  size_t entry_count;
   const struct cox_clock *clock; /* NULL: the machine's */
   /* Paths that are looked at when nobody says anything, ended by NULL. NULL: ./coxswain.lua, /etc/coxswain/coxswain.lua. */
   const char *const *config_places;
   /* For --watch: waits `ms`; false: it is over (a signal came). NULL: the real thing. */
   bool (*pause)(void *arg, int64_t ms);
   void *pause_arg;
+  /* For `repl --standalone`: starts the daemon of a configuration inside of this process, with its log to a file (NULL: one that it
+   * chooses and names); `*socket` becomes its control socket, to be freed. NULL: it said why on stderr.                            */
+  struct cox_daemon *(*start_inside)(const char *config, const char *log_file, char **socket);
+  void (*stop_inside)(struct cox_daemon *daemon);
 };
 
 /* Where the daemon is. */
 struct cox_cli_target {
   struct cox_client client; /* its texts are the ones below */
-  char *base_url, *unix_socket, *token, *config; /* owned; NULL: none */
+  char *base_url, *unix_socket, *token, *config, *ca; /* owned; NULL: none */
 };
 
 /* By the options of `args`, then the environment, then the usual configuration files, then the default, as CONTRACT says.

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "core/txn_private.h"
 
 #define LOCK txn->broker->registry.lock
@@ -35,6 +36,7 @@ void cox_txn_fini(struct cox_txn *txn) {
 
 static void remove_locked(struct cox_txn *txn, struct cox_change *change) COX_REQUIRES(LOCK) {
   struct cox_node *const node = txn->broker->registry.by_num[change->slot];
+  cox_lease_push_removed_locked(txn->broker, node);
   cox_registry_remove_locked(&txn->broker->registry, node);
   change->fresh = node;
   change->node = NULL;
@@ -51,6 +53,7 @@ static void forget_machine_locked(struct cox_txn *txn, struct cox_change *change
   node->failed_by = COX_FAILED_NOT;
   node->failures = 0;
   node->next_at_us = 0;
+  node->is_ready = node->serves_target = false;
   node->unanswered.call[0] = '\0';
   SWAP(struct cox_target *, node->applied, change->old_applied);
   SWAP(json_t *, node->memory, change->old_memory);
@@ -90,6 +93,8 @@ static void begin_episode_locked(struct cox_txn *txn, const struct cox_target *t
 static void intend_locked(struct cox_txn *txn, struct cox_change *change) COX_REQUIRES(LOCK) {
   struct cox_node *const node = change->node;
   begin_episode_locked(txn, change->target);
+  cox_drain_begin_locked(txn->broker, node, change->target);
+  node->serves_target = false;
   SWAP(struct cox_target *, node->target, change->target);
   node->generation++;
   node->change++;
@@ -124,7 +129,8 @@ static void change_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   if (change->target != NULL) intend_locked(txn, change);
   if (change->wants_restart) restart_locked(txn, node, true);
   if (change->wants_probe) node->wants_probe = true;
-  cox_registry_mark_locked(&txn->broker->registry, node);
+  cox_lease_push_locked(txn->broker, node);
+  if (!cox_fault("apply.misses_mark")) cox_registry_mark_locked(&txn->broker->registry, node);
 }
 
 static void set_world_locked(struct cox_txn *txn) COX_REQUIRES(LOCK) {

@@ -8,6 +8,8 @@
 #include "base/thread.h"
 #include "core/broker.h"
 #include "core/command.h"
+#include "core/lease_push.h"
+#include "core/metrics.h"
 #include "core/registry.h"
 #include "core/timers.h"
 
@@ -53,14 +55,22 @@ struct cox_counters {
   atomic_uint_fast64_t stale_results, cancels, attempts_started, attempts_succeeded, attempts_failed, probes, commands;
 };
 
+/* When each loop last turned, on the broker's clock; for whoever watches over them. */
+struct cox_heart {
+  atomic_int_fast64_t command_us, reconcile_us;
+};
+
 struct cox_broker {
   struct cox_broker_options options; /* defaults filled in */
+  struct cox_heart heart;
   json_t *callback_url;              /* string or NULL */
   struct cox_registry registry;
   struct cox_commands commands;
   struct cox_queue results, extensions; /* bounded by the attempts in flight */
   struct cox_reconciler reconciler;
+  struct cox_leases *leases;
   struct cox_counters counters;
+  struct cox_metrics metrics;
   uint64_t world_version, fleet_version; /* cox-command only: they move when something that policy decides from changes */
   struct cox_due due;                    /* cox-command only */
   atomic_bool is_stopping;               /* nothing is dispatched any more, everything in flight is cancelled */
@@ -79,6 +89,16 @@ size_t cox_results_handle(struct cox_broker *broker) COX_EXCLUDES(broker->regist
 /* observe.c: what a probe saw. Returns true when the reconciler has to look at the node. */
 bool cox_observe_locked(struct cox_broker *broker, struct cox_node *node, const struct cox_attempt *probe, int64_t now_ms)
     COX_REQUIRES(broker->registry.lock);
+
+/* drain.c: a node that leaves INFERENCE may end its leases first. */
+/* Before the target is set: does it ask for a drain? */
+void cox_drain_begin_locked(struct cox_broker *broker, struct cox_node *node, const struct cox_target *target)
+    COX_REQUIRES(broker->registry.lock);
+/* Must its dispatch wait? Then `look_us` is when to look again. */
+bool cox_drain_goes_on_locked(struct cox_broker *broker, struct cox_node *node, int64_t now_us, int64_t *look_us)
+    COX_REQUIRES(broker->registry.lock);
+/* Marks those whose last lease ended. */
+void cox_drain_mark_ended(struct cox_broker *broker) COX_EXCLUDES(broker->registry.lock);
 
 /* due.c */
 /* Must `name` run again? (What it decides from changed since it last succeeded, or resync_s passed.) */

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/fault.h"
 #include "core/engine.h"
 
 static bool is_connection_class(enum cox_class class_) {
@@ -16,6 +17,14 @@ static bool serves_another_model(const struct cox_node *node, const struct cox_r
   if (seen->seen != COX_STATUS_INFERENCE || seen->seen_model == NULL || node->applied == NULL) return false;
   const char *const wanted = json_string_value(json_object_get(node->applied->params, "model"));
   return node->applied->status == COX_STATUS_INFERENCE && wanted != NULL && strcmp(wanted, seen->seen_model) != 0;
+}
+
+/* Is this what the target asks for? A node that does not tell its model is believed. */
+static bool serves_target(const struct cox_node *node, const struct cox_result *seen) {
+  if (seen->class_ != COX_CLASS_NONE || seen->seen != COX_STATUS_INFERENCE || node->target == NULL) return false;
+  const char *const wanted = json_string_value(json_object_get(node->target->params, "model"));
+  if (node->target->status != COX_STATUS_INFERENCE || wanted == NULL) return false;
+  return seen->seen_model == NULL || strcmp(wanted, seen->seen_model) == 0;
 }
 
 /* The node does something else than the last attempt left: what it should be is to be brought about again. */
@@ -66,7 +75,8 @@ bool cox_observe_locked(struct cox_broker *broker, struct cox_node *node, const 
   node->probe = 0;
   node->is_probe_cancelled = false;
   const bool is_cancelled = seen->class_ == COX_CLASS_CANCELLED;
-  if (is_cancelled || node->flight.attempt != 0 || node->change != probe->change) return node->wants_probe;
+  const bool is_outdated = node->flight.attempt != 0 || node->change != probe->change;
+  if (is_cancelled || (is_outdated && !cox_fault("observe.overwrites_result"))) return node->wants_probe;
   node->checked_at_ms = now_ms;
   bool has_work = false;
   if (seen->has_answered && node->next_at_us != 0 && is_connection_class(node->failure_class)) {
@@ -74,6 +84,7 @@ bool cox_observe_locked(struct cox_broker *broker, struct cox_node *node, const 
     has_work = true;
   }
   node->is_ready = seen->class_ == COX_CLASS_NONE && seen->is_ready;
+  node->serves_target = serves_target(node, seen);
   if (seen->class_ != COX_CLASS_NONE) {
     bad_locked(broker, node, seen->error != NULL ? seen->error : cox_class_name(seen->class_), now_ms);
     return has_work;

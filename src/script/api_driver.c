@@ -12,7 +12,7 @@
 #include "script/request.h"
 #include "script/sandbox.h"
 
-enum { RESPONSE_BYTES_MAX = 256 * 1024, BODY_SHOWN = 160, MEMORY_UPVALUE = 1, CONFIG_UPVALUE = 2, APPLIED_UPVALUE = 3 };
+enum { RESPONSE_BYTES_MAX = 256 * 1024, PATH_BYTES_MAX = 4096, BODY_SHOWN = 160, MEMORY_UPVALUE = 1, CONFIG_UPVALUE = 2, APPLIED_UPVALUE = 3 };
 
 #define NODE_TYPE "coxswain.DriverNode"
 #define GET_TIMEOUT_S 10.0
@@ -49,6 +49,7 @@ static void set_url(lua_State *L, struct cox_fiber *fiber, const char *path, int
     is_inference = strcmp(base, "inference") == 0;
     if (!is_inference && strcmp(base, "poc") != 0) luaL_error(L, "base must be \"poc\" or \"inference\", not \"%s\"", base);
   }
+  if (strlen(path) > PATH_BYTES_MAX) luaL_error(L, "a path has at most %d bytes", PATH_BYTES_MAX);
   if (path[0] != '/' || strpbrk(path, " \r\n") != NULL) luaL_error(L, "a path begins with / and has no spaces: \"%s\"", path);
   char base[COX_URL_MAX];
   cox_node_config_url(fiber->attempt->node, !is_inference, base);
@@ -256,9 +257,8 @@ static void push_lazily(lua_State *L, const struct cox_fiber *fiber, int place) 
     lua_pushnil(L);
     return;
   } else {
-    json_t *const applied = cox_target_json(fiber->attempt->applied, false);
-    cox_convert_push_shared(L, applied);
-    json_decref(applied);
+    struct cox_held **const held = cox_vm_push_holder(L);
+    cox_convert_push_made(L, held, cox_target_json(fiber->attempt->applied, false));
   }
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, 1, place);
@@ -309,7 +309,7 @@ void cox_driver_node_push(lua_State *L, struct cox_fiber *fiber) {
 }
 
 json_t *cox_driver_node_end(struct cox_fiber *fiber) {
-  if (fiber->node_reference == LUA_NOREF) return NULL;
+  if (fiber->node_reference == LUA_NOREF || fiber->vm->is_lost) return NULL;
   lua_State *const L = fiber->vm->L;
   lua_rawgeti(L, LUA_REGISTRYINDEX, fiber->node_reference);
   struct cox_fiber **const held = lua_touserdata(L, -1);
@@ -328,7 +328,7 @@ json_t *cox_driver_node_end(struct cox_fiber *fiber) {
 /* ---- probes ---- */
 
 static const char *text_field(lua_State *L, const char *name) {
-  lua_getfield(L, -1, name);
+  cox_vm_push_field(L, -1, name); /* raw, as nothing protects us here */
   const char *const text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
   lua_pop(L, 1); /* the table holds it */
   return text;
@@ -347,7 +347,7 @@ void cox_driver_take_probe(lua_State *L, struct cox_fiber *fiber) {
     cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, "the driver's probe returned a status or poc that is none of the known ones");
     return;
   }
-  lua_getfield(L, -1, "ready");
+  cox_vm_push_field(L, -1, "ready");
   result->is_ready = lua_toboolean(L, -1) != 0;
   lua_pop(L, 1);
   if (model != NULL) result->seen_model = strdup(model);

@@ -4,8 +4,9 @@
 
 #include "script/convert.h"
 #include "script/sandbox.h"
+#include "script/vm.h"
 
-enum { DECODE_BYTES_MAX = 4 * 1024 * 1024 };
+enum { DECODE_BYTES_MAX = 1024 * 1024 };
 
 static int array(lua_State *L) {
   if (lua_isnoneornil(L, 1)) {
@@ -18,64 +19,41 @@ static int array(lua_State *L) {
   return 1;
 }
 
-static int free_text(lua_State *L) {
-  free(*(char **)lua_touserdata(L, 1));
-  return 0;
-}
-
-/* A slot that frees the text it holds, whatever throws after. */
-static char **push_holder(lua_State *L) {
-  char **const holder = lua_newuserdatauv(L, sizeof *holder, 0);
-  *holder = NULL;
-  if (luaL_newmetatable(L, "coxswain.text")) {
-    lua_pushcfunction(L, free_text);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
-  return holder;
-}
-
 static int encode(lua_State *L) {
   luaL_checkany(L, 1);
-  char **const holder = push_holder(L);
+  cox_guard_check(L);
+  struct cox_held **const held = cox_vm_push_holder(L);
   struct cox_err err = {0};
   json_t *const value = cox_convert_take(L, 1, "json.encode: the value", &err);
-  if (value == NULL) return luaL_error(L, "%s", err.text);
-  *holder = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+  char *const text = value != NULL ? cox_convert_text(L, value, true, "json.encode: the value", &err) : NULL;
   json_decref(value);
-  if (*holder == NULL) return luaL_error(L, "json.encode: out of memory");
-  lua_pushstring(L, *holder);
+  if (text == NULL) {
+    cox_guard_check(L);
+    return luaL_error(L, "%s", err.text);
+  }
+  cox_vm_hold(L, held, text, free);
+  lua_pushstring(L, text);
+  cox_vm_release(L, held);
   return 1;
-}
-
-struct decoded {
-  json_t *value;
-};
-
-static int drop_value(lua_State *L) {
-  json_decref(((struct decoded *)lua_touserdata(L, 1))->value);
-  return 0;
 }
 
 static int decode(lua_State *L) {
   size_t len;
   const char *const text = luaL_checklstring(L, 1, &len);
   if (len > DECODE_BYTES_MAX) return luaL_error(L, "json.decode: the text is larger than %d MiB", DECODE_BYTES_MAX / 1024 / 1024);
-  struct decoded *const decoded = lua_newuserdatauv(L, sizeof *decoded, 0);
-  decoded->value = NULL;
-  if (luaL_newmetatable(L, "coxswain.decoded")) {
-    lua_pushcfunction(L, drop_value);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
+  cox_guard_check(L);
+  struct cox_held **const held = cox_vm_push_holder(L);
   json_error_t error;
-  decoded->value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
-  if (decoded->value == NULL) {
+  json_t *const value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+  if (value == NULL) {
     lua_pushnil(L);
     lua_pushfstring(L, "json.decode: line %d, column %d: %s", error.line, error.column, error.text);
     return 2;
   }
-  cox_convert_push(L, decoded->value);
+  cox_vm_hold_json(L, held, value);
+  json_decref(value);
+  cox_convert_push(L, value);
+  cox_vm_release(L, held);
   return 1;
 }
 

@@ -7,9 +7,9 @@
 #include "script/sandbox.h"
 #include "script/vm.h"
 
-enum { PAIRS_MAX = 8, KEY_BYTES = 32, VALUE_BYTES = 256 };
+enum { LINES_MAX = 1000 /* of one call */, PAIRS_MAX = 8, KEY_BYTES = 32, VALUE_BYTES = 256 };
 
-static const char *const subsystems[] = {"policy", "drivers", "jobs"};
+static const char *const subsystems[] = {"policy", "drivers", "jobs", "console"};
 
 struct line {
   char text[PAIRS_MAX][2][VALUE_BYTES];
@@ -42,6 +42,13 @@ static void collect(lua_State *L, struct line *line) {
 static int write_line(lua_State *L, enum cox_log_level level) {
   const char *const message = luaL_checkstring(L, 1);
   if (!cox_log_enabled(level)) return 0;
+  struct cox_vm *const vm = cox_vm_of(L);
+  if (vm->lines >= LINES_MAX) return 0;
+  if (++vm->lines == LINES_MAX) {
+    cox_log(COX_LOG_WARN, subsystems[vm->context], "a script logs without end: the rest of this call's lines is left out", "after",
+            COX_LOG_INT(LINES_MAX), NULL);
+    return 0;
+  }
   struct line line = {.count = 0};
   if (!lua_isnoneornil(L, 2)) {
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -51,7 +58,7 @@ static int write_line(lua_State *L, enum cox_log_level level) {
     line.pairs[2 * i] = line.text[i][0];
     line.pairs[2 * i + 1] = line.text[i][1];
   }
-  cox_log_pairs(level, subsystems[cox_vm_of(L)->context], message, line.pairs);
+  cox_log_pairs(level, subsystems[vm->context], message, line.pairs);
   return 0;
 }
 

@@ -17,7 +17,7 @@ struct policy_node {
   int slot;
   uint64_t serial; /* of the handler it was filled for */
   struct cox_txn_node view;
-  json_t *held[UPVALUES]; /* what the cached tables were made of */
+  struct cox_held *held[UPVALUES]; /* what the cached tables were made of */
 };
 
 static const char nodes_key;
@@ -61,16 +61,16 @@ static void push_cached(lua_State *L, struct policy_node *node, int place, json_
     lua_pushnil(L);
     return;
   }
-  json_t **const held = &node->held[place - 1];
-  if (*held == value) {
+  struct cox_held **const held = &node->held[place - 1];
+  if (*held != NULL && (*held)->value == value) {
     lua_getiuservalue(L, 1, place);
     return;
   }
   cox_convert_push_shared(L, value);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, 1, place);
-  json_decref(*held);
-  *held = json_incref(value);
+  cox_vm_release(L, held);
+  cox_vm_hold_json(L, held, value);
 }
 
 static void push_admin(lua_State *L, const struct cox_txn_node *view) {
@@ -89,9 +89,8 @@ static void push_target(lua_State *L, const struct cox_target *target) {
     lua_pushnil(L);
     return;
   }
-  json_t *const value = cox_target_json(target, true);
-  cox_convert_push_shared(L, value);
-  json_decref(value);
+  struct cox_held **const held = cox_vm_push_holder(L);
+  cox_convert_push_made(L, held, cox_target_json(target, true));
 }
 
 /* The rule is policy's own: policy/eligibility.lua. */
@@ -173,7 +172,7 @@ static int node_newindex(lua_State *L) {
 
 static int node_gc(lua_State *L) {
   struct policy_node *const node = lua_touserdata(L, 1);
-  for (int i = 0; i < UPVALUES; i++) json_decref(node->held[i]);
+  for (int i = 0; i < UPVALUES; i++) cox_vm_release(L, &node->held[i]);
   return 0;
 }
 

@@ -1,6 +1,8 @@
 /* One table says everything about every key, so that check, defaults, -D and the environment cannot disagree. */
 #include "script/config_schema.h"
 
+#include "script/config_tokens.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,10 +65,12 @@ static const struct cox_config_key keys[] = {
     {.path = "admin.listen", .type = COX_CONFIG_TEXT, .accepted = "an address and a port, \"127.0.0.1:9200\"", .fallback = "\"127.0.0.1:9200\""},
     {.path = "admin.socket", .type = COX_CONFIG_TEXT, .accepted = "the path of a unix socket", .fallback = "\"coxswain.sock\"", .is_path = true},
     {.path = "admin.token", .type = COX_CONFIG_TEXT, .accepted = "a secret text"},
+    {.path = "admin.tokens", .type = COX_CONFIG_TOKENS, .accepted = "a list of { token or token_file, scope, name }"},
     {.path = "admin.insecure", .type = COX_CONFIG_BOOL, .accepted = "true or false", .fallback = "false"},
     {.path = "admin.tls", .type = COX_CONFIG_GROUP},
     {.path = "admin.tls.cert", .type = COX_CONFIG_TEXT, .accepted = "the path of a certificate", .is_path = true},
     {.path = "admin.tls.key", .type = COX_CONFIG_TEXT, .accepted = "the path of a private key", .is_path = true},
+    {.path = "admin.tls.ca", .type = COX_CONFIG_TEXT, .accepted = "the path of the certificates that clients trust", .is_path = true},
     {.path = "workers", .type = COX_CONFIG_INTEGER, .least = 1, .most = 64, .accepted = "an integer from 1 to 64", .fallback = "2"},
     GROUP("reconcile"),
     SECONDS("reconcile.interval_s", "30"),
@@ -78,6 +82,16 @@ static const struct cox_config_key keys[] = {
     SECONDS("probe.timeout_s", "5"),
     {.path = "probe.fall", .type = COX_CONFIG_INTEGER, .least = 1, .most = 1000, .accepted = "an integer from 1 to 1000", .fallback = "3"},
     {.path = "probe.rise", .type = COX_CONFIG_INTEGER, .least = 1, .most = 1000, .accepted = "an integer from 1 to 1000", .fallback = "1"},
+    GROUP("leases"),
+    {.path = "leases.max", .type = COX_CONFIG_INTEGER, .least = 1, .most = 1e8, .accepted = "an integer from 1 to 100000000", .fallback = "1000000"},
+    {.path = "leases.waiters_max", .type = COX_CONFIG_INTEGER, .least = 1, .most = 1e6, .accepted = "an integer from 1 to 1000000",
+     .fallback = "16384"},
+    {.path = "leases.slow_start_s", .type = COX_CONFIG_NUMBER, .least = 0, .most = DAY_S, .accepted = "seconds from 0 (none) to 86400",
+     .fallback = "10"},
+    {.path = "leases.eject_after", .type = COX_CONFIG_INTEGER, .least = 1, .most = 1000, .accepted = "an integer from 1 to 1000", .fallback = "5"},
+    {.path = "leases.eject_s", .type = COX_CONFIG_BACKOFF, .least = 0.001, .most = DAY_S,
+     .accepted = "two numbers of seconds { first, largest }, from 0.001 to 86400, the second not below the first", .fallback = "[10, 300]"},
+    {.path = "leases.eject_share", .type = COX_CONFIG_NUMBER, .least = 0, .most = 1, .accepted = "a share from 0 (none) to 1", .fallback = "0.5"},
     GROUP("log"),
     {.path = "log.level", .type = COX_CONFIG_TEXT, .choices = "debug|info|warn|error", .fallback = "\"info\""},
     {.path = "log.format", .type = COX_CONFIG_TEXT, .choices = "logfmt|json", .fallback = "\"logfmt\""},
@@ -160,7 +174,7 @@ static void wrong(const struct check *check, const struct cox_config_key *key, c
     snprintf(message, sizeof message, "must be one of \"%s\", not %.60s", accepted, shown != NULL ? shown : "this");
   } else {
     snprintf(message, sizeof message, "must be %s, not %.60s", key->type == COX_CONFIG_GROUP ? "a table" : key->accepted,
-             shown != NULL && strcmp(path, "admin.token") != 0 ? shown : "this");
+             shown != NULL && strncmp(path, "admin.token", 11) != 0 ? shown : "this");
   }
   free(shown);
   check->fault(check->arg, path, message);
@@ -238,6 +252,7 @@ static bool is_good(const struct cox_config_key *key, const json_t *value) {
     case COX_CONFIG_NUMBER: return is_in_range(key, value);
     case COX_CONFIG_BACKOFF: return is_backoff(key, value);
     case COX_CONFIG_URLS: return is_urls(value);
+    case COX_CONFIG_TOKENS: return json_is_array(value);
     case COX_CONFIG_NODES: return json_is_array(value) || (json_is_string(value) && json_string_length(value) > 0);
   }
   return false;
@@ -286,18 +301,27 @@ static void check_epoch(const json_t *config, const struct check *check) {
   check->fault(check->arg, "feed.epoch.epoch_length", message);
 }
 
+/* A client's configuration may hold the certificates it trusts alone. */
+static void check_tls(const json_t *config, const struct check *check) {
+  const bool has_cert = cox_config_get(config, "admin.tls.cert") != NULL, has_key = cox_config_get(config, "admin.tls.key") != NULL;
+  if (has_cert && !has_key) check->fault(check->arg, "admin.tls", "key is missing: the file with the key of cert");
+  if (has_key && !has_cert) check->fault(check->arg, "admin.tls", "cert is missing: the file with the certificate of key");
+}
+
+/* Lua's {} may be a list. */
+static void make_list(json_t *table, const char *key) {
+  const json_t *const value = json_object_get(table, key);
+  if (json_is_object(value) && json_object_size(value) == 0) json_object_set_new(table, key, json_array());
+}
+
 void cox_config_check(json_t *config, cox_config_fault_fn *fault, void *arg) {
   const struct check check = {.fault = fault, .arg = arg};
-  json_t *const nodes = json_object_get(config, "nodes");
-  if (json_is_object(nodes) && json_object_size(nodes) == 0) { /* Lua's {} */
-    json_object_set_new(config, "nodes", json_array());
-  }
+  make_list(config, "nodes");
+  make_list(json_object_get(config, "admin"), "tokens");
   check_group(config, "", &check);
   check_epoch(config, &check);
-  if (cox_config_get(config, "admin.tls") != NULL) {
-    fault(arg, "admin.tls", "is not served by this version: the admin API speaks plain HTTP; listen on 127.0.0.1 behind a TLS "
-                            "proxy and take this key out");
-  }
+  cox_config_tokens_check(cox_config_get(config, "admin.tokens"), fault, arg);
+  check_tls(config, &check);
 }
 
 void cox_config_fill(json_t *config) {

@@ -3,13 +3,14 @@
 #include <lauxlib.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "script/vm.h"
 
 static const char list_key, shared_key;
 
-enum { PATH_BYTES = 200, VALUES_MAX = 4000000 };
+enum { PATH_BYTES = 200, VALUE_BYTES = 64 /* about what jansson needs for one */ };
 
 void cox_convert_push_null(lua_State *L) { lua_pushlightuserdata(L, NULL); }
 
@@ -20,12 +21,24 @@ static void push_list_mark(lua_State *L) {
   if (lua_type(L, -1) == LUA_TTABLE) return;
   lua_pop(L, 1);
   lua_newtable(L);
+  lua_pushboolean(L, 0); /* a script that got hold of it could give all lists a finalizer */
+  lua_setfield(L, -2, "__metatable");
   lua_pushvalue(L, -1);
   cox_vm_keep(L, &list_key);
 }
 
+static bool is_marked_list(lua_State *L, int index) {
+  if (!lua_getmetatable(L, index)) return false;
+  cox_vm_push_kept(L, &list_key);
+  const bool is_marked = lua_rawequal(L, -1, -2) != 0;
+  lua_pop(L, 2);
+  return is_marked;
+}
+
 void cox_convert_mark_list(lua_State *L, int index) {
   index = lua_absindex(L, index);
+  if (is_marked_list(L, index)) return;
+  if (lua_getmetatable(L, index)) luaL_error(L, "a table with a metatable of its own cannot be marked as a list");
   push_list_mark(L);
   lua_setmetatable(L, index);
 }
@@ -68,13 +81,6 @@ void cox_convert_push(lua_State *L, const json_t *value) {
   }
 }
 
-static int drop_shared(lua_State *L) {
-  json_t **const held = lua_touserdata(L, 1);
-  json_decref(*held);
-  *held = NULL;
-  return 0;
-}
-
 static void push_shared_table(lua_State *L) {
   cox_vm_push_kept(L, &shared_key);
   if (lua_type(L, -1) == LUA_TTABLE) return;
@@ -88,19 +94,21 @@ static void push_shared_table(lua_State *L) {
   cox_vm_keep(L, &shared_key);
 }
 
+void cox_convert_push_made(lua_State *L, struct cox_held **held, json_t *value) {
+  cox_vm_hold_json(L, held, value);
+  json_decref(value);
+  cox_convert_push_shared(L, value);
+  cox_vm_release(L, held);
+  lua_remove(L, -2);
+}
+
 void cox_convert_push_shared(lua_State *L, json_t *value) {
   cox_convert_push(L, value);
   if (!lua_istable(L, -1)) return;
   push_shared_table(L);
   lua_pushvalue(L, -2);
-  json_t **const held = lua_newuserdatauv(L, sizeof *held, 0);
-  *held = NULL;
-  if (luaL_newmetatable(L, "coxswain.shared")) {
-    lua_pushcfunction(L, drop_shared);
-    lua_setfield(L, -2, "__gc");
-  }
-  lua_setmetatable(L, -2);
-  *held = json_incref(value);
+  struct cox_held **const held = cox_vm_push_holder(L);
+  cox_vm_hold_json(L, held, value);
   lua_rawset(L, -3);
   lua_pop(L, 1);
 }
@@ -114,9 +122,10 @@ struct step {
 };
 
 struct taking {
+  struct cox_guard *guard;
   struct cox_err *err;
   const char *what;
-  size_t values;
+  size_t bytes; /* so far */
   int depth;
   struct step path[COX_CONVERT_DEPTH_MAX + 2];
 };
@@ -137,22 +146,14 @@ static json_t *fail(struct taking *taking, const char *why) {
 
 static json_t *take(lua_State *L, int index, struct taking *taking);
 
-static bool is_marked_list(lua_State *L, int index) {
-  if (!lua_getmetatable(L, index)) return false;
-  cox_vm_push_kept(L, &list_key);
-  const bool is_marked = lua_rawequal(L, -1, -2) != 0;
-  lua_pop(L, 2);
-  return is_marked;
-}
-
 static json_t *shared_of(lua_State *L, int index) {
   cox_vm_push_kept(L, &shared_key);
   json_t *value = NULL;
   if (lua_istable(L, -1)) {
     lua_pushvalue(L, index);
     lua_rawget(L, -2);
-    json_t *const *const held = lua_touserdata(L, -1);
-    if (held != NULL) value = json_incref(*held);
+    struct cox_held *const *const held = lua_touserdata(L, -1);
+    if (held != NULL && *held != NULL) value = json_incref((*held)->value);
     lua_pop(L, 1);
   }
   lua_pop(L, 1);
@@ -221,7 +222,10 @@ static json_t *take_table(lua_State *L, int index, struct taking *taking) {
 }
 
 static json_t *take(lua_State *L, int index, struct taking *taking) {
-  if (++taking->values > VALUES_MAX) return fail(taking, "holds more than 4000000 values");
+  taking->bytes += VALUE_BYTES;
+  if (lua_type(L, index) == LUA_TSTRING) taking->bytes += lua_rawlen(L, index);
+  if (taking->bytes > COX_CONVERT_BYTES_MAX) return fail(taking, "is too large: more than 32 MiB as plain data");
+  if (cox_guard_is_cut(taking->guard)) return fail(taking, "could not be converted within the time budget");
   switch (lua_type(L, index)) {
     case LUA_TNIL: return json_null();
     case LUA_TBOOLEAN: return json_boolean(lua_toboolean(L, index));
@@ -248,10 +252,45 @@ static json_t *take(lua_State *L, int index, struct taking *taking) {
 
 json_t *cox_convert_take(lua_State *L, int index, const char *what, struct cox_err *err) {
   struct taking taking; /* its path is filled as it is walked: clearing it would cost more than most values */
+  taking.guard = &cox_vm_of(L)->guard;
   taking.err = err;
   taking.what = what;
-  taking.values = 0;
+  taking.bytes = 0;
   taking.depth = 0;
   if (!lua_checkstack(L, 8)) return fail(&taking, "is nested too deeply");
   return take(L, lua_absindex(L, index), &taking);
+}
+
+/* ---- to text ---- */
+
+struct text {
+  struct cox_guard *guard;
+  char *bytes;
+  size_t len, capacity;
+};
+
+static int append(const char *bytes, size_t len, void *arg) {
+  struct text *const text = arg;
+  if (text->len + len >= COX_CONVERT_TEXT_BYTES_MAX || cox_guard_is_cut(text->guard)) return -1;
+  if (text->len + len >= text->capacity) {
+    const size_t capacity = (text->len + len + 64) * 2;
+    char *const grown = realloc(text->bytes, capacity);
+    if (grown == NULL) return -1;
+    text->bytes = grown;
+    text->capacity = capacity;
+  }
+  memcpy(text->bytes + text->len, bytes, len);
+  text->len += len;
+  text->bytes[text->len] = '\0';
+  return 0;
+}
+
+char *cox_convert_text(lua_State *L, const json_t *value, bool is_sorted, const char *what, struct cox_err *err) {
+  struct text text = {.guard = &cox_vm_of(L)->guard};
+  const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | (is_sorted ? JSON_SORT_KEYS : 0);
+  if (json_dump_callback(value, append, &text, flags) == 0) return text.bytes;
+  free(text.bytes);
+  cox_err_set(err, COX_EINVAL, "%s could not be written: longer than %d MiB, or no memory or time was left", what,
+              COX_CONVERT_TEXT_BYTES_MAX / 1024 / 1024);
+  return NULL;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/rng.h"
 #include "script/convert.h"
 #include "script/sandbox.h"
 
@@ -40,6 +41,7 @@ static struct cox_vm *make_vm(struct cox_fiber_vm *owner, enum cox_context conte
       .sources = owner->context->sources,
       .clock = owner->context->clock,
       .owner = owner,
+      .seed = owner->seed++,
   };
   return cox_vm_create(&options, err);
 }
@@ -52,6 +54,14 @@ static void vm_destroy(void *vm) {
   free(owner);
 }
 
+static struct cox_vm *make_drivers(struct cox_fiber_vm *owner, struct cox_err *err) {
+  struct cox_vm *const vm = make_vm(owner, COX_CONTEXT_DRIVERS, err);
+  if (vm != NULL) lua_gc(vm->L, LUA_GCINC, GC_PAUSE, 0, 0);
+  if (vm != NULL && cox_vm_call(vm, load_drivers, NULL, LOAD_BUDGET_S, err) == 0) return vm;
+  cox_vm_destroy(vm);
+  return NULL;
+}
+
 static void *vm_create(void *ctx, struct cox_err *err) {
   struct cox_fiber_vm *const owner = calloc(1, sizeof *owner);
   if (owner == NULL) {
@@ -59,19 +69,40 @@ static void *vm_create(void *ctx, struct cox_err *err) {
     return NULL;
   }
   owner->context = ctx;
-  owner->drivers = make_vm(owner, COX_CONTEXT_DRIVERS, err);
-  if (owner->drivers != NULL) lua_gc(owner->drivers->L, LUA_GCINC, GC_PAUSE, 0, 0);
-  if (owner->drivers != NULL && cox_vm_call(owner->drivers, load_drivers, NULL, LOAD_BUDGET_S, err) == 0) return owner;
+  owner->seed = owner->context->seed != 0 ? owner->context->seed : cox_rng_system_seed();
+  owner->drivers = make_drivers(owner, err);
+  if (owner->drivers != NULL) return owner;
   vm_destroy(owner);
   return NULL;
 }
 
+/* A VM that was given up goes with its last fiber; new fibers get another. */
+static void leave_vm(struct cox_vm *vm) {
+  assert(vm->users > 0);
+  struct cox_fiber_vm *const owner = vm->owner;
+  if (--vm->users == 0 && vm->is_lost && vm != owner->drivers && vm != owner->jobs) cox_vm_destroy(vm);
+}
+
+/* *place, made (anew) when there is none that can be used. NULL with the reason in `err`. */
+static struct cox_vm *usable_vm(struct cox_fiber_vm *owner, struct cox_vm **place,
+                                struct cox_vm *(*make)(struct cox_fiber_vm *, struct cox_err *), struct cox_err *err) {
+  if (*place != NULL && !(*place)->is_lost) return *place;
+  struct cox_vm *const fresh = make(owner, err);
+  if (fresh == NULL) return NULL;
+  if (*place != NULL && (*place)->users == 0) cox_vm_destroy(*place);
+  *place = fresh;
+  return fresh;
+}
+
+static struct cox_vm *make_jobs(struct cox_fiber_vm *owner, struct cox_err *err) { return make_vm(owner, COX_CONTEXT_JOBS, err); }
+
 /* ---- the body of a fiber ---- */
 
 struct cox_fiber *cox_fiber_check(lua_State *L) {
-  struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
-  struct cox_fiber *const fiber = owner->current;
+  const struct cox_fiber_vm *const owner = cox_vm_of(L)->owner; /* NULL: the scripts are only looked at */
+  struct cox_fiber *const fiber = owner != NULL ? owner->current : NULL;
   if (fiber == NULL || fiber->co != L) luaL_error(L, "waiting is possible only in the function that was called, not in a coroutine of its own");
+  if (!lua_isyieldable(L)) luaL_error(L, "waiting is not possible here: not while a script is loaded, nor inside of table.sort, string.gsub or a metamethod called by them");
   return fiber;
 }
 
@@ -87,9 +118,9 @@ void cox_fiber_fail(struct cox_fiber *fiber, enum cox_class class_, int http_sta
 /* The structured errors of the bindings: { class, message, status? }. False: it is none. */
 static bool take_structured(lua_State *L, struct cox_fiber *fiber) {
   if (lua_type(L, -1) != LUA_TTABLE) return false;
-  lua_getfield(L, -1, "class");
-  lua_getfield(L, -2, "message");
-  lua_getfield(L, -3, "status");
+  cox_vm_push_field(L, -1, "class"); /* raw: nothing protects us from a script's __index here */
+  cox_vm_push_field(L, -2, "message");
+  cox_vm_push_field(L, -3, "status");
   enum cox_class class_;
   const bool is_known = lua_type(L, -3) == LUA_TSTRING && cox_class_parse(lua_tostring(L, -3), &class_) && class_ != COX_CLASS_NONE;
   if (is_known) {
@@ -134,7 +165,6 @@ static int conclude(lua_State *L, int status, lua_KContext context) {
   (void)context;
   struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
   struct cox_fiber *const fiber = owner->current;
-  fiber->is_done = true;
   if (status != LUA_OK && status != LUA_YIELD) {
     take_error(L, fiber, status);
   } else if (fiber->chore != NULL) {
@@ -142,6 +172,7 @@ static int conclude(lua_State *L, int status, lua_KContext context) {
   } else if (fiber->attempt != NULL && fiber->attempt->kind == COX_ATTEMPT_PROBE) {
     cox_driver_take_probe(L, fiber);
   }
+  fiber->is_done = true;
   return 0;
 }
 
@@ -222,9 +253,8 @@ static int make(lua_State *L) {
     push_driver_function(L, fiber->attempt);
     lua_insert(L, -2);
     if (fiber->attempt->target != NULL) {
-      json_t *const target = cox_target_json(fiber->attempt->target, true);
-      cox_convert_push_shared(L, target);
-      json_decref(target);
+      struct cox_held **const held = cox_vm_push_holder(L);
+      cox_convert_push_made(L, held, cox_target_json(fiber->attempt->target, true));
     }
   }
   lua_xmove(L, fiber->co, lua_gettop(L) - 1);
@@ -232,8 +262,10 @@ static int make(lua_State *L) {
 }
 
 static void free_fiber(struct cox_fiber *fiber) {
-  if (fiber->co != NULL && fiber->vm != NULL) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->reference);
-  if (fiber->node_reference != LUA_NOREF) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->node_reference);
+  const bool has_state = fiber->vm != NULL && !fiber->vm->is_lost;
+  if (has_state && fiber->co != NULL) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->reference);
+  if (has_state && fiber->node_reference != LUA_NOREF) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->node_reference);
+  if (fiber->vm != NULL) leave_vm(fiber->vm);
   free(fiber->url);
   free(fiber->body);
   json_decref(fiber->args);
@@ -247,9 +279,11 @@ static struct cox_fiber *start(void *vm, struct cox_attempt *attempt) {
   struct cox_fiber_vm *const owner = vm;
   struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
   if (fiber == NULL) return NULL;
-  *fiber = (struct cox_fiber){.owner = owner, .vm = owner->drivers, .attempt = attempt, .node_reference = LUA_NOREF};
   struct cox_err err;
-  if (cox_vm_call(fiber->vm, make, fiber, owner->context->resume_budget_s, &err) != 0) {
+  struct cox_vm *const machine = usable_vm(owner, &owner->drivers, make_drivers, &err);
+  *fiber = (struct cox_fiber){.owner = owner, .vm = machine != NULL ? machine : owner->drivers, .attempt = attempt, .node_reference = LUA_NOREF};
+  fiber->vm->users++;
+  if (machine == NULL || cox_vm_call(fiber->vm, make, fiber, owner->context->resume_budget_s, &err) != 0) {
     cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err.text);
     fiber->is_done = true;
   }
@@ -258,14 +292,15 @@ static struct cox_fiber *start(void *vm, struct cox_attempt *attempt) {
 
 static struct cox_fiber *start_job(void *vm, const char *name, struct cox_err *err) {
   struct cox_fiber_vm *const owner = vm;
-  if (owner->jobs == NULL) owner->jobs = make_vm(owner, COX_CONTEXT_JOBS, err);
-  if (owner->jobs == NULL) return NULL;
+  struct cox_vm *const machine = usable_vm(owner, &owner->jobs, make_jobs, err);
+  if (machine == NULL) return NULL;
   struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
   if (fiber == NULL) {
     cox_err_set(err, COX_ENOMEM, "starting the job %s failed: out of memory", name);
     return NULL;
   }
-  *fiber = (struct cox_fiber){.owner = owner, .vm = owner->jobs, .job = name, .node_reference = LUA_NOREF};
+  *fiber = (struct cox_fiber){.owner = owner, .vm = machine, .job = name, .node_reference = LUA_NOREF};
+  machine->users++;
   const int rc = cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, err);
   fiber->job = NULL;
   if (rc == 0) return fiber;
@@ -277,10 +312,10 @@ static struct cox_fiber *start_chore(void *vm, const char *name, json_t *args) {
   struct cox_fiber_vm *const owner = vm;
   struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
   if (fiber == NULL) return NULL;
-  *fiber = (struct cox_fiber){.owner = owner, .job = name, .chore = args, .chore_name = strdup(name), .node_reference = LUA_NOREF};
   struct cox_err err = {0};
-  if (owner->jobs == NULL) owner->jobs = make_vm(owner, COX_CONTEXT_JOBS, &err);
-  fiber->vm = owner->jobs;
+  struct cox_vm *const machine = usable_vm(owner, &owner->jobs, make_jobs, &err);
+  *fiber = (struct cox_fiber){.owner = owner, .vm = machine, .job = name, .chore = args, .chore_name = strdup(name), .node_reference = LUA_NOREF};
+  if (machine != NULL) machine->users++;
   if (fiber->vm == NULL || cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, &err) != 0) {
     fail_job(fiber, &err);
     fiber->is_done = true;
@@ -291,23 +326,37 @@ static struct cox_fiber *start_chore(void *vm, const char *name, json_t *args) {
 
 /* ---- running and ending ---- */
 
+/* It cannot go on. */
+static enum cox_fiber_state fail_whole(struct cox_fiber *fiber, const struct cox_err *err) {
+  if (fiber->attempt != NULL) cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err->text);
+  else fail_job(fiber, err);
+  fiber->is_done = true;
+  return COX_FIBER_DONE;
+}
+
 static enum cox_fiber_state resume(struct cox_fiber *fiber, const struct cox_io_reply *reply, struct cox_io_request *request) {
   if (fiber->is_done) return COX_FIBER_DONE;
+  struct cox_vm *const vm = fiber->vm;
   struct cox_err err = {0};
-  if (cox_guard_enter(&fiber->vm->guard, fiber->co, fiber->owner->context->resume_budget_s, &err) != 0) {
-    if (fiber->attempt != NULL) cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err.text);
-    else fail_job(fiber, &err);
-    return COX_FIBER_DONE;
+  if (vm->is_lost) {
+    cox_err_set(&err, COX_ESTOPPED, "its script machine was given up, because another script in it could not be interrupted");
+    return fail_whole(fiber, &err);
   }
+  if (cox_guard_enter(&vm->guard, fiber->co, fiber->owner->context->resume_budget_s, &err) != 0) return fail_whole(fiber, &err);
   fiber->owner->current = fiber;
   fiber->reply = reply;
+  if (COX_GUARD_WAS_RESCUED(&vm->guard)) {
+    fiber->owner->current = NULL;
+    cox_vm_lose(vm, &err);
+    return fail_whole(fiber, &err);
+  }
   int results;
   const bool is_first = lua_status(fiber->co) == LUA_OK;
-  const int status = lua_resume(fiber->co, fiber->vm->L, is_first ? lua_gettop(fiber->co) - 1 : 0, &results);
+  const int status = lua_resume(fiber->co, vm->L, is_first ? lua_gettop(fiber->co) - 1 : 0, &results);
   if (status != LUA_YIELD && !fiber->is_done) take_error(fiber->co, fiber, status); /* memory, in our own frame */
   fiber->reply = NULL;
   fiber->owner->current = NULL;
-  cox_guard_leave(&fiber->vm->guard);
+  cox_guard_leave(&vm->guard);
   if (status != LUA_YIELD) {
     fiber->is_done = true;
     return COX_FIBER_DONE;
@@ -322,11 +371,21 @@ static void describe_wait(const struct cox_fiber *fiber, char *out, size_t size)
   else snprintf(out, size, "it waited");
 }
 
-static void close_fiber(struct cox_fiber *fiber, enum cox_fiber_end why) {
-  if (fiber->co != NULL && lua_status(fiber->co) == LUA_YIELD && cox_guard_enter(&fiber->vm->guard, fiber->co, CLOSE_BUDGET_S, NULL) == 0) {
-    lua_resetthread(fiber->co); /* to-be-closed variables run; their errors are of no interest any more */
-    cox_guard_leave(&fiber->vm->guard);
+/* To-be-closed variables run; their errors are of no interest any more. */
+static void close_coroutine(struct cox_fiber *fiber) {
+  struct cox_vm *const vm = fiber->vm;
+  if (vm->is_lost || fiber->co == NULL || lua_status(fiber->co) != LUA_YIELD) return;
+  if (cox_guard_enter(&vm->guard, fiber->co, CLOSE_BUDGET_S, NULL) != 0) return;
+  if (COX_GUARD_WAS_RESCUED(&vm->guard)) {
+    cox_vm_lose(vm, NULL);
+    return;
   }
+  lua_resetthread(fiber->co);
+  cox_guard_leave(&vm->guard);
+}
+
+static void close_fiber(struct cox_fiber *fiber, enum cox_fiber_end why) {
+  close_coroutine(fiber);
   if (fiber->attempt == NULL) return;
   char wait[280], text[400];
   describe_wait(fiber, wait, sizeof wait);

@@ -13,6 +13,7 @@ struct cox_fiber_vm {
   const struct cox_fiber_context *context;
   struct cox_vm *drivers, *jobs; /* jobs is made when the first one starts */
   struct cox_fiber *current;     /* being resumed */
+  uint64_t seed;                 /* of the next VM's math.random */
 };
 
 /* What all workers share; outlives them. */
@@ -24,6 +25,7 @@ struct cox_fiber_context {
   const struct cox_wallet *wallet; /* may be NULL: nothing signs */
   double resume_budget_s;
   size_t memory_max;
+  uint64_t seed; /* of math.random in drivers and jobs; 0: of the system */
 };
 
 struct cox_fiber {

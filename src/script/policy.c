@@ -12,6 +12,8 @@
 
 static const char commands_key, run_key;
 
+enum { REASON_BYTES = 2048 };
+
 #define LOAD_BUDGET_S 1.0
 
 /* ---- loading ---- */
@@ -114,7 +116,9 @@ int cox_policy_refuse(lua_State *L, int rc, const char *text) {
 }
 
 static char *copy_text(lua_State *L, int index, const char *fallback) {
-  return strdup(lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : fallback);
+  char text[REASON_BYTES];
+  cox_vm_copy_text(text, sizeof text, lua_type(L, index) == LUA_TSTRING ? lua_tostring(L, index) : fallback);
+  return strdup(text);
 }
 
 /* Stack: kind, value, code. */
@@ -125,6 +129,7 @@ static void take_outcome(lua_State *L, struct cox_policy_vm *policy) {
   if (strcmp(kind, "done") == 0) {
     if (lua_isnil(L, -2)) return;
     answer->result = cox_convert_take(L, -2, "the result", &answer->err);
+    if (answer->result == NULL) cox_guard_check(L);
     if (answer->result == NULL) answer->outcome = COX_ANSWER_ERROR;
     if (answer->result == NULL) answer->err.code = COX_ESCRIPT;
   } else if (strcmp(kind, "skipped") == 0) {
@@ -135,7 +140,8 @@ static void take_outcome(lua_State *L, struct cox_policy_vm *policy) {
     const bool is_unknown = code != NULL && strcmp(code, "not_found") == 0;
     const int error = strcmp(kind, "invalid") == 0 ? COX_EINVAL : is_unknown ? COX_ENOENT : COX_EREFUSED;
     answer->outcome = COX_ANSWER_ERROR;
-    cox_err_set(&answer->err, error, "%s", lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "refused without a reason");
+    cox_err_set(&answer->err, error, "refused without a reason");
+    if (lua_type(L, -2) == LUA_TSTRING) cox_vm_copy_text(answer->err.text, sizeof answer->err.text, lua_tostring(L, -2));
   }
 }
 

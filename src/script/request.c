@@ -48,10 +48,9 @@ void cox_request_set_body(lua_State *L, struct cox_fiber *fiber, int index) {
   luaL_checktype(L, index, LUA_TTABLE);
   struct cox_err err;
   json_t *const body = cox_convert_take(L, index, "body", &err);
-  if (body == NULL) luaL_error(L, "%s", err.text);
-  char *const text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
+  fiber->body = body != NULL ? cox_convert_text(L, body, true, "body", &err) : NULL;
   json_decref(body);
-  cox_request_set_text(L, &fiber->body, text);
+  if (fiber->body == NULL) luaL_error(L, "%s", err.text);
 }
 
 void cox_request_push_answer(lua_State *L, const struct cox_io_reply *reply) {
@@ -60,10 +59,13 @@ void cox_request_push_answer(lua_State *L, const struct cox_io_reply *reply) {
   lua_setfield(L, -2, "status");
   lua_pushlstring(L, reply->body, reply->body_len);
   lua_setfield(L, -2, "body");
+  struct cox_held **const held = cox_vm_push_holder(L);
   json_t *const value = json_loadb(reply->body, reply->body_len, 0, NULL);
-  if (value == NULL) return;
-  cox_convert_push_shared(L, value);
-  json_decref(value);
+  if (value == NULL) {
+    lua_pop(L, 1);
+    return;
+  }
+  cox_convert_push_made(L, held, value);
   lua_setfield(L, -2, "json");
 }
 

@@ -2,61 +2,13 @@
 
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "script/api_libraries.h"
 #include "script/vm.h"
 
-enum { REPEAT_BYTES_MAX = 16 * 1024 * 1024, ITEMS_MAX = 1000000 };
-
-static const char environment_key, modules_key, loading_key;
-
-/* ---- safer versions of what the libraries offer ---- */
-
-/* A finalizer runs without hooks: an endless one could not be cut. */
-static int safe_setmetatable(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  const int type = lua_type(L, 2);
-  luaL_argexpected(L, type == LUA_TNIL || type == LUA_TTABLE, 2, "nil or table");
-  if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL) return luaL_error(L, "this metatable is protected");
-  if (type == LUA_TTABLE) {
-    lua_pushliteral(L, "__gc");
-    if (lua_rawget(L, 2) != LUA_TNIL) return luaL_error(L, "__gc is not allowed: nothing can stop a finalizer; use a to-be-closed variable");
-  }
-  lua_settop(L, 2);
-  lua_setmetatable(L, 1);
-  return 1;
-}
-
-static int safe_repeat(lua_State *L) {
-  size_t len, separator_len = 0;
-  luaL_checklstring(L, 1, &len);
-  const lua_Integer count = luaL_checkinteger(L, 2);
-  luaL_optlstring(L, 3, "", &separator_len);
-  if (count > 0 && len + separator_len > 0 && (size_t)count > REPEAT_BYTES_MAX / (len + separator_len)) {
-    return luaL_error(L, "string.rep: the result would be larger than %d MiB", REPEAT_BYTES_MAX / 1024 / 1024);
-  }
-  lua_settop(L, 3);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, 1);
-  return 1;
-}
-
-/* Functions of the table library that work through a whole table in C, where no hook reaches them. */
-static int bounded_table_call(lua_State *L) {
-  if (lua_type(L, 1) == LUA_TTABLE && lua_rawlen(L, 1) > ITEMS_MAX) {
-    return luaL_error(L, "a list of more than %d items is too long for the table library", ITEMS_MAX);
-  }
-  for (int i = 2; i <= 4 && i <= lua_gettop(L); i++) {
-    const lua_Number number = lua_type(L, i) == LUA_TNUMBER ? lua_tonumber(L, i) : 0;
-    if (number > ITEMS_MAX || number < -ITEMS_MAX) return luaL_error(L, "positions beyond %d are too far for the table library", ITEMS_MAX);
-  }
-  const int count = lua_gettop(L);
-  lua_pushvalue(L, lua_upvalueindex(1));
-  lua_insert(L, 1);
-  lua_call(L, count, LUA_MULTRET);
-  return lua_gettop(L);
-}
+static const char environment_key, modules_key, frozen_key;
 
 static int print_to_log(lua_State *L) {
   const int count = lua_gettop(L);
@@ -85,18 +37,28 @@ static int raise_read_only(lua_State *L) {
   return luaL_error(L, "'%s' cannot be set here: declare it with local", luaL_tolstring(L, 2, NULL));
 }
 
+bool cox_sandbox_push_frozen(lua_State *L, int index) {
+  if (!lua_getmetatable(L, index)) return false;
+  const bool is_frozen = lua_rawgetp(L, -1, &frozen_key) == LUA_TTABLE;
+  lua_remove(L, -2);
+  if (!is_frozen) lua_pop(L, 1);
+  return is_frozen;
+}
+
+/* Upvalue: the table. It never gets into the script's hands, which could write to it: others share it. */
+static int frozen_next(lua_State *L) {
+  lua_settop(L, 2);
+  return lua_next(L, lua_upvalueindex(1)) != 0 ? 2 : 0;
+}
+
 static int frozen_pairs(lua_State *L) {
-  lua_getmetatable(L, 1);
-  lua_getfield(L, -1, "__index");
-  lua_getglobal(L, "next");
-  lua_insert(L, -2);
-  lua_pushnil(L);
-  return 3;
+  if (!cox_sandbox_push_frozen(L, 1)) return luaL_error(L, "not a read-only table");
+  lua_pushcclosure(L, frozen_next, 1);
+  return 1;
 }
 
 static int frozen_len(lua_State *L) {
-  lua_getmetatable(L, 1);
-  lua_getfield(L, -1, "__index");
+  if (!cox_sandbox_push_frozen(L, 1)) return luaL_error(L, "not a read-only table");
   lua_pushinteger(L, (lua_Integer)lua_rawlen(L, -1));
   return 1;
 }
@@ -108,6 +70,8 @@ void cox_sandbox_freeze(lua_State *L) {
   luaL_setfuncs(L, rest, 0);
   lua_pushvalue(L, -3);
   lua_setfield(L, -2, "__index");
+  lua_pushvalue(L, -3);
+  lua_rawsetp(L, -2, &frozen_key);
   lua_pushboolean(L, 0);
   lua_setfield(L, -2, "__metatable");
   lua_setmetatable(L, -2);
@@ -122,51 +86,57 @@ static void allow(lua_State *L, const char *const *names) {
   }
 }
 
-/* Wraps function `name` of the library on top. */
-static void wrap(lua_State *L, const char *name, lua_CFunction wrapper) {
+/* Each file gets globals of its own: what it does to them is its own affair, and a look at one is a look into one table (behind
+ * a read-only view, a phase decision cost 6 % more). New names are refused: they are forgotten `local`s.                       */
+static void push_environment(lua_State *L) {
+  static const luaL_Reg guards[] = {{"__index", raise_unknown}, {"__newindex", raise_read_only}, {NULL, NULL}};
+  lua_newtable(L);
+  cox_vm_push_kept(L, &environment_key);
+  lua_pushnil(L);
+  while (lua_next(L, -2) != 0) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, -5);
+  }
+  lua_pop(L, 1);
+  if (luaL_newmetatable(L, "coxswain.environment")) {
+    luaL_setfuncs(L, guards, 0);
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+  }
+  lua_setmetatable(L, -2);
+}
+
+void cox_libraries_wrap(lua_State *L, const char *name, lua_CFunction wrapper) {
   lua_getfield(L, -1, name);
   lua_pushcclosure(L, wrapper, 1);
   lua_setfield(L, -2, name);
 }
 
-static void open_libraries(lua_State *L) {
-  static const luaL_Reg libraries[] = {
-      {LUA_GNAME, luaopen_base},       {LUA_STRLIBNAME, luaopen_string}, {LUA_TABLIBNAME, luaopen_table},
-      {LUA_MATHLIBNAME, luaopen_math}, {LUA_UTF8LIBNAME, luaopen_utf8},  {NULL, NULL},
-  };
-  for (const luaL_Reg *library = libraries; library->name != NULL; library++) {
-    luaL_requiref(L, library->name, library->func, 1);
-    lua_pop(L, 1);
-  }
-  lua_getglobal(L, LUA_STRLIBNAME);
-  lua_pushnil(L);
-  lua_setfield(L, -2, "dump");
-  wrap(L, "rep", safe_repeat);
+static void open_libraries(lua_State *L, uint64_t seed) {
+  cox_api_base_open(L);
+  cox_api_string_open(L);
+  cox_api_table_open(L);
+  cox_api_coroutine_open(L);
+  cox_api_math_open(L, seed);
+  luaL_requiref(L, LUA_UTF8LIBNAME, luaopen_utf8, 1); /* linear, and a string is not long */
   lua_pop(L, 1);
-  static const char *const bounded[] = {"concat", "insert", "move", "remove", "sort", "unpack", NULL};
-  lua_getglobal(L, LUA_TABLIBNAME);
-  for (const char *const *name = bounded; *name != NULL; name++) wrap(L, *name, bounded_table_call);
-  lua_pop(L, 1);
-  lua_pushliteral(L, ""); /* getmetatable("") must not hand out the real string library */
-  lua_getmetatable(L, -1);
-  lua_pushboolean(L, 0);
-  lua_setfield(L, -2, "__metatable");
-  lua_pop(L, 2);
 }
 
 static int require_binding(lua_State *L) {
-  cox_sandbox_require(L, luaL_checkstring(L, 1));
+  size_t len;
+  const char *const name = luaL_checklstring(L, 1, &len);
+  if (strlen(name) != len) return luaL_error(L, "require: a module's name has no zero byte in it");
+  cox_sandbox_require(L, name);
   return 1;
 }
 
 static void push_globals(lua_State *L) {
   static const char *const plain[] = {"assert", "error",  "getmetatable", "ipairs", "next",     "pairs",    "pcall", "rawequal", "rawget",
-                                      "rawlen", "select", "tonumber",     "tostring", "type",   "xpcall",   NULL};
-  static const char *const libraries[] = {LUA_STRLIBNAME, LUA_TABLIBNAME, LUA_MATHLIBNAME, LUA_UTF8LIBNAME, NULL};
+                                      "rawlen", "select", "setmetatable", "tonumber", "tostring", "type",   "xpcall", NULL};
+  static const char *const libraries[] = {LUA_STRLIBNAME, LUA_TABLIBNAME, LUA_MATHLIBNAME, LUA_UTF8LIBNAME, LUA_COLIBNAME, NULL};
   lua_newtable(L);
   allow(L, plain);
-  lua_pushcfunction(L, safe_setmetatable);
-  lua_setfield(L, -2, "setmetatable");
   lua_pushcfunction(L, print_to_log);
   lua_setfield(L, -2, "print");
   lua_pushcfunction(L, require_binding);
@@ -184,8 +154,8 @@ static void set_binding(lua_State *L, const char *name, void (*push)(lua_State *
   lua_setfield(L, -2, name);
 }
 
-void cox_sandbox_open(lua_State *L) {
-  open_libraries(L);
+void cox_sandbox_open(lua_State *L, uint64_t seed) {
+  open_libraries(L, seed);
   push_globals(L);
   set_binding(L, "json", cox_api_json_push);
   set_binding(L, "log", cox_api_log_push);
@@ -196,16 +166,9 @@ void cox_sandbox_open(lua_State *L) {
     set_binding(L, "ws", cox_api_ws_push);
     set_binding(L, "wallet", cox_api_wallet_push);
   }
-  lua_newtable(L); /* unknown names end here */
-  lua_pushcfunction(L, raise_unknown);
-  lua_setfield(L, -2, "__index");
-  lua_setmetatable(L, -2);
-  cox_sandbox_freeze(L);
   cox_vm_keep(L, &environment_key);
   lua_newtable(L);
   cox_vm_keep(L, &modules_key);
-  lua_newtable(L);
-  cox_vm_keep(L, &loading_key);
 }
 
 void cox_bindings_push(lua_State *L, const struct cox_binding *bindings) {
@@ -218,12 +181,25 @@ void cox_bindings_push(lua_State *L, const struct cox_binding *bindings) {
 
 /* ---- scripts and modules ---- */
 
+/* Without a byte order mark, and without a first line that begins with # (its end stays: lines keep their numbers). */
+static const char *text_of(const struct cox_source *source, size_t *len) {
+  const char *text = source->text, *const end = source->text + source->len;
+  if (source->len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) text += 3;
+  if (text < end && *text == '#') {
+    while (text < end && *text != '\n') text++;
+  }
+  *len = (size_t)(end - text);
+  return text;
+}
+
 void cox_sandbox_run(lua_State *L, const struct cox_source *source) {
+  size_t len;
+  const char *const text = text_of(source, &len);
   lua_pushfstring(L, "@%s", source->name);
-  const int rc = luaL_loadbufferx(L, source->text, source->len, lua_tostring(L, -1), "t");
+  const int rc = luaL_loadbufferx(L, text, len, lua_tostring(L, -1), "t");
   lua_remove(L, -2);
   if (rc != LUA_OK) lua_error(L);
-  cox_vm_push_kept(L, &environment_key);
+  push_environment(L);
   if (lua_setupvalue(L, -2, 1) == NULL) lua_pop(L, 1);
   lua_call(L, 0, 1);
 }
@@ -243,7 +219,9 @@ static bool file_of(const char *module, char *out, size_t size) {
 
 static const struct cox_source *find_module(lua_State *L, const char *module) {
   char file[256];
-  if (!file_of(module, file, sizeof file)) luaL_error(L, "require: '%s' is no module name: write folder.file", module);
+  char shown[100]; /* whatever its length, the reason is seen */
+  snprintf(shown, sizeof shown, "%.80s", module);
+  if (!file_of(module, file, sizeof file)) luaL_error(L, "require: '%s' is no module name: write folder.file", shown);
   const struct cox_sources *const sources = cox_vm_of(L)->sources;
   const bool is_library = strncmp(file, "coxswain/", 9) == 0;
   const struct cox_source *const source = cox_sources_find(sources, file, is_library);
@@ -254,26 +232,36 @@ static const struct cox_source *find_module(lua_State *L, const char *module) {
   return source;
 }
 
+/* Does the file's own code run, somewhere below in this coroutine? */
+static bool is_running(lua_State *L, const struct cox_source *source) {
+  lua_Debug frame;
+  for (int level = 0; lua_getstack(L, level, &frame) != 0; level++) {
+    lua_getinfo(L, "S", &frame);
+    if (strcmp(frame.what, "main") == 0 && strcmp(frame.source + 1, source->name) == 0) return true;
+  }
+  return false;
+}
+
+static void check_not_loading(lua_State *L, const struct cox_source *source, const char *module) {
+  const struct cox_guard *const guard = &cox_vm_of(L)->guard;
+  for (unsigned depth = atomic_load(&guard->depth); depth > 0; depth--) {
+    if (is_running(guard->active[depth - 1], source)) luaL_error(L, "require: '%s' requires itself, through others or at once", module);
+  }
+}
+
 void cox_sandbox_require(lua_State *L, const char *module) {
+  luaL_checkstack(L, 8, "modules are nested too deeply");
   cox_vm_push_kept(L, &modules_key);
   if (lua_getfield(L, -1, module) != LUA_TNIL) {
     lua_remove(L, -2);
     return;
   }
-  lua_pop(L, 2);
-  const struct cox_source *const source = find_module(L, module);
-  cox_vm_push_kept(L, &loading_key);
-  if (lua_getfield(L, -1, module) != LUA_TNIL) luaL_error(L, "require: '%s' requires itself, through others or at once", module);
   lua_pop(L, 1);
-  lua_pushboolean(L, 1);
-  lua_setfield(L, -2, module);
+  const struct cox_source *const source = find_module(L, module);
+  check_not_loading(L, source, module);
   cox_sandbox_run(L, source);
   if (lua_isnil(L, -1)) luaL_error(L, "require: %s returns nothing: end it with `return M`", source->name);
-  lua_pushnil(L);
+  lua_pushvalue(L, -1);
   lua_setfield(L, -3, module);
   lua_remove(L, -2);
-  cox_vm_push_kept(L, &modules_key);
-  lua_pushvalue(L, -2);
-  lua_setfield(L, -2, module);
-  lua_pop(L, 1);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/lock.h"
+#include "script/console.h"
 #include "script/fiber.h"
 #include "script/generation.h"
 
@@ -18,6 +19,8 @@ struct cox_script {
   struct cox_fiber_context fibers;
   struct cox_fiber_ops ops;
   struct cox_wallet wallet;
+  struct cox_console_context consoles;
+  struct cox_console console;
 };
 
 static int lookup(void *ctx, const char *name, enum cox_priority *priority) {
@@ -41,6 +44,9 @@ static bool waits(void *ctx, const char *name) {
 }
 
 static uint64_t generation(void *ctx) { return ((struct cox_script *)ctx)->live->number; }
+
+static struct cox_sources *hold_sources(void *ctx) { return cox_sources_hold(((struct cox_script *)ctx)->live->sources); }
+static json_t *list_commands(void *ctx) { return cox_script_commands(ctx); }
 
 struct cox_script *cox_script_create(const struct cox_script_options *options, struct cox_faults *faults) {
   struct cox_script *const script = calloc(1, sizeof *script);
@@ -71,8 +77,12 @@ struct cox_script *cox_script_create(const struct cox_script_options *options, s
       .wallet = &script->wallet,
       .resume_budget_s = options->resume_budget_s != 0 ? options->resume_budget_s : RESUME_BUDGET_S,
       .memory_max = options->memory_max,
+      .seed = options->seed,
   };
   script->ops = cox_fiber_ops(&script->fibers);
+  script->consoles = (struct cox_console_context){
+      .clock = options->clock, .hold_sources = hold_sources, .commands = list_commands, .ctx = script};
+  script->console = cox_console_make(&script->consoles);
   return script;
 }
 
@@ -86,7 +96,12 @@ void cox_script_destroy(struct cox_script *script) {
 
 const struct cox_policy *cox_script_policy(struct cox_script *script) { return &script->policy; }
 const struct cox_fiber_ops *cox_script_fiber_ops(struct cox_script *script) { return &script->ops; }
-void cox_script_set_broker(struct cox_script *script, struct cox_broker *broker) { script->fibers.broker = broker; }
+const struct cox_console *cox_script_console(struct cox_script *script) { return &script->console; }
+
+void cox_script_set_broker(struct cox_script *script, struct cox_broker *broker) {
+  script->fibers.broker = broker;
+  script->consoles.broker = broker;
+}
 
 json_t *cox_script_jobs(struct cox_script *script) {
   const char *const kind = json_string_value(json_object_get(json_object_get(script->config, "feed"), "kind"));

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/broker.h"
+#include "core/console.h"
 #include "core/fiber.h"
 #include "core/policy.h"
 
@@ -20,6 +21,7 @@ struct cox_script_options {
   double command_budget_s;  /* 0: 0.1 */
   double resume_budget_s;   /* drivers and jobs, 0: 0.05 */
   size_t memory_max;        /* bytes per VM, 0: 64 MiB */
+  uint64_t seed;            /* of math.random in drivers and jobs, 0: of the system */
 };
 
 /* Loads, validates and runs the smoke cases; NULL with every fault in `faults`. */
@@ -27,6 +29,7 @@ struct cox_script *cox_script_create(const struct cox_script_options *options, s
 void cox_script_destroy(struct cox_script *script);
 const struct cox_policy *cox_script_policy(struct cox_script *script);       /* valid until destroy */
 const struct cox_fiber_ops *cox_script_fiber_ops(struct cox_script *script); /* valid until destroy */
+const struct cox_console *cox_script_console(struct cox_script *script);     /* valid until destroy; after set_broker */
 /* Drivers push deadlines out through it (node:extend); set before workers start. */
 void cox_script_set_broker(struct cox_script *script, struct cox_broker *broker);
 /* Names of the jobs to run for this configuration: those without `feed`, and those whose `feed` is config.feed.kind.
@@ -49,7 +52,7 @@ json_t *cox_config_load(const char *path, const char *const *overrides, const ch
 json_t *cox_config_load_partial(const char *path, const char *const *overrides, const char *default_scripts,
                                 struct cox_faults *faults);
 
-/* A copy for people to read: the token, and user and password inside of URLs, are "***". A new reference. */
+/* A copy for people to read: tokens, and user and password inside of URLs, are "***". A new reference. */
 json_t *cox_config_masked(const json_t *config);
 
 #endif

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "core/broker.h"
+#include "report.h"
 #include "script/script.h"
 
 static struct cox_broker *broker;
@@ -28,19 +28,6 @@ static void cancel(void *ctx, unsigned worker, uint64_t attempt) {
 
 static void run_all(void) {
   while (cox_broker_step_commands(broker) + cox_broker_step_reconcile(broker, NULL) > 0) {}
-}
-
-static double now_us(void) { return (double)cox_clock_mono_us(cox_clock_system()); }
-
-static int by_value(const void *left, const void *right) {
-  const double a = *(const double *)left, b = *(const double *)right;
-  return a < b ? -1 : a > b;
-}
-
-static void print(const char *name, double *values, int count, const char *unit) {
-  qsort(values, (size_t)count, sizeof *values, by_value);
-  printf("{\"figure\": \"%s\", \"median\": %.2f, \"min\": %.2f, \"max\": %.2f, \"unit\": \"%s\", \"runs\": %d}\n", name, values[count / 2],
-         values[0], values[count - 1], unit, count);
 }
 
 static long rss_kib(void) {
@@ -84,14 +71,14 @@ static void give_all_back(void) {
 /* One epoch: each phase command over all nodes, dispatched to a transport that only collects, and all results. */
 static void measure_epoch(int start, double *commands_ms, double *dispatch_ms, double *results_ms) {
   send_block(start, start);
-  const double began = now_us();
+  const double began = bench_now_us();
   cox_broker_step_commands(broker);
-  const double decided = now_us();
+  const double decided = bench_now_us();
   cox_broker_step_reconcile(broker, NULL);
-  const double dispatched = now_us();
+  const double dispatched = bench_now_us();
   const size_t count = opens;
   give_all_back();
-  const double ended = now_us();
+  const double ended = bench_now_us();
   if (count == 0) fprintf(stderr, "nothing was dispatched at height %d\n", start);
   *commands_ms = (decided - began) / 1000;
   *dispatch_ms = (dispatched - decided) / 1000;
@@ -101,20 +88,19 @@ static void measure_epoch(int start, double *commands_ms, double *dispatch_ms, d
   give_all_back();
 }
 
-static void measure(int nodes, int rounds) {
+static void measure(int rounds) {
   double *const commands = calloc((size_t)rounds, sizeof *commands), *const dispatch = calloc((size_t)rounds, sizeof *dispatch);
   double *const results = calloc((size_t)rounds, sizeof *results), *const idle = calloc((size_t)rounds * 100, sizeof *idle);
   for (int i = 0; i < rounds; i++) measure_epoch(100 * (i + 1), &commands[i], &dispatch[i], &results[i]);
   for (int i = 0; i < rounds * 100; i++) {
-    const double began = now_us();
+    const double began = bench_now_us();
     for (int k = 0; k < 10; k++) cox_broker_step_reconcile(broker, NULL);
-    idle[i] = (now_us() - began) / 10;
+    idle[i] = (bench_now_us() - began) / 10;
   }
-  (void)nodes;
-  print("phase command over all nodes", commands, rounds, "ms");
-  print("dispatch of all nodes", dispatch, rounds, "ms");
-  print("all results handled", results, rounds, "ms");
-  print("pass with nothing to do", idle, rounds * 100, "us");
+  bench_report("phase command over all nodes", commands, (size_t)(rounds), "ms");
+  bench_report("dispatch of all nodes", dispatch, (size_t)(rounds), "ms");
+  bench_report("all results handled", results, (size_t)(rounds), "ms");
+  bench_report("pass with nothing to do", idle, (size_t)(rounds * 100), "us");
   free(commands);
   free(dispatch);
   free(results);
@@ -141,12 +127,12 @@ int main(int argc, char **argv) {
   broker = cox_broker_create(&options, NULL);
   const long before_kib = rss_kib();
   register_nodes(nodes);
-  printf("{\"figure\": \"memory per registered node\", \"median\": %.2f, \"unit\": \"KiB\"}\n", (double)(rss_kib() - before_kib) / nodes);
+  bench_report_one("memory per registered node", (double)(rss_kib() - before_kib) / nodes, "KiB");
   send_block(99, 0);
   run_all();
   give_all_back();
-  measure(nodes, rounds);
-  printf("{\"figure\": \"memory per node after %d epochs\", \"median\": %.2f, \"unit\": \"KiB\"}\n", rounds, (double)(rss_kib() - before_kib) / nodes);
+  measure(rounds);
+  bench_report_one("memory per node after all rounds", (double)(rss_kib() - before_kib) / nodes, "KiB");
   cox_broker_destroy(broker);
   cox_script_destroy(script);
   json_decref(participant);

@@ -11,28 +11,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "daemon.h"
+#include "report.h"
 #include "script/script.h"
 #include "sim/sim.h"
 
 static struct cox_daemon *daemon_;
 
-static double now_ms(void) { return (double)cox_clock_mono_us(cox_clock_system()) / 1000; }
+static double now_ms(void) { return bench_now_us() / 1000; }
 
 static void pause_us(long us) { nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL); }
-
-static int by_value(const void *left, const void *right) {
-  const double a = *(const double *)left, b = *(const double *)right;
-  return a < b ? -1 : a > b;
-}
-
-static void print(const char *name, double *values, int count, const char *unit) {
-  qsort(values, (size_t)count, sizeof *values, by_value);
-  printf("{\"figure\": \"%s\", \"median\": %.2f, \"min\": %.2f, \"max\": %.2f, \"unit\": \"%s\", \"runs\": %d}\n", name, values[count / 2],
-         values[0], values[count - 1], unit, count);
-}
 
 static int open_files(void) {
   DIR *const dir = opendir("/proc/self/fd");
@@ -81,7 +70,7 @@ static void start_daemon(json_t *nodes) {
   for (size_t i = 0; i < faults.count; i++) fprintf(stderr, "%s\n", faults.list[i].text);
   if (daemon_ == NULL) exit(1);
   double took = now_ms() - began;
-  print("start to ready", &took, 1, "ms");
+  bench_report("start to ready", &took, 1, "ms");
   json_decref(config);
   free(declared);
   free(text);
@@ -130,17 +119,17 @@ int main(int argc, char **argv) {
     validate[i] = converge_ms(start + 20, start);
     serve[i] = converge_ms(start + 40, start);
   }
-  print("all nodes to POC/GENERATING (state, stop, init)", generate, rounds, "ms");
-  print("all nodes to POC/VALIDATING (state, init)", validate, rounds, "ms");
-  print("all nodes to INFERENCE (state, stop, up, state, health)", serve, rounds, "ms");
+  bench_report("all nodes to POC/GENERATING (state, stop, init)", generate, (size_t)(rounds), "ms");
+  bench_report("all nodes to POC/VALIDATING (state, init)", validate, (size_t)(rounds), "ms");
+  bench_report("all nodes to INFERENCE (state, stop, up, state, health)", serve, (size_t)(rounds), "ms");
   struct rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   double peak_mib = (double)usage.ru_maxrss / 1024, cpu_s = (double)usage.ru_utime.tv_sec + (double)usage.ru_utime.tv_usec / 1e6;
-  print("peak memory of the daemon", &peak_mib, 1, "MiB");
-  print("user processor time of the daemon", &cpu_s, 1, "s");
+  bench_report("peak memory of the daemon", &peak_mib, 1, "MiB");
+  bench_report("user processor time of the daemon", &cpu_s, 1, "s");
   cox_daemon_stop(daemon_);
   double left = open_files() - files_before;
-  print("file descriptors left over", &left, 1, "");
+  bench_report("file descriptors left over", &left, 1, "");
   kill(fleet, SIGTERM);
   waitpid(fleet, NULL, 0);
   free(generate);

@@ -1,4 +1,4 @@
-/* How fast the workers cancel, and how fast they carry attempts through, on loopback. Prints one line per figure.
+/* How fast the workers cancel, and how fast they carry attempts through, on loopback. Prints one JSON object per figure.
  *
  *   net_bench [workers]        default 1                                                                                        */
 #include "evil_server.h"
@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "report.h"
 
 enum { HANGING = 200, ROUNDS = 20, ATTEMPTS = 1000 };
 
@@ -32,17 +34,6 @@ static void note(void *ctx, enum evil_event event, const char *path) {
   if (event == EVIL_REQUEST && strncmp(path, "/0", 2) == 0) begun_us[i] = now_us();
 }
 
-static int compare(const void *left, const void *right) {
-  const int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
-  return (a > b) - (a < b);
-}
-
-static void report(const char *what, int64_t *samples, size_t count) {
-  qsort(samples, count, sizeof samples[0], compare);
-  printf("%-38s p50 %7.2f ms   p99 %7.2f ms   max %7.2f ms\n", what, (double)samples[count / 2] / 1e3,
-         (double)samples[count * 99 / 100] / 1e3, (double)samples[count - 1] / 1e3);
-}
-
 static struct script *ask(enum script_do what, const char *path, int number) {
   char text[64];
   snprintf(text, sizeof text, "%s?%d", path, number);
@@ -51,7 +42,7 @@ static struct script *ask(enum script_do what, const char *path, int number) {
 
 /* 200 hang; all are cancelled and followed by another at once, as when a phase of the network begins. */
 static void bench_cancel(unsigned workers) {
-  static int64_t closes[HANGING * ROUNDS], starts[HANGING * ROUNDS], from_first[HANGING * ROUNDS], returns[HANGING * ROUNDS];
+  static double closes[HANGING * ROUNDS], starts[HANGING * ROUNDS], from_first[HANGING * ROUNDS], returns[HANGING * ROUNDS]; /* ms */
   struct script *hanging[HANGING], *next[HANGING];
   for (int round = 0; round < ROUNDS; round++) {
     const size_t requests = evil_server_counts(server).requests;
@@ -73,21 +64,22 @@ static void bench_cancel(unsigned workers) {
     for (int i = 0; i < HANGING; i++) scripted_wait(&net, next[i]);
     for (int i = 0; i < HANGING; i++) {
       const int k = round * HANGING + i;
-      closes[k] = left_us[i] - cancelled_us[i];
-      starts[k] = begun_us[i] - cancelled_us[i];
-      returns[k] = hanging[i]->completed_us - cancelled_us[i];
-      from_first[k] = left_us[i] - first_us;
+      closes[k] = (double)(left_us[i] - cancelled_us[i]) / 1e3;
+      starts[k] = (double)(begun_us[i] - cancelled_us[i]) / 1e3;
+      returns[k] = (double)(hanging[i]->completed_us - cancelled_us[i]) / 1e3;
+      from_first[k] = (double)(left_us[i] - first_us) / 1e3;
       script_destroy(hanging[i]);
       script_destroy(next[i]);
     }
   }
-  report("cancel to close, seen by the server", closes, HANGING * ROUNDS);
-  report("cancel to completion", returns, HANGING * ROUNDS);
-  report("first cancel to close", from_first, HANGING * ROUNDS);
-  report("cancel to the next request", starts, HANGING * ROUNDS);
+  bench_report("200 hanging: cancel to close, seen by the server", closes, HANGING * ROUNDS, "ms");
+  bench_report("200 hanging: cancel to completion", returns, HANGING * ROUNDS, "ms");
+  bench_report("200 hanging: first cancel to close", from_first, HANGING * ROUNDS, "ms");
+  bench_report("200 hanging: cancel to the next request", starts, HANGING * ROUNDS, "ms");
 }
 
-static void bench_throughput(unsigned workers, const char *path) {
+/* Milliseconds for all of them. */
+static double bench_throughput(unsigned workers, const char *path) {
   static struct script *scripts[ATTEMPTS];
   const char *const url = evil_url(server, path);
   const struct script_step steps[] = {{.what = SCRIPT_GET, .text = url},
@@ -106,8 +98,9 @@ static void bench_throughput(unsigned workers, const char *path) {
     failures += scripts[i]->class_ != COX_CLASS_NONE;
   }
   const int64_t spent_us = now_us() - begin_us;
-  printf("%d attempts of GET, POST, POST at %s ms     %7.1f ms, %zu failed\n", ATTEMPTS, path + 1, (double)spent_us / 1e3, failures);
+  if (failures > 0) fprintf(stderr, "net_bench: %zu attempts failed\n", failures);
   for (int i = 0; i < ATTEMPTS; i++) script_destroy(scripts[i]);
+  return (double)spent_us / 1e3;
 }
 
 int main(int argc, char **argv) {
@@ -115,8 +108,13 @@ int main(int argc, char **argv) {
   server = evil_server_create(&(const struct evil_options){.routes = routes, .route_count = 3, .on_event = note});
   scripted_start(&net, workers);
   bench_cancel(workers);
-  for (int i = 0; i < 3; i++) bench_throughput(workers, "/0");
-  for (int i = 0; i < 3; i++) bench_throughput(workers, "/50");
+  double quick[5], slow[5];
+  for (int i = 0; i < 5; i++) {
+    quick[i] = bench_throughput(workers, "/0");
+    slow[i] = bench_throughput(workers, "/50");
+  }
+  bench_report("1000 attempts of GET, POST, POST at 0 ms", quick, 5, "ms");
+  bench_report("1000 attempts of GET, POST, POST at 50 ms", slow, 5, "ms");
   scripted_stop(&net);
   evil_server_destroy(server);
   return 0;

@@ -1,0 +1,99 @@
+-- What is made from the command table (completions, the manual), and what ships beside the program.
+local system = require "support.system"
+
+local source = os.getenv "COXSWAIN_SOURCE" or "."
+local program = os.getenv "COXSWAIN_BIN" or "build/coxswain"
+
+local function has(text, ...)
+  for _, part in ipairs { ... } do assert.truthy(text:find(part, 1, true), ("%q is not in: %s"):format(part, text)) end
+end
+
+local function shell(command)
+  local pipe = assert(io.popen(command .. " 2>&1"))
+  local out = pipe:read "a"
+  return pipe:close() == true, out
+end
+
+local function is_there(name) return (shell("command -v " .. name)) end
+
+describe("completions", function()
+  teardown(system.clean)
+
+  it("are there for bash, zsh and fish, and for nothing else", function()
+    for _, name in ipairs { "bash", "zsh", "fish" } do
+      local code, out = system.run("completion", name)
+      assert.equal(0, code)
+      has(out, "repl", "completion", "token-file", "standalone")
+    end
+    local code, _, err = system.run("completion", "csh")
+    assert.equal(2, code)
+    has(err, "bash, zsh or fish")
+    assert.equal(2, (system.run "completion"))
+  end)
+  it("work in bash: subcommands, verbs, options, files", function()
+    local _, script = system.run("completion", "bash")
+    local path = system.write("completion", script)
+    local function complete(...)
+      local words = { ... }
+      for i, word in ipairs(words) do words[i] = ("%q"):format(word) end
+      local _, out = shell(([[bash -c 'cd %s; . ./completion; COMP_WORDS=(coxswain %s); COMP_CWORD=%d; _coxswain; printf "%%s\n" "${COMPREPLY[@]}"']])
+        :format(system.folder(), table.concat(words, " "), #words))
+      return out
+    end
+    assert.is_true((shell("bash -n " .. path)))
+    assert.equal("repl\n", complete "rep")
+    assert.equal("enable\n", complete("node", "en"))
+    assert.equal("--standalone\n", complete("repl", "--st"))
+    assert.equal("completion\n", complete("repl", "-c", "compl"))
+    assert.equal("bash\n", complete("completion", "ba"))
+  end)
+  it("ask the daemon for ids and commands, and say nothing when there is none", function()
+    local nodes = [==[[{ "id": "node1", "host": "127.0.0.1", "inference_port": 5000, "poc_port": 8080, "max_concurrent": 5, "models": { "m": {} } },
+      { "id": "$(touch x)", "host": "127.0.0.1", "inference_port": 5001, "poc_port": 8081, "max_concurrent": 5, "models": { "m": { "args": [] } } }]]==]
+    nodes = nodes:gsub('"m": {}', '"m": { "args": [] }')
+    local daemon = system.daemon(system.config(system.write("nodes.json", nodes)))
+    local code, out = system.run("completion", "nodes", "--admin", daemon.url)
+    assert.equal(0, code)
+    assert.equal("node1\n", out) -- a shell would run the other one
+    has(select(2, system.run("completion", "commands", "--admin", daemon.url)), "start_poc\n")
+    local err
+    code, out, err = system.run("completion", "nodes", "--admin", "http://127.0.0.1:1")
+    assert.equal(3, code)
+    assert.equal("", out .. err)
+  end)
+  it("are good zsh and fish where these are installed", function()
+    for name, check in pairs { zsh = "zsh -n", fish = "fish --no-execute" } do
+      local _, script = system.run("completion", name)
+      if is_there(name) then assert.is_true((shell(check .. " " .. system.write(name, script)))) end
+    end
+  end)
+end)
+
+describe("the manual", function()
+  teardown(system.clean)
+
+  it("names every subcommand and option, and troff finds nothing wrong in it", function()
+    local code, page = system.run "man"
+    assert.equal(0, code)
+    has(page, ".TH COXSWAIN 1", ".SS \"run\"", ".SS \"node show\"", ".SS \"repl\"", "\\fB\\-\\-standalone\\fR", ".SH EXIT STATUS", "COXSWAIN_SOCKET")
+    if not is_there "groff" then return end
+    local _, complaints = shell("groff -man -Tutf8 -ww -z " .. system.write("coxswain.1", page))
+    assert.equal("", complaints)
+  end)
+end)
+
+describe("the unit for systemd", function()
+  teardown(system.clean)
+
+  it("is accepted by systemd-analyze", function()
+    if not is_there "systemd-analyze" then return pending "systemd-analyze is not installed" end
+    local file = assert(io.open(source .. "/tools/systemd/coxswain.service.in"))
+    local text = file:read "a"
+    file:close()
+    local absolute = select(2, shell("realpath " .. program)):match "^(.*)/[^/]*\n"
+    local unit = system.write("coxswain.service", (text:gsub("@CMAKE_INSTALL_FULL_BINDIR@", (absolute:gsub("%%", "%%%%")))))
+    local is_good, out = shell("systemd-analyze verify --man=no " .. unit)
+    assert.is_true(is_good, out)
+    assert.is_nil(out:find("coxswain.service", 1, true), out)
+  end)
+end)

@@ -1,0 +1,129 @@
+-- `coxswain repl` at a terminal: keys are pressed in tmux, and what stands on the screen is read.
+local system = require "support.system"
+
+local nodes = [==[[
+  { "id": "node1", "host": "127.0.0.1", "inference_port": 5000, "poc_port": 8080, "max_concurrent": 5, "models": { "m": { "args": [] } } },
+  { "id": "node-2", "host": "127.0.0.1", "inference_port": 5001, "poc_port": 8081, "max_concurrent": 5, "models": { "m": { "args": [] } } }
+]]==]
+
+describe("the console at a terminal", function()
+  local server
+
+  local function tmux(...)
+    local words = { "tmux", "-S", server }
+    for _, word in ipairs { ... } do words[#words + 1] = "'" .. word:gsub("'", "'\\''") .. "'" end
+    local pipe = assert(io.popen(table.concat(words, " ") .. " 2>&1"))
+    local out = pipe:read "a"
+    pipe:close()
+    return out
+  end
+
+  local function keys(...) tmux("send-keys", "-t", "repl", ...) end
+  local function type_in(text) tmux("send-keys", "-t", "repl", "-l", text) end
+  local function screen() return tmux("capture-pane", "-p", "-S", "-200", "-t", "repl") end
+
+  -- Waits until the screen shows `text` at least `times` times.
+  local function see(text, times)
+    system.wait(("%q on the screen"):format(text), function()
+      local count, at, shown = 0, 1, screen()
+      while true do
+        local first, last = shown:find(text, at, true)
+        if not first then break end
+        count, at = count + 1, last + 1
+      end
+      return count >= (times or 1), "\n" .. shown
+    end, 40)
+  end
+
+  local function prompt(line)
+    type_in(line)
+    keys "Enter"
+  end
+
+  setup(function()
+    system.daemon(system.config(system.write("nodes.json", nodes), "admin = { socket = 'c.sock' },"))
+    server = system.folder() .. "/tmux"
+    local program = os.getenv "COXSWAIN_BIN" or "build/coxswain"
+    tmux("-f", "/dev/null", "new-session", "-d", "-s", "repl", "-x", "100", "-y", "40",
+      ("env XDG_STATE_HOME=%s/state %s repl --socket %s/c.sock; echo left with $?; exec sleep 60"):format(system.folder(), program, system.folder()))
+    see "coxswain>"
+  end)
+  teardown(function()
+    tmux "kill-server"
+    system.clean()
+  end)
+
+  it("greets", function() see "2 nodes. `help` tells what there is; Ctrl-D leaves." end)
+  it("completes by Tab what the daemon knows", function()
+    type_in "why node1"
+    keys("BSpace", "Tab") -- node1 and node-2 begin alike
+    keys "Tab"
+    see "node-2"
+    type_in "1"
+    keys "Enter"
+    see "number 0, registration 1, driver mlnode"
+    type_in "nodes.node1.curr"
+    keys "Tab"
+    see "nodes.node1.current_status"
+    keys "Enter"
+    type_in "nodes.nod"
+    keys "Tab"
+    see '["node-2"]'
+    keys "C-c"
+  end)
+  it("takes a function over several lines", function()
+    prompt "function double(n)"
+    see(">>", 1)
+    prompt "  return 2 * n"
+    see(">>", 2)
+    prompt "end"
+    prompt "double(2100)"
+    see "4200"
+  end)
+  it("gives up a chunk at Ctrl-C", function()
+    prompt "for i = 1, 3 do"
+    see(">>", 3)
+    type_in "print(i)"
+    keys "C-c"
+    see "^C"
+    prompt "3000 + 33"
+    see "3033"
+  end)
+  it("cuts an endless loop at Ctrl-C", function()
+    prompt "print('run' .. 'ning') while true do end"
+    see "while true do end"
+    keys "C-c"
+    see "cancelled"
+    prompt "'still ' .. 'here'"
+    see "still here"
+  end)
+  it("follows one node until Ctrl-C", function()
+    prompt "trace node1"
+    see "target    none yet"
+    prompt "" -- what is typed meanwhile is not lost, and does no harm
+    keys "C-c"
+    prompt "'after ' .. 'trace'"
+    see "after trace"
+  end)
+  it("draws the fleet anew until Ctrl-C", function()
+    prompt "watch"
+    see "no block has come yet"
+    keys "C-c"
+    prompt "'after ' .. 'watch'"
+    see "after watch"
+  end)
+  it("knows the lines of before by the arrow", function()
+    prompt "'first ' .. 'line'"
+    see "first line"
+    keys("Up", "Enter")
+    see('"first line"', 2)
+  end)
+  it("leaves at quit, and keeps its history for its owner only", function()
+    prompt "quit"
+    see "left with 0"
+    local pipe = assert(io.popen(("stat -c %%a %s/state/coxswain/history"):format(system.folder())))
+    assert.equal("600\n", pipe:read "a")
+    pipe:close()
+    assert.truthy(system.read(system.folder() .. "/state/coxswain/history"):find("double", 1, true))
+  end)
+end)

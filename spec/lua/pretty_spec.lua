@@ -1,0 +1,45 @@
+local pretty = require "coxswain.pretty"
+
+describe("coxswain.pretty", function()
+  it("shows plain values as Lua writes them", function()
+    assert.equal("nil", pretty.show(nil))
+    assert.equal("true", pretty.show(true))
+    assert.equal("3", pretty.show(3))
+    assert.equal("3.0", pretty.show(3.0))
+    assert.equal('"a \\"b\\" \\\\ \\n"', pretty.show 'a "b" \\ \n')
+    assert.equal("<function>", pretty.show(print))
+  end)
+  it("lets nothing act on a terminal", function()
+    for _, text in ipairs { "\27[31m", "\0", "\127", "\u{9b}", "\u{85}", "\u{202e}", "\u{2066}", "\u{2028}", "\xff\xfe\x1b" } do
+      assert.is_nil(pretty.show(text):find "[%c\127]", text)
+      assert.is_nil(pretty.show(text):find("\u{202e}", 1, true))
+      assert.is_nil(pretty.show(text):find("\xc2\x9b", 1, true))
+    end
+    assert.equal('"Zürich …"', pretty.show "Zürich …")
+  end)
+  it("sorts keys and writes lists as lists", function()
+    assert.equal("{ 1, 2, 3 }", pretty.show { 1, 2, 3 })
+    assert.equal('{ a = 1, b = { "x" }, c = {} }', pretty.show { c = {}, b = { "x" }, a = 1 })
+    assert.equal('{ [1] = "a", [10] = "b", ["and"] = 1, ["x-y"] = 2 }', pretty.show { "a", [10] = "b", ["x-y"] = 2, ["and"] = 1 })
+  end)
+  it("breaks what does not fit into lines", function()
+    assert.equal("{\n  first = 1,\n  second = { third = 3 }\n}", pretty.show({ first = 1, second = { third = 3 } }, { width = 24 }))
+  end)
+  it("opens tables to a depth, and never one inside of itself", function()
+    assert.equal("{ a = { a = { … } } }", pretty.show({ a = { a = { a = {} , b = 1 } } }, { depth = 2 }))
+    local loop = {}
+    loop.loop = loop
+    assert.equal("{ loop = { … itself } }", pretty.show(loop))
+  end)
+  it("cuts long strings in whole characters, long tables and the whole", function()
+    assert.equal('"ää"… (10 bytes)', pretty.show("äääää", { text = 5 }))
+    assert.equal("{ 1, 2, … 8 more }", pretty.show({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }, { items = 2 }))
+    local large = {}
+    for i = 1, 1000 do large[i] = { i, i, i } end
+    assert.is_true(#pretty.show(large, { items = 1000, total = 50 }) < 2000)
+  end)
+  it("does not ask a metatable", function()
+    local trap = setmetatable({ a = 1 }, { __index = error, __pairs = error, __len = error, __tostring = error })
+    assert.equal("{ a = 1 }", pretty.show(trap))
+  end)
+end)
