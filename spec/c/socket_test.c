@@ -159,6 +159,17 @@ static void messages_come_however_they_are_cut(void **state) {
   }
 }
 
+static void a_connection_that_ends_at_once_was_open(void **state) {
+  (void)state;
+  json_t *const note = run("/brief", "local c, failure = ws.connect(url)\n"
+                                     "local text = c and c:receive(10)\n"
+                                     "local _, why = c and c:receive(10)\n"
+                                     "note { text = text, why = why, failure = failure and failure.message }");
+  assert_string_equal(text_of(note, "text"), "all at once");
+  assert_string_equal(text_of(note, "failure"), "(none)");
+  json_decref(note);
+}
+
 static void a_message_over_the_limit_ends_the_connection(void **state) {
   (void)state;
   json_t *const note = run("/big", "local c = assert(ws.connect(url, { max_bytes = 10000 }))\n"
@@ -419,6 +430,7 @@ int main(void) {
       TEST(addresses_that_lead_nowhere_are_failures),
       TEST(what_has_come_before_the_end_is_received),
       TEST(messages_come_however_they_are_cut),
+      TEST(a_connection_that_ends_at_once_was_open),
       TEST(a_message_over_the_limit_ends_the_connection),
       TEST(a_frame_that_is_none_ends_the_connection),
       TEST(a_flood_waits_until_it_is_received),

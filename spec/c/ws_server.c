@@ -149,6 +149,14 @@ static void behave(int fd, const char *path, const char *answer) {
     read_away(fd);
     return;
   }
+  if (strcmp(path, "/brief") == 0) { /* handshake, message and close frame in one piece */
+    const size_t length = strlen(answer);
+    memcpy(both, answer, length);
+    const size_t more = length + make_frame(0x81, "all at once", 11, (unsigned char *)both + length);
+    send_all(fd, both, more + make_frame(0x88, "\x03\xe8", 2, (unsigned char *)both + more));
+    read_away(fd);
+    return;
+  }
   if (strcmp(path, "/slow") == 0) {
     for (size_t i = 0; answer[i] != '\0'; i++) send_all(fd, answer + i, 1);
     const size_t count = make_frame(0x81, "byte by byte", 12, frame);

@@ -184,6 +184,7 @@ void cox_socket_begin_frames(struct cox_socket *socket, size_t used) {
   wslay_event_config_set_max_recv_msg_length(socket->frames, socket->message_max);
   socket->taken = used;
   socket->stage = COX_SOCKET_IS_OPEN;
+  look_for_answer(socket); /* it was opened, however soon it ends: what came in between is to be received */
   serve_open(socket);
 }
 
