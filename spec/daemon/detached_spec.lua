@@ -25,8 +25,8 @@ describe("a detached daemon", function()
   local function start_well(...)
     local code, out, err = start(...)
     assert.equal(0, code, err)
+    process = { pid = math.tointeger(tonumber(system.read(pidfile))) } -- known before anything can fail: it is to be ended
     assert.equal("", out .. err)
-    process = { pid = math.tointeger(tonumber(system.read(pidfile))) }
     assert.is_true(system.is_running(process))
   end
 
