@@ -13,8 +13,11 @@ stds.sandbox = {
 }
 
 files["scripts/"] = { std = "sandbox" }
-files["scripts/jobs/"] = { std = "sandbox", read_globals = { "broker" } }
+files["scripts/jobs/"] = { std = "sandbox", read_globals = { "broker", "http", "wallet", "ws" } }
 files["lua/"] = { read_globals = { "json", "log", "time" } }
+for _, name in ipairs { "endpoints", "feed", "hardware", "tx" } do -- libraries of jobs
+  files["lua/coxswain/" .. name .. ".lua"] = { read_globals = { "broker", "http", "wallet" } }
+end
 files["lua/meta/"] = { ignore = { "1", "2" } } -- declarations for editors, never run
-files["spec/"] = { std = "+busted", globals = { "json", "log", "time" }, ignore = { "212" } } -- stand-ins take what they need not
+files["spec/"] = { std = "+busted", globals = { "broker", "http", "json", "log", "time", "wallet", "ws" }, ignore = { "212" } } -- stand-ins take what they need not
 files["spec/fixtures/"] = { ignore = { "." } } -- wrong on purpose

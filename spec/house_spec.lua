@@ -16,12 +16,13 @@ local large = {
 local rooms = {
   base = {},
   core = { "base" },
-  script = { "base", "core" },
+  wallet = { "base" },
+  script = { "base", "core", "wallet" },
   net = { "base", "core" },
   store = { "base", "core" },
   api = { "base", "core" },
   console = { "base", "core" },
-  sim = { "base", "core" },
+  sim = { "base", "core", "wallet" },
 }
 
 -- Headers of libraries (beginnings of their names) and the rooms that may see them.
@@ -31,7 +32,10 @@ local library_headers = {
   ["curl/"] = { "net" },
   ["sqlite3.h"] = { "store" },
   ["microhttpd.h"] = { "api", "sim" },
+  ["gnutls/"] = { "api" },
   ["wslay/"] = { "net", "sim" },
+  ["openssl/"] = { "net", "wallet" },
+  ["secp256k1"] = { "wallet" },
   ["histedit.h"] = { "console" },
   ["editline/"] = { "console" },
   ["pthread.h"] = { "base" },

@@ -156,6 +156,9 @@ static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
   const struct cox_api_options options = {
       .listen = text(daemon->config, "admin", "listen"),
       .token = text(daemon->config, "admin", "token"),
+      .tokens = get(daemon->config, "admin", "tokens"),
+      .tls_cert = json_string_value(json_object_get(get(daemon->config, "admin", "tls"), "cert")),
+      .tls_key = json_string_value(json_object_get(get(daemon->config, "admin", "tls"), "key")),
       .is_insecure = json_is_true(get(daemon->config, "admin", "insecure")),
       .broker = daemon->broker,
       .config = shown,
@@ -255,6 +258,10 @@ void cox_daemon_stop(struct cox_daemon *daemon) {
 
 void cox_daemon_declare(struct cox_daemon *daemon, json_t *config) {
   struct cox_faults faults = {0};
+  struct cox_err err;
+  if (cox_api_reload_tls(daemon->api, &err) != 0) {
+    cox_log(COX_LOG_ERROR, "main", "the certificate was not read again: the old one goes on", "reason", err.text, NULL);
+  }
   declare(daemon, config, &faults);
   for (size_t i = 0; i < faults.count; i++) cox_log(COX_LOG_ERROR, "main", "a declared node was refused", "reason", faults.list[i].text, NULL);
   cox_faults_fini(&faults);

@@ -17,7 +17,7 @@ void cox_daemon_tune_process(void);
 struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults);
 /* Stops leasing and commands, cancels attempts, stops the workers and the API: within 5 s. */
 void cox_daemon_stop(struct cox_daemon *daemon);
-/* SIGHUP: the nodes of a configuration that was read anew. Reports what changed and what was refused to the log. */
+/* SIGHUP: the certificate again, and the nodes of a configuration that was read anew. Reports what changed and what was refused to the log. */
 void cox_daemon_declare(struct cox_daemon *daemon, json_t *config);
 struct cox_broker *cox_daemon_broker(struct cox_daemon *daemon);
 /* Of the admin API. */

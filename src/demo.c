@@ -1,5 +1,5 @@
-/* `coxswain demo`: the whole main job in one process. Simulated ML nodes speak the real wire protocol on loopback, the clock
- * feed makes up the blocks, and everything between them is the real daemon.                                                */
+/* `coxswain demo`: the whole main job in one process. A simulated chain and simulated ML nodes speak the real wire protocols on
+ * loopback, and everything between them is the real daemon.                                                               */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +20,7 @@
 enum {
   NODES = 6,
   NODES_MAX = 1000,
+  FAULTY_NODES_LEAST = 3,
   BLOCK_MS = 200,
   BLOCK_MS_LEAST = 20,
   LOAD_BLOCKS = 3, /* a simulated load takes that many blocks */
@@ -36,7 +37,11 @@ struct demo {
 };
 
 /* What --faults makes go wrong: all of it heals, so that a good daemon still follows every phase. */
-static const char *const faults[] = {"node1:latency=150", "node2:error=2", "node3:release=old", NULL};
+static const char *const faults[] = {"node1:slow=2", "node2:restart=1", NULL};
+
+static const char *const chain_faults[] = {"drop=5", "double=2", "epoch_info:502=3", "status:truncated=3", NULL};
+
+static const char participant[] = "gonka1demo";
 
 static struct cox_sim_fleet *start_fleet(const struct demo *demo, struct cox_err *err) {
   const struct cox_sim_fleet_options options = {
@@ -44,10 +49,29 @@ static struct cox_sim_fleet *start_fleet(const struct demo *demo, struct cox_err
       .load_ms = demo->block_ms * LOAD_BLOCKS,
       .stop_ms = demo->block_ms / 4,
       .restart_ms = demo->block_ms * 2,
+      .old_nodes = demo->has_faults ? "node3" : NULL,
       .faults = demo->has_faults ? faults : NULL,
       .seed = 1,
   };
   return cox_sim_fleet_create(&options, err);
+}
+
+/* 40 blocks an epoch, of which the PoC takes 22. */
+static struct cox_sim_chain *start_chain(const struct demo *demo, const struct cox_sim_fleet *fleet, struct cox_err *err) {
+  json_t *const nodes = cox_sim_fleet_nodes(fleet);
+  json_t *const params = json_pack("{si, si, si, si, si}", "epoch_length", 40, "poc_stage_duration", 10, "poc_validation_delay", 2,
+                                   "poc_validation_duration", 10, "set_new_validators_delay", 1);
+  const struct cox_sim_chain_options options = {
+      .block_ms = demo->block_ms,
+      .epoch_params = params,
+      .nodes = nodes,
+      .participant = participant,
+      .faults = demo->has_faults ? chain_faults : NULL,
+  };
+  struct cox_sim_chain *const chain = cox_sim_chain_create(&options, err);
+  json_decref(nodes);
+  json_decref(params);
+  return chain;
 }
 
 static void add_override(struct cox_buf *buf, const char *key, const json_t *value) {
@@ -56,13 +80,13 @@ static void add_override(struct cox_buf *buf, const char *key, const json_t *val
   free(text);
 }
 
-/* The embedded default: 40 blocks an epoch, of which the PoC takes 22. */
-static json_t *make_config(const struct demo *demo, struct cox_sim_fleet *fleet, int *exit_code) {
+/* The embedded default. */
+static json_t *make_config(const struct demo *demo, const struct cox_sim_fleet *fleet, const struct cox_sim_chain *chain, int *exit_code) {
+  json_t *const address = json_sprintf("http://127.0.0.1:%u", cox_sim_chain_port(chain));
   json_t *const values[] = {
       cox_sim_fleet_nodes(fleet),
-      json_pack("{ss, sI, s{si, si, si, si, si}}", "kind", "clock", "block_ms", (json_int_t)demo->block_ms, "epoch", "epoch_length", 40,
-                "poc_stage_duration", 10, "poc_validation_delay", 2, "poc_validation_duration", 10, "set_new_validators_delay", 1),
-      json_pack("{ss, ss}", "address", "gonka1demo", "pubkey", "Ademo"),
+      json_pack("{ss, sO, so, sf, sf}", "kind", "cometbft", "rpc", address, "rest", address, "silence_s", 2.0, "timeout_s", 2.0),
+      json_pack("{ss, ss}", "address", participant, "pubkey", "Ademo"),
       json_string("http://127.0.0.1:9100"),
       json_string(":memory:"),
       json_pack("{sf, sf, sf}", "interval_s", 1.0, "resync_s", 30.0, "backoff_s", 0.0),
@@ -135,9 +159,9 @@ static int watch(const struct demo *demo, struct cox_daemon *daemon, int signals
   return exit_code;
 }
 
-static int run_with_fleet(const struct demo *demo, struct cox_sim_fleet *fleet, int signals) {
+static int run_with_chain(const struct demo *demo, struct cox_sim_fleet *fleet, struct cox_sim_chain *chain, int signals) {
   int exit_code;
-  json_t *const config = make_config(demo, fleet, &exit_code);
+  json_t *const config = make_config(demo, fleet, chain, &exit_code);
   if (config == NULL) return exit_code;
   struct cox_faults found = {0};
   struct cox_daemon *const daemon = cox_daemon_start(config, &found);
@@ -145,11 +169,21 @@ static int run_with_fleet(const struct demo *demo, struct cox_sim_fleet *fleet, 
   cox_print_faults(&found);
   cox_faults_fini(&found);
   if (daemon == NULL) return COX_EXIT_FAILED;
-  printf("%u simulated nodes; a block each %lld ms; admin API on port %u: try `coxswain nodes --admin http://127.0.0.1:%u`\n", demo->nodes,
+  printf("%u simulated nodes on a simulated chain; a block each %lld ms; admin API on port %u: try `coxswain nodes --admin http://127.0.0.1:%u`\n", demo->nodes,
          (long long)demo->block_ms, cox_daemon_port(daemon), cox_daemon_port(daemon));
   fflush(stdout); /* the live view writes past stdio */
   exit_code = watch(demo, daemon, signals);
   cox_daemon_stop(daemon);
+  return exit_code;
+}
+
+static int run_with_fleet(const struct demo *demo, struct cox_sim_fleet *fleet, int signals) {
+  struct cox_err err;
+  struct cox_sim_chain *const chain = start_chain(demo, fleet, &err);
+  int exit_code = COX_EXIT_FAILED;
+  if (chain == NULL) fprintf(stderr, "starting the simulated chain failed: %s\n", err.text);
+  else exit_code = run_with_chain(demo, fleet, chain, signals);
+  cox_sim_chain_destroy(chain);
   return exit_code;
 }
 
@@ -199,6 +233,7 @@ static int run(void *ctx, int argc, char **argv) {
       read_number(&args, "block-ms", BLOCK_MS_LEAST, 60000, &block_ms, &exit_code) &&
       read_number(&args, "epochs", 1, 1000000, &epochs, &exit_code)) {
     const char *const listen = cox_cli_args_value(&args, "listen");
+    if (cox_cli_args_has(&args, "faults") && nodes < FAULTY_NODES_LEAST) nodes = FAULTY_NODES_LEAST; /* each kind of fault has its node */
     const struct demo demo = {
         .nodes = (unsigned)nodes,
         .block_ms = block_ms,
@@ -216,7 +251,7 @@ static const struct cox_cli_option options[] = {
     {"nodes", 0, "N", "simulated ML nodes (6)"},
     {"block-ms", 0, "MS", "milliseconds from block to block (200)"},
     {"epochs", 0, "E", "end after so many epochs: 0 when every node followed every phase, else 1"},
-    {"faults", 0, NULL, "let some nodes be slow, old or failing for a while"},
+    {"faults", 0, NULL, "let some nodes be slow, old or failing for a while, and the chain lose blocks and answer badly"},
     {"listen", 0, "ADDRESS", "of the admin API (127.0.0.1:9200)"},
     {0},
 };
@@ -224,7 +259,7 @@ static const struct cox_cli_option options[] = {
 const struct cox_cli_entry cox_demo_entry = {
     .name = "demo",
     .synopsis = "[--nodes N] [--block-ms MS] [--epochs E] [--faults] [--listen ADDRESS]",
-    .summary = "Shows the whole job in one process: made-up blocks, simulated nodes, the real daemon",
+    .summary = "Shows the whole job in one process: a simulated chain, simulated nodes, the real daemon",
     .run = run,
     .detail = "A live table on a terminal, plain lines elsewhere. Without --epochs it goes on until Ctrl-C.",
     .options = options,

@@ -224,7 +224,7 @@ local function check_phases(faults, phases, name)
   end
 end
 
-local command_fields = { help = true, priority = true, args = true, phases = true, synced = true, run = true }
+local command_fields = { help = true, priority = true, args = true, phases = true, synced = true, waits = true, run = true }
 
 --- Faults of what a file in scripts/commands returned.
 ---@param file any
@@ -243,6 +243,11 @@ function schema.command(file, name)
   end
   if file.synced ~= nil and type(file.synced) ~= "boolean" then
     add(faults, "command %s: synced must be true or false, not %s", name, describe(file.synced))
+  end
+  if file.waits ~= nil and type(file.waits) ~= "boolean" then
+    add(faults, "command %s: waits must be true or false, not %s", name, describe(file.waits))
+  elseif file.waits and (file.phases or file.synced) then
+    add(faults, "command %s: a command that waits runs beside the broker: it has neither phases nor synced", name)
   end
   check_phases(faults, file.phases, name)
   check_function(faults, file, name, "command", "run")

@@ -2,7 +2,7 @@
 -- block that was missed costs nothing. The command due is issued for every block that is synced; the core runs it when
 -- anything that it decides from has changed since it last succeeded.
 
-local blocktime = require "policy.blocktime"
+local blocktime = require "coxswain.blocktime"
 local epochs    = require "coxswain.epoch"
 
 local HEIGHT_MAX = 1 << 62 -- sums of a height and the durations of an epoch stay below 2^63
@@ -62,15 +62,25 @@ local function start_hash(broker, args, old, latest)
   return broker:block_hash(start)
 end
 
+-- How old what the world says is, in seconds: the block, or, on the feed's word, what stands behind it.
+local function staleness(args)
+  local block_s, facts_s = blocktime.staleness(args.time), args.stale_s
+  if block_s and facts_s then return math.max(block_s, facts_s) end
+  return block_s or facts_s
+end
+
 -- The world with this block in it.
 local function world_after(broker, args, old, params)
   local is_synced = args.synced ~= false
+  local awaits = args.awaits_epoch_data
+  if awaits == nil then awaits = old.awaits_epoch_data end
   local world = {
     height = args.height,
     hash = args.hash,
     time = args.time,
     synced = is_synced,
-    stale_s = blocktime.staleness(args.time),
+    stale_s = staleness(args),
+    awaits_epoch_data = awaits or nil,
     params = params,
     epoch_models = args.epoch_models or old.epoch_models,
     preserved = args.preserved and set_of(args.preserved) or old.preserved,
@@ -81,13 +91,16 @@ local function world_after(broker, args, old, params)
   world.poc_start_hash = start_hash(broker, args, old, latest)
   if not params then return world end
   world.phase = epochs.phase(args.height, latest, params)
-  world.command = epochs.command(args.height, latest, params)
+  local command = epochs.command(args.height, latest, params)
+  -- Who is preserved is not known yet: a PoC now could take a node out of service that must serve.
+  world.command = (not awaits or command == "inference_up_all") and command or nil
   world.stages = epochs.stages(latest, params)
   return world
 end
 
 -- What of a world decides anything, beside the block itself.
-local deciding = { "synced", "epoch", "poc_start_height", "poc_start_hash", "params", "epoch_models", "preserved" }
+local deciding = { "synced", "epoch", "poc_start_height", "poc_start_hash", "params", "epoch_models", "preserved",
+  "awaits_epoch_data" }
 
 local function is_same(world, old)
   for _, name in ipairs(deciding) do
@@ -96,7 +109,10 @@ local function is_same(world, old)
   return true
 end
 
-local function why_no_phase(world)
+local function why_no_command(world)
+  if world.awaits_epoch_data and world.phase and not world.command then
+    return "no phase command is given: the epoch's group data has not come yet"
+  end
   if world.epoch == nil then return "no phase is known: no `epoch` has come yet" end
   if world.params == nil then return "no phase is known: no `params` have come yet" end
 end
@@ -112,6 +128,8 @@ return {
     ["params?"] = { "map", "any" },
     ["epoch_models?"] = { "map", { "list", { id = "string", ["model_args?"] = { "list", "string" } } } },
     ["preserved?"] = { "list", "string" },
+    ["stale_s?"] = "number", -- seconds since all of this was last confirmed
+    ["awaits_epoch_data?"] = "boolean", -- who serves what in this epoch is not known yet
   },
   run = function(broker, args)
     local old = broker.world or {}
@@ -131,6 +149,6 @@ return {
     end
     broker:set_world(world)
     if world.synced and world.command then broker:issue(world.command) end
-    return { phase = world.phase, epoch = world.epoch, height = world.height, reason = why_no_phase(world) }
+    return { phase = world.phase, epoch = world.epoch, height = world.height, reason = why_no_command(world) }
   end,
 }

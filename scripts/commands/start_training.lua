@@ -1,11 +1,19 @@
 local eligibility = require "policy.eligibility"
 
+local function sorted_ids(node_ranks)
+  local ids = {}
+  for id in pairs(node_ranks) do ids[#ids + 1] = id end
+  table.sort(ids)
+  return ids
+end
+
 -- Why the task as a whole cannot be, or nil.
 local function why_wrong(args)
   if args.world_size < 1 then return ("world_size must be at least 1, not %d"):format(args.world_size) end
   if next(args.node_ranks) == nil then return "node_ranks names no node: give each node its rank" end
   local holder = {}
-  for id, rank in pairs(args.node_ranks) do
+  for _, id in ipairs(sorted_ids(args.node_ranks)) do -- sorted: the same fault is named each time
+    local rank = args.node_ranks[id]
     if rank < 0 or rank >= args.world_size then
       return ("node_ranks.%s must be from 0 to world_size - 1 = %d, not %d"):format(id, args.world_size - 1, rank)
     end
@@ -35,13 +43,6 @@ local function task_of(args, rank, broker)
     store_url = broker.callback_url,
     train_config = args.train_config,
   }
-end
-
-local function sorted_ids(node_ranks)
-  local ids = {}
-  for id in pairs(node_ranks) do ids[#ids + 1] = id end
-  table.sort(ids)
-  return ids
 end
 
 return {

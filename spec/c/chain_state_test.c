@@ -296,7 +296,7 @@ static void hardware_is_registered_and_can_be_replaced(void **unused) {
   assert_int_equal(json_array_size(chain_at(answer, "nodes.hardware_nodes")), 3);
   assert_string_equal(chain_text(answer, "nodes.hardware_nodes.0.local_id"), "node1");
   assert_string_equal(chain_text(answer, "nodes.hardware_nodes.0.status"), "INFERENCE");
-  assert_string_equal(chain_text(answer, "nodes.hardware_nodes.0.port"), "5001");
+  assert_string_equal(chain_text(answer, "nodes.hardware_nodes.0.port"), "8001");
   json_decref(answer);
   json_t *const none = json_array();
   assert_int_equal(cox_chain_fleet_set_hardware(fleet, none, NULL), 0);

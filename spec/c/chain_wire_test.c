@@ -135,7 +135,7 @@ static void what_the_gateway_does_not_know_it_says_so(void **unused) {
   expect("GET", CHAIN_REST "/epoch_group_data/-1", NULL, 400, "\"code\":3");
   expect("GET", CHAIN_REST "/epoch_group_data/0/1", NULL, 501, "\"code\":12");
   expect("GET", CHAIN_REST "/epoch_info/", NULL, 501, "Not Implemented");
-  expect("GET", "/cosmos/auth/v1beta1/accounts/x", NULL, 501, "Not Implemented");
+  expect("GET", "/cosmos/bank/v1beta1/balances/x", NULL, 501, "Not Implemented");
   expect("GET", "/", NULL, 404, "Not Found");
   expect("POST", "/status", "{}", 405, NULL);
 }

@@ -65,7 +65,15 @@ static void a_wrong_option_can_be_told_from_a_wrong_file(void **state) {
       {"\xff=x", "unknown key"},
       {"probe.=1", "probe"},
       {"nodes=[{\"id\":\"a\"}]", "nodes[0]: host is required (node a)"},
-      {"admin.tls={\"cert\":\"x\"}", "admin.tls"},
+      {"admin.tls={\"cert\":\"x\"}", "admin.tls: key is missing"},
+      {"admin.tls={\"key\":\"x\"}", "admin.tls: cert is missing"},
+      {"admin.tokens=[{\"token\":\"t\",\"scope\":\"root\",\"name\":\"n\"}]", "admin.tokens[1].scope: must be one of \"read\""},
+      {"admin.tokens=[{\"token\":\"t\",\"scope\":\"read\"}]", "admin.tokens[1].name: is missing"},
+      {"admin.tokens=[{\"scope\":\"read\",\"name\":\"n\"}]", "admin.tokens[1]: needs either token or token_file"},
+      {"admin.tokens=[{\"token\":\"t\",\"scope\":\"read\",\"name\":\"n\",\"x\":1}]", "admin.tokens[1].x: unknown key"},
+      {"admin.tokens=[{\"token\":3,\"scope\":\"read\",\"name\":\"n\"}]", "admin.tokens[1].token: must be a text"},
+      {"admin.tokens=[3]", "admin.tokens[1]: must be a table"},
+      {"admin.tokens=3", "admin.tokens: must be a list of"},
   };
   const char *const path = load_file("return {}");
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -294,10 +294,37 @@ static void ten_thousand_nodes_are_read_in_little_time(void **state) {
   cox_faults_fini(&faults);
 }
 
+static void tokens_are_found_beside_the_file_and_masked_for_people(void **state) {
+  (void)state;
+  json_t *const config = load_good(load_file("return { admin = { tokens = { { token_file = 'reader', scope = 'read', name = 'eyes' },\n"
+                                             "  { token = 'secret', scope = 'admin', name = 'head' } } } }"), NULL);
+  const json_t *const tokens = cox_config_get(config, "admin.tokens");
+  const char *const path = json_string_value(json_object_get(json_array_get(tokens, 0), "token_file"));
+  assert_int_equal(path[0], '/');
+  assert_string_equal(strrchr(path, '/'), "/reader");
+  json_t *const masked = cox_config_masked(config);
+  char *const text = json_dumps(masked, 0);
+  assert_null(strstr(text, "secret"));
+  assert_non_null(strstr(text, "head"));
+  free(text);
+  json_decref(masked);
+  json_decref(config);
+}
+
+static void no_fault_shows_a_token(void **state) {
+  (void)state;
+  struct cox_faults faults = load_bad(load_file("return { admin = { tokens = { token = 'secret' } } }"), NULL);
+  for (size_t i = 0; i < faults.count; i++) assert_null(strstr(faults.list[i].text, "secret"));
+  assert_int_equal(faults.count, 1);
+  cox_faults_fini(&faults);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_example_of_the_contract_is_a_good_configuration),
       cmocka_unit_test(both_examples_of_nodes_files_are_good),
+      cmocka_unit_test(tokens_are_found_beside_the_file_and_masked_for_people),
+      cmocka_unit_test(no_fault_shows_a_token),
       cmocka_unit_test(an_empty_table_and_no_file_at_all_give_the_defaults),
       cmocka_unit_test(the_defaults_of_a_feed_come_only_with_its_kind),
       cmocka_unit_test(a_configuration_may_compute_what_it_returns),

@@ -628,6 +628,48 @@ static void an_update_keeps_what_it_does_not_name(void **state) {
   body_is(1, "{\"id\":\"a\",\"host\":\"10\",\"poc_port\":2,\"models\":{\"m\":{\"args\":[\"-x\"]}}}");
 }
 
+static const char seen_a[] = "{\"node\":{\"id\":\"a\",\"host\":\"h\",\"poc_port\":1},\"state\":{}}";
+
+static void an_update_that_another_overtook_is_put_into_what_is_there_now(void **state) {
+  (void)state;
+  answer(200, seen_a);
+  answer(412, "{\"error\":\"node a has changed\"}");
+  answer(200, "{\"node\":{\"id\":\"a\",\"host\":\"of the other\",\"poc_port\":1},\"state\":{}}");
+  answer(200, "{\"id\":\"a\"}");
+  console_daemon.answers[0].etag = "\"one\"";
+  console_daemon.answers[2].etag = "\"two\"";
+  assert_int_equal(go("coxswain node update a poc_port=2"), 0);
+  assert_string_equal(console_daemon.asked[1].if_match, "\"one\"");
+  assert_string_equal(console_daemon.asked[2].if_match, "");
+  assert_string_equal(console_daemon.asked[3].if_match, "\"two\"");
+  body_is(3, "{\"id\":\"a\",\"host\":\"of the other\",\"poc_port\":2}");
+}
+
+static void an_update_that_is_refused_says_why(void **state) {
+  (void)state;
+  answer(200, seen_a);
+  answer(400, "{\"error\":\"poc_port must be between 1 and 65535\"}");
+  assert_int_equal(go("coxswain node update a poc_port=0"), 1);
+  assert_has(run.err, "must be between");
+  assert_int_equal(console_daemon.calls, 2);
+}
+
+static void the_certificates_to_trust_are_an_option_or_of_the_configuration(void **state) {
+  (void)state;
+  config_text = "{\"admin\":{\"listen\":\"h:1\",\"tls\":{\"ca\":\"/etc/ca.pem\"}}}";
+  static const struct {
+    const char *line, *ca;
+  } cases[] = {{"coxswain nodes -c x.lua", "/etc/ca.pem"},
+               {"coxswain nodes -c x.lua --ca own.pem", "own.pem"},
+               {"coxswain nodes --admin https://h:1 --ca own.pem", "own.pem"},
+               {"coxswain nodes --admin https://h:1", ""}};
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    ask(cases[i].line);
+    assert_string_equal(console_daemon.asked[0].ca, cases[i].ca);
+    asked("https://h:1", "", "");
+  }
+}
+
 /* ---- command ---- */
 
 static void pairs_are_added_to_the_object(void **state) {
@@ -719,6 +761,9 @@ int main(void) {
       TEST(a_file_of_nodes_is_added_as_a_batch),
       TEST(a_file_of_one_node_is_added_alone_and_other_files_are_refused),
       TEST(an_update_keeps_what_it_does_not_name),
+      TEST(an_update_that_another_overtook_is_put_into_what_is_there_now),
+      TEST(an_update_that_is_refused_says_why),
+      TEST(the_certificates_to_trust_are_an_option_or_of_the_configuration),
       TEST(pairs_are_added_to_the_object),
       TEST(a_skipped_command_prints_the_reason_and_is_no_failure),
       TEST(a_refused_command_is_exit_1_with_the_daemons_words),

@@ -27,6 +27,9 @@ int console_daemon_call(const struct cox_client *client, const char *method, con
   copy(console_daemon.asked[i].base_url, sizeof console_daemon.asked[i].base_url, client->base_url);
   copy(console_daemon.asked[i].unix_socket, sizeof console_daemon.asked[i].unix_socket, client->unix_socket);
   copy(console_daemon.asked[i].token, sizeof console_daemon.asked[i].token, client->token);
+  copy(console_daemon.asked[i].ca, sizeof console_daemon.asked[i].ca, client->ca_file);
+  copy(console_daemon.asked[i].if_match, sizeof console_daemon.asked[i].if_match, client->if_match);
+  if (client->etag != NULL) copy(client->etag, COX_CLIENT_ETAG_MAX, console_daemon.answers[i].etag);
   console_daemon.asked[i].body = body != NULL ? strdup(body) : NULL;
   const int status = console_daemon.answers[i].status;
   const char *const answer = console_daemon.answers[i].body;

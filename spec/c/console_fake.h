@@ -26,10 +26,11 @@ struct console_daemon {
   struct {
     int status; /* HTTP, or a negative code */
     const char *body;
+    const char *etag; /* NULL: none */
   } answers[CONSOLE_CALLS];
   size_t calls;
   struct {
-    char method[8], path[512], base_url[256], unix_socket[256], token[256];
+    char method[8], path[512], base_url[256], unix_socket[256], token[256], ca[256], if_match[160];
     char *body; /* owned; NULL: none */
   } asked[CONSOLE_CALLS];
 };

@@ -327,6 +327,44 @@ static void node_numbers_never_overlap_within_one_episode(void **state) {
   assert_int_equal(json_integer_value(json_object_get(f->last.result, "value")), 1);
 }
 
+static void a_machine_that_a_node_has_left_is_not_called_before_its_last_call_has_ended(void **state) {
+  (void)state;
+  fake_register(f, "node1", 5000);
+  fake_arm(f);
+  fake_intend(f, "node1", fake_target("INFERENCE", NULL));
+  struct cox_attempt *const first = fake_open(f, "node1");
+  fake_send(f, "update", json_pack("{so}", "node", fake_node("node1", 5001)));
+  fake_register(f, "node2", 5000);
+  fake_intend(f, "node2", fake_target("INFERENCE", NULL));
+  assert_true(fake_is_cancelled(f, "node1"));
+  assert_ptr_equal(fake_open(f, "node1"), first);
+  assert_null(fake_open(f, "node2"));
+  fake_finish(f, "node1", COX_CLASS_CANCELLED, NULL);
+  assert_non_null(fake_open(f, "node2"));
+  assert_non_null(fake_open(f, "node1")); /* at its new machine */
+}
+
+static void a_node_that_moves_and_is_removed_frees_both_machines(void **state) {
+  (void)state;
+  fake_register(f, "node1", 5000);
+  fake_arm(f);
+  fake_intend(f, "node1", fake_target("INFERENCE", NULL));
+  json_t *const args = json_pack("{so}", "node", fake_node("node1", 5001));
+  cox_broker_submit(f->broker, "update", args, NULL, NULL, NULL);
+  json_decref(args);
+  fake_send(f, "remove", json_pack("{ss}", "node_id", "node1")); /* in one go: the pass sees only the removal */
+  assert_true(f->is_cancelled[0]);
+  fake_register(f, "node2", 5000);
+  fake_intend(f, "node2", fake_target("INFERENCE", NULL));
+  fake_register(f, "node3", 5001);
+  fake_intend(f, "node3", fake_target("INFERENCE", NULL));
+  assert_null(fake_open(f, "node2"));
+  assert_non_null(fake_open(f, "node3"));
+  fake_give_back(f, 0, COX_CLASS_CANCELLED, NULL);
+  fake_run(f);
+  assert_non_null(fake_open(f, "node2"));
+}
+
 static void three_thousand_nodes_are_dispatched_and_then_left_alone(void **state) {
   (void)state;
   char id[32];
@@ -353,6 +391,8 @@ int main(void) {
       TEST(an_intent_starts_one_attempt_and_its_success_settles_the_node),
       TEST(an_equal_target_changes_nothing),
       TEST(nothing_starts_before_a_synced_block_and_its_command),
+      TEST(a_machine_that_a_node_has_left_is_not_called_before_its_last_call_has_ended),
+      TEST(a_node_that_moves_and_is_removed_frees_both_machines),
       TEST(a_changed_target_cancels_and_waits_for_the_completion),
       TEST(a_late_success_of_an_old_target_is_not_believed),
       TEST(a_to_b_to_a_verifies_again),

@@ -242,6 +242,7 @@ static void conclude(const char *where) {
 /* Handlers meet all cases; the other places a third each of those that are for all, to keep the run short. */
 static bool is_run(const struct hostile *hostile, char context) {
   if (strchr(hostile->contexts, context) == NULL || (!HAS_TICK && hostile->needs_tick)) return false;
+  if (!HAS_TICK && (hostile - cases) / 3 % 4 != 0) return false; /* TSan is slow, and there is one thread here */
   const bool is_for_all = strlen(hostile->contexts) == 4 && !hostile->needs_tick;
   return context == 'p' || !is_for_all || (hostile - cases) % 3 == (context == 'd' ? 0 : context == 'l' ? 1 : 2);
 }

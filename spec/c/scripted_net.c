@@ -284,7 +284,8 @@ void scripted_init(struct scripted *scripted) {
   cox_log_setup(COX_LOG_ERROR, false, 2);
   cox_mutex_init(&scripted->mutex);
   cox_cond_init(&scripted->cond);
-  scripted->ops = (struct cox_fiber_ops){scripted, vm_create, vm_destroy, start, start_job, resume, finish};
+  scripted->ops = (struct cox_fiber_ops){.ctx = scripted, .vm_create = vm_create, .vm_destroy = vm_destroy, .start = start,
+                                         .start_job = start_job, .resume = resume, .finish = finish};
   scripted->sink = (struct cox_net_sink){scripted, complete, submit};
   assert_int_equal(cox_thread_start(&scripted->answerer, "answerer", answer_commands, scripted, NULL), 0);
 }

@@ -125,6 +125,28 @@ function M.fleet(...)
   return process
 end
 
+--- A simulated chain: { pid, log, url }.
+function M.chain(...)
+  local process = M.start("sim", "chain", "--port", "0", ...)
+  local port = M.wait("the simulated chain", function()
+    if not M.is_running(process) then error("the simulator ended: " .. read(process.log)) end
+    return read(process.log):match("chain ready: http://[^:]+:(%d+)"), read(process.log)
+  end)
+  process.url = "http://127.0.0.1:" .. port
+  return process
+end
+
+--- Sets faults of a simulated chain; "off" for none.
+function M.chain_faults(chain, ...)
+  local status, answer = M.http("POST", chain.url .. "/sim/faults", { faults = { ... } })
+  assert(status == 200, tostring(type(answer) == "table" and answer.error or answer))
+end
+
+function M.chain_state(chain)
+  local _, state = M.http("GET", chain.url .. "/sim/state")
+  return state
+end
+
 --- The daemon on a configuration text: { pid, log, url }.
 function M.daemon(config, ...)
   local path = M.write("coxswain.lua", config)
@@ -184,19 +206,19 @@ function M.block(height, epoch, start)
 end
 
 --- A configuration without a feed: blocks come by commands only.
-function M.config(nodes_file, more)
+function M.config(nodes_file, more, feed, participant)
   return ([[
 return {
-  participant = { address = "gonka1spec", pubkey = "Aspec" },
+  participant = %s,
   callback_url = "http://127.0.0.1:9100",
   nodes = %q,
   store = ":memory:",
-  feed = { kind = "none" },
+  feed = %s,
   reconcile = { backoff_s = { 0.1, 1 } },
   probe = { interval_s = 1, timeout_s = 1 },
   %s
 }
-]]):format(nodes_file, more or "")
+]]):format(participant or [[{ address = "gonka1spec", pubkey = "Aspec" }]], nodes_file, feed or [[{ kind = "none" }]], more or "")
 end
 
 return M

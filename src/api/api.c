@@ -9,6 +9,7 @@
 
 #include "api/listen.h"
 #include "api/server.h"
+#include "api/tls.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/rng.h"
@@ -31,10 +32,8 @@ static size_t connections_max(const struct cox_api_options *options) {
 
 /* An address that others can reach needs a token, or the operator's word that the network is closed. */
 static int check_access(const struct cox_api_options *options, const struct cox_listen *where, struct cox_err *err) {
-  if (options->token != NULL && options->token[0] == '\0') {
-    return cox_err_set(err, COX_EINVAL, "admin.token is empty: give a long random one, or leave it out");
-  }
-  if (options->token != NULL || options->is_insecure || cox_listen_is_loopback(where)) return 0;
+  const bool has_token = options->token != NULL || json_array_size(options->tokens) > 0;
+  if (has_token || options->is_insecure || cox_listen_is_loopback(where)) return 0;
   return cox_err_set(err, COX_EINVAL, "admin.listen %s can be reached from other machines and there is no admin.token, so anybody "
                      "could command the fleet: set admin.token, listen on 127.0.0.1, or set admin.insecure = true in a closed "
                      "network",
@@ -51,6 +50,7 @@ static void run_waker(void *arg) {
     if (now_us < sweep_us) continue;
     sweep_us = now_us + COX_API_SWEEP_MS * 1000;
     cox_connections_sweep(&api->connections);
+    cox_keys_sweep(&api->keys);
   }
 }
 
@@ -60,7 +60,8 @@ static struct cox_api *allocate(const struct cox_api_options *options) {
   struct cox_api *const api = calloc(1, sizeof *api);
   if (api == NULL) return NULL;
   api->options = *options;
-  api->options.listen = api->options.token = NULL;
+  api->options.listen = api->options.token = api->options.tls_cert = api->options.tls_key = NULL;
+  api->options.tokens = NULL;
   api->options.config = json_incref(options->config);
   api->command_us = us_or(options->command_s, 10);
   api->listen_fd = -1;
@@ -74,9 +75,11 @@ static int start(struct cox_api *api, const struct cox_api_options *options, str
   int rc = cox_listen_parse(options->listen, &where, err);
   if (rc == 0) rc = check_access(options, &where, err);
   if (rc != 0) return rc;
-  if (options->token != NULL && (api->token = strdup(options->token)) == NULL) {
-    return cox_err_set(err, COX_ENOMEM, "starting the API failed: out of memory");
-  }
+  rc = cox_access_init(&api->access, options->token, options->tokens, err);
+  if (rc == 0) rc = cox_tally_init(&api->tally, err);
+  if (rc == 0) rc = cox_keys_init(&api->keys, api, options->keys_max, options->key_s, err);
+  if (rc == 0 && options->tls_cert != NULL) rc = cox_tls_create(&api->tls, options->tls_cert, options->tls_key, err);
+  if (rc != 0) return rc;
   rc = cox_listen_open(&where, options->listen, &api->port, err);
   if (rc < 0) return rc;
   api->listen_fd = rc;
@@ -99,11 +102,15 @@ struct cox_api *cox_api_create(const struct cox_api_options *options, struct cox
     return NULL;
   }
   cox_log(COX_LOG_INFO, "api", "listening", "address", options->listen, "port", COX_LOG_INT(api->port), "connections_max",
-          COX_LOG_INT(connections_max(options)), NULL);
+          COX_LOG_INT(connections_max(options)), "tls", api->tls != NULL ? "yes" : "no", NULL);
   return api;
 }
 
 unsigned cox_api_port(const struct cox_api *api) { return api->port; }
+
+int cox_api_restore_outcome(struct cox_api *api, const struct cox_key_record *record) { return cox_keys_restore(&api->keys, record); }
+
+int cox_api_reload_tls(struct cox_api *api, struct cox_err *err) { return api->tls != NULL ? cox_tls_reload(api->tls, err) : 0; }
 
 void cox_api_set_ready(struct cox_api *api, bool is_ready) { atomic_store(&api->is_ready, is_ready); }
 
@@ -119,8 +126,10 @@ void cox_api_destroy(struct cox_api *api) {
   atomic_store(&api->is_stopping, true);
   cox_server_quiesce(api);
   cox_connections_stop(&api->connections);
+  cox_keys_stop(&api->keys);
   wait_for_none(&api->busy, STOP_MS);
   wait_for_none(&api->suspended, -1); /* short: each wait has been ended, and the waker still runs */
+  wait_for_none(&api->keys.open, -1);      /* short as well */
   cox_server_stop(api);
   cox_renderer_stop(&api->renderer);
   atomic_store(&api->is_ended, true);
@@ -130,6 +139,9 @@ void cox_api_destroy(struct cox_api *api) {
   cox_connections_fini(&api->connections);
   if (api->listen_fd >= 0) close(api->listen_fd);
   json_decref(api->options.config);
-  free(api->token);
+  cox_keys_fini(&api->keys);
+  cox_tally_fini(&api->tally);
+  cox_tls_destroy(api->tls);
+  cox_access_fini(&api->access);
   free(api);
 }

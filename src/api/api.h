@@ -7,14 +7,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "core/broker.h"
 
 struct cox_api;
 
+struct cox_key_record;
+
+/* More for /metrics, from rooms that the core does not feed: the store has its place here. */
+enum { COX_METRICS_STORE, COX_METRICS_MORE, COX_METRICS_SOURCES };
+struct cox_metrics_source {
+  /* On cox-api-render: appends text as in core/metrics.h; false: out of memory. NULL: there is nothing. */
+  bool (*add)(void *ctx, struct cox_buf *out);
+  void *ctx;
+};
+
 struct cox_api_options {
   const char *listen;     /* "127.0.0.1:9200", "[::1]:0"; port 0: any free one */
-  const char *token;      /* NULL: none */
+  const char *token;      /* the administrator's; NULL: none */
+  const json_t *tokens;   /* of others: [{"token" or "token_file", "scope": "read"|"operate"|"admin", "name"}]; NULL: none */
+  const char *tls_cert, *tls_key; /* PEM files; NULL: plain HTTP */
   bool is_insecure;       /* allows a public address without a token */
   struct cox_broker *broker;
   json_t *config;         /* effective configuration with secrets masked; borrowed, held */
@@ -23,6 +36,13 @@ struct cox_api_options {
   void *commands_ctx;
   double request_s;       /* until a request is complete; 0: 10 */
   double command_s;       /* until a command is answered; 0: 10 */
+  struct cox_metrics_source metrics[COX_METRICS_SOURCES];
+  /* Any thread of the API: the outcome of an Idempotency-Key, for a store that lets it survive (api/key.h); must not block.
+   * NULL: they are kept in memory only.                                                                                     */
+  void (*keep_outcome)(void *ctx, const struct cox_key_record *record);
+  void *keep_ctx;
+  double key_s;           /* an outcome is kept; 0: 24 h */
+  size_t keys_max;        /* outcomes kept; 0: 10 000 */
   size_t connections_max; /* 0: from the limit of open files, at most 12 000 */
 };
 
@@ -32,6 +52,11 @@ unsigned cox_api_port(const struct cox_api *api);
 void cox_api_adopt(struct cox_api *api, int fd);
 /* /readyz answers 200 from now on. */
 void cox_api_set_ready(struct cox_api *api, bool is_ready);
+/* Before requests come: an outcome that a store kept, oldest first. 0 or COX_ENOMEM. */
+int cox_api_restore_outcome(struct cox_api *api, const struct cox_key_record *record);
+/* Reads certificate and key again: new connections get them. 0 (also without TLS), or a code with the file that is wrong; then
+ * the old ones go on.                                                                                                          */
+int cox_api_reload_tls(struct cox_api *api, struct cox_err *err);
 /* Answers everything that waits (503), then stops; within a second. Commands it sent may be answered later: the broker
  * may be stopped before the API is destroyed or after it, and is destroyed last.                                       */
 void cox_api_destroy(struct cox_api *api);

@@ -1,11 +1,42 @@
-/* Who may ask. */
+/* Who may ask: bearer tokens, each with a name and a scope. */
 #ifndef COX_API_AUTH_H
 #define COX_API_AUTH_H
 
+#include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 
-/* Does the Authorization header (NULL: none came) carry this bearer token? Takes the same time for every wrong token of
- * one length.                                                                                                         */
-bool cox_auth_allows(const char *token, const char *header);
+#include "base/err.h"
+
+/* Each includes those before it. */
+enum cox_scope {
+  COX_SCOPE_NONE,
+  COX_SCOPE_READ,    /* looks */
+  COX_SCOPE_OPERATE, /* commands, leases, enabling and disabling nodes */
+  COX_SCOPE_ADMIN    /* changes nodes, scripts; sees the configuration */
+};
+
+const char *cox_scope_name(enum cox_scope scope);
+bool cox_scope_parse(const char *text, enum cox_scope *out);
+
+struct cox_caller {
+  char *name, *token; /* owned */
+  enum cox_scope scope;
+};
+
+struct cox_access {
+  struct cox_caller *callers;
+  size_t count; /* 0: everybody may do everything */
+};
+
+/* `token` (NULL: none) is the administrator's; `tokens` (NULL: none) is admin.tokens of the configuration, [{"token" or
+ * "token_file", "scope", "name"}]; files are read now. 0, or a code with the entry and the file that is wrong.          */
+int cox_access_init(struct cox_access *access, const char *token, const json_t *tokens, struct cox_err *err);
+void cox_access_fini(struct cox_access *access);
+/* Who sends that Authorization header (NULL: none came); NULL: a stranger. How long it takes tells nothing about how much of
+ * a token was right, nor which one was.                                                                                     */
+const struct cox_caller *cox_access_find(const struct cox_access *access, const char *header);
+/* For whoever needs no token. */
+const struct cox_caller *cox_access_anonymous(void);
 
 #endif

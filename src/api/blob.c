@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-
 static struct cox_blob *make(char *data, size_t len) {
   struct cox_blob *const blob = data != NULL ? malloc(sizeof *blob) : NULL;
   if (blob == NULL) {
@@ -26,6 +24,12 @@ struct cox_blob *cox_blob_json(const json_t *value) {
     return NULL;
   }
   return make(buf.data, buf.len);
+}
+
+struct cox_blob *cox_blob_take(struct cox_buf *buf) {
+  struct cox_blob *const blob = make(buf->data != NULL ? buf->data : strdup(""), buf->len);
+  *buf = (struct cox_buf){0};
+  return blob;
 }
 
 struct cox_blob *cox_blob_text(const char *text) { return make(strdup(text), strlen(text)); }

@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/buf.h"
+
 struct cox_blob {
   atomic_uint references;
   char *data; /* owned */
@@ -14,6 +16,8 @@ struct cox_blob {
 
 /* The value as compact JSON and a line end, or NULL (out of memory, or `value` is NULL). Borrows the value. */
 struct cox_blob *cox_blob_json(const json_t *value);
+/* The bytes of the buffer, which is empty afterwards; NULL: out of memory. */
+struct cox_blob *cox_blob_take(struct cox_buf *buf);
 /* A copy of the text. */
 struct cox_blob *cox_blob_text(const char *text);
 struct cox_blob *cox_blob_hold(struct cox_blob *blob);

@@ -16,6 +16,7 @@ struct call {
 struct cox_calls {
   struct cox_wait wait;
   struct cox_broker *broker;
+  const struct cox_condition *condition; /* the request's: used while its handler runs */
   atomic_size_t left; /* without an answer, and one for the sender */
   size_t count;
   struct call call[];
@@ -51,9 +52,11 @@ struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int
   }
   calls->wait.destroy = destroy;
   calls->broker = request->api->options.broker;
+  calls->condition = &request->condition;
   atomic_init(&calls->left, count + 1);
   calls->count = count;
-  cox_wait_begin(&calls->wait, request, deadline_us);
+  /* A job waits as long as its command takes: the key's outcome is the command's. */
+  cox_wait_begin(&calls->wait, request, request->job != NULL ? INT64_MAX : deadline_us);
   cox_wait_hold(&calls->wait); /* the sender's */
   return calls;
 }
@@ -63,7 +66,7 @@ void cox_calls_send(struct cox_calls *calls, size_t index, const char *name, jso
   struct cox_answer refused = {.outcome = COX_ANSWER_ERROR};
   call->calls = calls;
   cox_wait_hold(&calls->wait);
-  const int rc = cox_broker_submit(calls->broker, name, args, keep, call, &refused.err);
+  const int rc = cox_broker_submit_if(calls->broker, name, args, calls->condition, keep, call, &refused.err);
   if (rc == 0) return;
   refused.err.code = rc;
   keep(call, &refused);
@@ -96,6 +99,7 @@ unsigned cox_answer_status(const struct cox_answer *answer) {
   case COX_EREFUSED: return 400;
   case COX_ENOENT: return 404;
   case COX_EBUSY: return 409;
+  case COX_EMATCH: return 412;
   case COX_ESCRIPT:
   case COX_ETIME: return 422;
   case COX_EFULL: return 429;

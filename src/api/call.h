@@ -14,7 +14,7 @@ struct cox_calls;
 /* Begins a wait of the request for `count` commands; answers 500 and returns NULL when out of memory. Every index is sent
  * once, then cox_calls_sent is called: the wait is answered when all have their answers.                                 */
 struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int64_t deadline_us);
-/* Borrows `args`. A command that is not accepted is answered at once. */
+/* Borrows `args`; the request's condition must hold. A command that is not accepted is answered at once. */
 void cox_calls_send(struct cox_calls *calls, size_t index, const char *name, json_t *args);
 void cox_calls_sent(struct cox_calls *calls);
 /* In a resume function: the answer of one of them; borrowed until it returns. */

@@ -8,6 +8,7 @@
 #include "api/auth.h"
 #include "api/request.h"
 #include "api/server.h"
+#include "api/surface.h"
 
 static enum MHD_Result read_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value) {
   (void)kind;
@@ -25,6 +26,12 @@ static enum MHD_Result read_header(void *cls, enum MHD_ValueKind kind, const cha
     head->authorization = value;
   } else if (strcasecmp(key, "X-Request-Id") == 0) {
     head->request_id = value;
+  } else if (strcasecmp(key, "If-Match") == 0) {
+    head->if_match = value;
+  } else if (strcasecmp(key, "If-None-Match") == 0) {
+    head->if_none_match = value;
+  } else if (strcasecmp(key, "Idempotency-Key") == 0) {
+    head->key = value;
   }
   return MHD_YES;
 }
@@ -60,30 +67,68 @@ static void refuse_unknown(struct cox_request *request) {
 }
 
 static void refuse_stranger(struct cox_request *request) {
-  cox_request_fail(request, 401, "%.20s %.200s needs a valid token: send the header \"Authorization: Bearer TOKEN\" with the one in "
-                   "admin.token of the configuration", request->method, request->target);
+  cox_request_fail(request, 401, "%.20s %.200s needs a valid token: send the header \"Authorization: Bearer TOKEN\" with one of "
+                   "admin.token or admin.tokens of the configuration", request->method, request->target);
   request->more_header = "WWW-Authenticate";
   request->more_value = "Bearer";
+}
+
+static void refuse_small(struct cox_request *request, const struct cox_caller *caller, enum cox_scope scope) {
+  cox_request_fail(request, 403, "%.20s %.200s needs a token with the scope %s, and that of %s has only %s: use another token",
+                   request->method, request->target, cox_scope_name(scope), caller->name, cox_scope_name(caller->scope));
+}
+
+/* Routes that nobody described are for administrators. */
+static enum cox_scope scope_of(const struct cox_route *route) {
+  const struct cox_surface *const surface = cox_surface_of(route);
+  return surface != NULL ? surface->scope : COX_SCOPE_ADMIN;
 }
 
 static void judge_access(struct cox_request *request, const struct cox_head *head) {
   const bool is_path = cox_path_parse(request->target, &request->path);
   if (is_path) cox_route_match(request->method, &request->path, &request->match);
   const struct cox_route *const route = request->match.route;
-  const char *const token = request->api->token;
-  if (token != NULL && (route == NULL || !route->is_public) && !cox_auth_allows(token, head->authorization)) {
+  const struct cox_caller *const caller = cox_access_find(&request->api->access, head->authorization);
+  if (caller != NULL) request->caller = caller;
+  const bool is_public = route != NULL && route->is_public;
+  if (caller == NULL && !is_public) {
     refuse_stranger(request);
   } else if (!is_path) {
     cox_request_fail(request, 400, "the path %.200s cannot be read: its percent escapes must be complete and give UTF-8 without "
                      "NUL", request->target);
   } else if (route == NULL) {
     refuse_unknown(request);
+  } else if (!is_public && caller->scope < scope_of(route)) {
+    refuse_small(request, caller, scope_of(route));
   }
+}
+
+/* The key stands in logs and errors, and in a header that was printable on its way here. */
+static void judge_key(struct cox_request *request, const char *key) {
+  if (request->status != 0 || key == NULL || strcmp(request->match.route->method, "GET") == 0) return;
+  const size_t len = strlen(key);
+  bool is_good = len > 0 && len <= COX_KEY_LENGTH_MAX;
+  for (size_t i = 0; i < len; i++) is_good = is_good && key[i] > ' ' && key[i] < 0x7f;
+  if (!is_good) {
+    cox_request_fail(request, 400, "the Idempotency-Key must have 1 to %d visible ASCII characters: nothing was done", COX_KEY_LENGTH_MAX);
+  } else if ((request->key = strdup(key)) == NULL) {
+    cox_request_fail(request, 500, "nothing was done: out of memory; try again later");
+  }
+}
+
+static void take_conditions(struct cox_request *request, const struct cox_head *head) {
+  if (request->status != 0) return;
+  request->if_match = head->if_match != NULL ? strdup(head->if_match) : NULL;
+  request->if_none_match = head->if_none_match != NULL ? strdup(head->if_none_match) : NULL;
+  if ((head->if_match != NULL) == (request->if_match != NULL) && (head->if_none_match != NULL) == (request->if_none_match != NULL)) return;
+  cox_request_fail(request, 500, "nothing was done: out of memory; try again later");
 }
 
 void cox_request_judge(struct cox_request *request, const struct cox_head *head) {
   if (!has_clear_framing(request, head)) return;
   judge_access(request, head);
+  judge_key(request, head->key);
+  take_conditions(request, head);
   const size_t body_max = request->match.route != NULL ? request->match.route->body_max : 0;
   if (request->status == 0 && body_max > 0 && head->length > body_max) {
     cox_request_fail(request, 413, "the body of %s %.200s has %llu bytes, at most %zu are taken: send less at a time",

@@ -12,7 +12,7 @@ struct cox_head {
   size_t lengths, encodings; /* how many Content-Length and Transfer-Encoding headers came */
   unsigned long long length; /* of the body; 0 when none was said */
   bool is_chunked, expects_continue;
-  const char *authorization, *request_id; /* or NULL; borrowed from the connection */
+  const char *authorization, *request_id, *if_match, *if_none_match, *key; /* or NULL; borrowed from the connection */
 };
 
 void cox_head_read(struct MHD_Connection *native, struct cox_head *head);

@@ -10,6 +10,7 @@ struct cox_render_job {
   struct cox_wait wait;
   struct cox_render_job *next;
   cox_render_fn *render;
+  const char *content_type;
   struct cox_blob *blob; /* NULL until rendered, or out of memory; read only after an answer */
 };
 
@@ -50,11 +51,7 @@ static bool is_wanted(struct cox_render_job *job) {
 
 static void serve(struct cox_renderer *renderer, struct cox_render_job *job) {
   struct cox_blob *blob = NULL;
-  if (is_wanted(job)) {
-    json_t *const value = job->render(renderer->api);
-    blob = cox_blob_json(value);
-    json_decref(value);
-  }
+  if (is_wanted(job)) blob = job->render(renderer->api);
   while (job != NULL) {
     struct cox_render_job *const next = job->next;
     if (blob != NULL) job->blob = cox_blob_hold(blob);
@@ -90,11 +87,11 @@ void cox_renderer_stop(struct cox_renderer *renderer) {
 
 static void rendered(struct cox_request *request, struct cox_wait *wait) {
   struct cox_render_job *const job = COX_CONTAINER(wait, struct cox_render_job, wait);
-  cox_request_answer_blob(request, 200, "application/json", job->blob);
+  cox_request_answer_blob(request, 200, job->content_type, job->blob);
   job->blob = NULL;
 }
 
-void cox_request_render(struct cox_request *request, cox_render_fn *render) {
+void cox_request_render(struct cox_request *request, cox_render_fn *render, const char *content_type) {
   struct cox_renderer *const renderer = &request->api->renderer;
   struct cox_render_job *const job = calloc(1, sizeof *job);
   if (job == NULL) {
@@ -103,6 +100,7 @@ void cox_request_render(struct cox_request *request, cox_render_fn *render) {
   }
   job->wait.destroy = destroy;
   job->render = render;
+  job->content_type = content_type;
   request->resume = rendered;
   cox_wait_begin(&job->wait, request, cox_clock_mono_us(cox_clock_system()) + request->api->command_us);
   cox_wait_hold(&job->wait);

@@ -7,7 +7,9 @@
 #include <string.h>
 
 #include "api/head.h"
+#include "api/key.h"
 #include "api/server.h"
+#include "base/clock.h"
 
 /* A client's own id is taken over when it is harmless in a header, a log line and an error. */
 static bool is_decent_id(const char *id) {
@@ -16,11 +18,17 @@ static bool is_decent_id(const char *id) {
   return len > 0 && len <= 64 && strspn(id, letters) == len;
 }
 
+static void write_id(char *out, uint64_t start, uint64_t number) {
+  out = cox_hex_write(out, start);
+  *out++ = '-';
+  *cox_hex_write(out, number) = '\0';
+}
+
 static void set_id(struct cox_request *request, const char *given) {
   struct cox_api *const api = request->api;
   const uint64_t number = atomic_fetch_add_explicit(&api->requests, 1, memory_order_relaxed);
   if (given != NULL && is_decent_id(given)) snprintf(request->id, sizeof request->id, "%s", given);
-  else snprintf(request->id, sizeof request->id, "%016llx-%llx", (unsigned long long)api->start, (unsigned long long)number);
+  else write_id(request->id, api->start, number);
 }
 
 struct cox_request *cox_request_create(struct cox_api *api, struct MHD_Connection *native, const char *method,
@@ -35,6 +43,8 @@ struct cox_request *cox_request_create(struct cox_api *api, struct MHD_Connectio
   request->connection = connection;
   request->method = method;
   request->target = target;
+  request->caller = cox_access_anonymous();
+  request->started_us = cox_clock_mono_us(cox_clock_system());
   set_id(request, head.request_id);
   cox_request_judge(request, &head);
   return request;
@@ -44,6 +54,10 @@ struct cox_request *cox_request_create(struct cox_api *api, struct MHD_Connectio
 static struct cox_wait *take_wait(struct cox_request *request) {
   struct cox_wait *const wait = request->wait;
   request->wait = NULL;
+  if (request->job != NULL) {
+    cox_job_awake(request->job);
+    return wait;
+  }
   cox_connection_awake(request->connection);
   atomic_fetch_sub(&request->api->suspended, 1);
   return wait;
@@ -61,6 +75,10 @@ void cox_request_destroy(struct cox_request *request) {
   drop_body(request);
   cox_blob_release(request->answer);
   cox_path_fini(&request->path);
+  cox_condition_fini(&request->condition);
+  free(request->key);
+  free(request->if_match);
+  free(request->if_none_match);
   if (request->is_busy) atomic_fetch_sub(&request->api->busy, 1);
   free(request);
 }
@@ -94,11 +112,22 @@ static void begin(struct cox_request *request) {
   atomic_fetch_add(&request->api->busy, 1);
   if (request->status != 0) return;
   if (!atomic_load(&request->api->is_stopping)) {
-    request->match.route->handle(request);
+    if (request->key != NULL) cox_request_begin_keyed(request);
+    else request->match.route->handle(request);
     return;
   }
   cox_request_fail(request, 503, "%s %.200s was not carried out: the daemon is stopping", request->method, request->target);
   request->has_to_close = true;
+}
+
+static void fail_late(struct cox_request *request) {
+  if (request->key != NULL) {
+    cox_request_fail(request, 504, "%s %.200s was not answered in time and goes on: send it again with the same Idempotency-Key to get "
+                     "its outcome (request id %s)", request->method, request->target, request->id);
+    return;
+  }
+  cox_request_fail(request, 504, "%s %.200s was not answered in time; it may still be carried out, so look before you repeat it "
+                   "(request id %s)", request->method, request->target, request->id);
 }
 
 static void awake(struct cox_request *request) {
@@ -106,10 +135,7 @@ static void awake(struct cox_request *request) {
   switch (cox_wait_end(wait)) {
   case COX_WAIT_OPEN: assert(false && "a connection was resumed while it waits"); break;
   case COX_WAIT_ANSWERED: request->resume(request, wait); break;
-  case COX_WAIT_EXPIRED:
-    cox_request_fail(request, 504, "%s %.200s was not answered in time; it may still be carried out, so look before you repeat it "
-                     "(request id %s)", request->method, request->target, request->id);
-    break;
+  case COX_WAIT_EXPIRED: fail_late(request); break;
   case COX_WAIT_GONE: /* nobody reads it */
     cox_request_fail(request, 503, "%s %.200s was not answered: the client hung up", request->method, request->target);
     request->has_to_close = true;

@@ -7,21 +7,30 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "api/auth.h"
 #include "api/blob.h"
 #include "api/connection.h"
+#include "api/etag.h"
 #include "api/route.h"
 #include "api/wait.h"
 #include "base/buf.h"
+#include "core/condition.h"
 
 struct MHD_Connection;
 struct cox_api;
+struct cox_job;
 
 struct cox_request {
   struct cox_api *api;
   struct MHD_Connection *native;
   struct cox_connection *connection;
+  struct cox_job *job;         /* it belongs to a job instead of a connection, which is NULL; see key.h */
   const char *method, *target; /* as they came; borrowed from the connection */
   char id[72];                 /* the client's X-Request-Id when it is a decent one, else ours */
+  const struct cox_caller *caller; /* who asks; never NULL; for the log, and for the journal of what is commanded */
+  int64_t started_us;          /* monotonic: its head came */
+  char *key, *if_match, *if_none_match; /* headers; owned; NULL: none came */
+  struct cox_condition condition; /* of commands that are sent for it (etag.h); owned */
   struct cox_path path;
   struct cox_match match;      /* match.route is NULL when it was refused before */
 
@@ -36,6 +45,8 @@ struct cox_request {
   struct cox_blob *answer;     /* owned */
   const char *content_type;
   const char *more_header, *more_value; /* one header besides the usual ones, or NULL; static or from `match` */
+  char etag[COX_ETAG_MAX];     /* "": none */
+  bool is_replay;              /* the answer was given before, to the same key */
 
   struct cox_wait *wait;       /* begun by cox_wait_begin; one reference */
   /* Runs after the wait was answered; may begin the next one. Reads what it waited for through request->wait, which is

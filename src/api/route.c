@@ -13,6 +13,8 @@ static const struct cox_route routes[] = {
     {"GET", "/", cox_get_index, 0, true},
     {"GET", "/livez", cox_get_livez, 0, true},
     {"GET", "/readyz", cox_get_readyz, 0, true},
+    {"GET", "/metrics", cox_get_metrics, 0, false},
+    {"GET", "/openapi.json", cox_get_openapi, 0, false},
     {"GET", "/admin/v1/nodes", cox_get_nodes, 0, false},
     {"POST", "/admin/v1/nodes", cox_post_node, COX_BODY_MAX, false},
     {"POST", "/admin/v1/nodes/batch", cox_post_batch, COX_BODY_MAX, false},

@@ -9,6 +9,10 @@ void cox_get_index(struct cox_request *request);
 void cox_get_livez(struct cox_request *request);
 void cox_get_readyz(struct cox_request *request);
 
+/* routes_metrics.c */
+void cox_get_metrics(struct cox_request *request);
+void cox_get_openapi(struct cox_request *request);
+
 /* routes_nodes.c */
 void cox_get_nodes(struct cox_request *request);
 void cox_get_node(struct cox_request *request);

@@ -5,9 +5,14 @@
 #include "api/render.h"
 #include "api/server.h"
 
-static json_t *render_nodes(struct cox_api *api) { return cox_broker_nodes_json(api->options.broker); }
+static struct cox_blob *render_nodes(struct cox_api *api) {
+  struct cox_buf text = {0};
+  if (cox_broker_nodes_text(api->options.broker, &text) == 0 && cox_buf_add(&text, "\n", 1)) return cox_blob_take(&text);
+  cox_buf_fini(&text);
+  return NULL;
+}
 
-void cox_get_nodes(struct cox_request *request) { cox_request_render(request, render_nodes); }
+void cox_get_nodes(struct cox_request *request) { cox_request_render(request, render_nodes, "application/json"); }
 
 static void fail_unknown(struct cox_request *request) {
   cox_request_fail(request, 404, "node %.200s is not registered: GET /admin/v1/nodes lists those that are",
@@ -15,9 +20,22 @@ static void fail_unknown(struct cox_request *request) {
 }
 
 void cox_get_node(struct cox_request *request) {
-  json_t *const node = cox_broker_node_json(request->api->options.broker, request->match.param[0]);
-  if (node != NULL) cox_request_answer(request, 200, node);
-  else fail_unknown(request);
+  struct cox_buf text = {0};
+  char tag[COX_TAG_MAX];
+  const int rc = cox_broker_node_text(request->api->options.broker, request->match.param[0], &text, tag);
+  if (rc == COX_ENOENT) {
+    fail_unknown(request);
+    return;
+  }
+  const bool is_whole = rc == 0 && cox_buf_add(&text, "\n", 1);
+  if (is_whole) cox_etag_write(request->etag, tag, text.data, text.len);
+  if (is_whole && cox_etag_is_among(request->if_none_match, request->etag)) {
+    cox_buf_fini(&text);
+    cox_request_answer_blob(request, 304, "application/json", cox_blob_text(""));
+    return;
+  }
+  cox_request_answer_blob(request, 200, "application/json", is_whole ? cox_blob_take(&text) : NULL);
+  cox_buf_fini(&text);
 }
 
 static void removed(struct cox_request *request, struct cox_wait *wait) {
@@ -27,6 +45,7 @@ static void removed(struct cox_request *request, struct cox_wait *wait) {
 }
 
 void cox_delete_node(struct cox_request *request) {
+  if (!cox_request_require(request, request->match.param[0])) return;
   cox_request_call(request, "remove_node", json_pack("{ss}", "node_id", request->match.param[0]), removed);
 }
 
@@ -48,6 +67,7 @@ static void disabled(struct cox_request *request, struct cox_wait *wait) { switc
 /* The body may say why: {"reason"}. */
 static void switch_node(struct cox_request *request, bool is_enabled) {
   static const char *const keys[] = {"reason", NULL};
+  if (!cox_request_require(request, request->match.param[0])) return;
   json_t *const args = cox_request_object(request);
   if (args != NULL && cox_request_has_only(request, args, keys)) {
     json_object_set_new(args, "node_id", json_string(request->match.param[0]));

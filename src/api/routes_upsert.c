@@ -43,11 +43,7 @@ static void destroy(void *state) {
   free(upsert);
 }
 
-static bool is_known(struct cox_request *request, const char *id) {
-  json_t *const node = cox_broker_node_json(request->api->options.broker, id);
-  json_decref(node);
-  return node != NULL;
-}
+static bool is_known(struct cox_request *request, const char *id) { return cox_broker_has_node(request->api->options.broker, id); }
 
 static void fail_item(struct item *item, unsigned status, const char *text) {
   item->is_done = true;
@@ -187,7 +183,10 @@ static void begin(struct cox_request *request, json_t *body, bool is_batch) {
 
 void cox_post_node(struct cox_request *request) {
   json_t *const body = cox_request_json(request);
-  if (body != NULL) begin(request, body, false);
+  const char *const id = json_string_value(json_object_get(body, "id"));
+  if (body == NULL) return;
+  if (id == NULL || cox_request_require(request, id)) begin(request, body, false);
+  else json_decref(body);
 }
 
 void cox_put_node(struct cox_request *request) {
@@ -202,10 +201,16 @@ void cox_put_node(struct cox_request *request) {
     return;
   }
   if (json_is_object(body) && given == NULL) json_object_set_new(body, "id", json_string(id));
-  begin(request, body, false);
+  if (cox_request_require(request, id)) begin(request, body, false);
+  else json_decref(body);
 }
 
 void cox_post_batch(struct cox_request *request) {
+  if (request->if_match != NULL || request->if_none_match != NULL) {
+    cox_request_fail(request, 400, "If-Match and If-None-Match name one node, and a batch has several: send those nodes one by one; "
+                     "nothing was changed");
+    return;
+  }
   json_t *const body = cox_request_json(request);
   if (body == NULL) return;
   if (json_is_array(body)) {

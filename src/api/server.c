@@ -11,6 +11,7 @@
 
 #include "api/holding.h"
 #include "api/request.h"
+#include "api/tls.h"
 #include "base/log.h"
 
 static void release_blob(void *blob) { cox_blob_release(blob); }
@@ -27,12 +28,15 @@ static struct MHD_Response *response_of(struct cox_request *request) {
 }
 
 static enum MHD_Result send_answer(struct cox_request *request) {
+  cox_tally_answer(&request->api->tally, request);
   struct MHD_Response *const response = response_of(request);
   if (response == NULL) return MHD_NO;
   MHD_add_response_header(response, "Content-Type", request->content_type);
   MHD_add_response_header(response, "X-Request-Id", request->id);
   if (request->more_header != NULL) MHD_add_response_header(response, request->more_header, request->more_value);
   if (request->has_to_close) MHD_add_response_header(response, "Connection", "close");
+  if (request->etag[0] != '\0') MHD_add_response_header(response, "ETag", request->etag);
+  if (request->is_replay) MHD_add_response_header(response, "Idempotency-Replayed", "true");
   cox_connection_send(request->connection);
   const enum MHD_Result is_queued = MHD_queue_response(request->native, request->status, response);
   MHD_destroy_response(response);
@@ -79,8 +83,10 @@ static void completed(void *cls, struct MHD_Connection *native, void **context, 
   if (connection != NULL) cox_connection_rest(connection);
   if (request == NULL) return;
   request->is_delivered = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
-  cox_log(COX_LOG_DEBUG, "api", code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "request answered" : "request broken off", "id",
-          request->id, "method", request->method, "path", request->target, "status", COX_LOG_INT(request->status), NULL);
+  if (code != MHD_REQUEST_TERMINATED_COMPLETED_OK) {
+    cox_log(COX_LOG_DEBUG, "api", "request broken off", "id", request->id, "method", request->method, "path", request->target, "status",
+            COX_LOG_INT(request->status), NULL);
+  }
   cox_request_destroy(request);
 }
 
@@ -126,10 +132,18 @@ static void log_library(void *cls, const char *format, va_list args) {
 }
 
 static struct MHD_Daemon *start(struct cox_api *api, unsigned connections_max) {
-  const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+  const unsigned tls = api->tls != NULL ? MHD_USE_TLS : 0;
+  const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | tls;
+  const struct MHD_OptionItem tls_options[] = {
+      {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(uintptr_t)cox_tls_retrieve},
+      {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)COX_TLS_PRIORITIES},
+      {MHD_OPTION_END, 0, NULL},
+  };
+  static const struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
   const unsigned idle_s = (unsigned)((api->connections.request_us + 999999) / 1000000);
   return MHD_start_daemon(flags, 0, NULL, NULL, handle, api,
                           MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
+                          MHD_OPTION_ARRAY, tls > 0 ? tls_options : no_options,
                           MHD_OPTION_LISTEN_SOCKET, api->listen_fd,
                           MHD_OPTION_THREAD_POOL_SIZE, (unsigned)COX_API_THREADS,
                           MHD_OPTION_CONNECTION_LIMIT, connections_max,

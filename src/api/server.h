@@ -2,7 +2,7 @@
  *   cox-api-0, cox-api-1  libmicrohttpd's: sockets, requests, handlers; they never wait for anything but events
  *   cox-api-waker         resumes connections whose wait ended; sweeps deadlines
  *   cox-api-render        renders what grows with the fleet
- * Locks: the connections' and the renderer's; never two at once.                                                      */
+ * Locks: the connections', the renderer's and the keys'; two at once only keys before connections.                      */
 #ifndef COX_API_SERVER_H
 #define COX_API_SERVER_H
 
@@ -10,14 +10,18 @@
 #include <stdint.h>
 
 #include "api/api.h"
+#include "api/auth.h"
 #include "api/connection.h"
+#include "api/key.h"
 #include "api/render.h"
 #include "api/route.h"
+#include "api/tally.h"
 #include "api/wait.h"
 #include "base/thread.h"
 
 struct MHD_Connection;
 struct MHD_Daemon;
+struct cox_tls;
 
 enum {
   COX_API_THREADS = 2,
@@ -29,8 +33,11 @@ enum {
 };
 
 struct cox_api {
-  struct cox_api_options options; /* `listen` is not kept */
-  char *token;                    /* owned; NULL: none */
+  struct cox_api_options options; /* `listen`, tokens and files of TLS are not kept */
+  struct cox_access access;
+  struct cox_tls *tls;            /* NULL: plain */
+  struct cox_tally tally;
+  struct cox_keys keys;
   int64_t command_us;
   int listen_fd;                  /* -1 while it is the daemon's */
   unsigned port;

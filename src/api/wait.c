@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 
+#include "api/key.h"
 #include "api/request.h"
 #include "api/server.h"
 
@@ -33,7 +34,8 @@ void cox_waker_turn(struct cox_waker *waker, int hangup_fd, int timeout_ms) {
   for (struct cox_queue_link *link = cox_queue_take(&waker->ended); link != NULL;) {
     struct cox_wait *const wait = COX_CONTAINER(link, struct cox_wait, link);
     link = link->next;
-    MHD_resume_connection(wait->native);
+    if (wait->job != NULL) cox_job_turn(wait->job);
+    else MHD_resume_connection(wait->native);
     cox_wait_release(wait);
   }
 }
@@ -47,6 +49,11 @@ void cox_wait_begin(struct cox_wait *wait, struct cox_request *request, int64_t 
   wait->waker = api->waker;
   atomic_fetch_add_explicit(&api->waker->references, 1, memory_order_relaxed);
   request->wait = wait;
+  wait->job = request->job;
+  if (request->job != NULL) {
+    cox_job_wait(request->job, wait, deadline_us);
+    return;
+  }
   atomic_fetch_add(&api->suspended, 1);
   MHD_suspend_connection(request->native); /* before anybody can end the wait */
   cox_connection_wait(request->connection, wait, deadline_us);

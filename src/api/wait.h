@@ -15,6 +15,7 @@
 #include "base/queue.h"
 
 struct MHD_Connection;
+struct cox_job;
 struct cox_request;
 
 /* The queue of ended waits. Counted, because whoever pushes last may still be waking it when the API ends. */
@@ -37,6 +38,7 @@ struct cox_wait {
   atomic_int end;             /* enum cox_wait_end */
   struct cox_waker *waker;    /* held */
   struct MHD_Connection *native;
+  struct cox_job *job;        /* whose turn it is then, instead of a connection's; NULL: none */
   void (*destroy)(struct cox_wait *wait); /* frees what embeds it */
 };
 

@@ -41,6 +41,13 @@ bool cox_buf_addf(struct cox_buf *buf, const char *format, ...) {
   return is_done;
 }
 
+char *cox_buf_room(struct cox_buf *buf, size_t count) { return reserve(buf, count) ? buf->data + buf->len : NULL; }
+
+void cox_buf_grow(struct cox_buf *buf, size_t count) {
+  buf->len += count;
+  buf->data[buf->len] = '\0';
+}
+
 void cox_buf_clear(struct cox_buf *buf) {
   buf->len = 0;
   if (buf->data != NULL) buf->data[0] = '\0';

@@ -1,6 +1,5 @@
 #include "base/clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 static int64_t system_mono_us(void *ctx) {
@@ -22,12 +21,25 @@ const struct cox_clock *cox_clock_system(void) {
   return &clock;
 }
 
+static char *put_digits(char *at, int value, int digits) {
+  for (int i = digits - 1; i >= 0; i--, value /= 10) at[i] = (char)('0' + value % 10);
+  return at + digits;
+}
+
+/* By hand: lists of nodes have tens of thousands of times in them, and strftime is ten times as slow. */
 void cox_clock_format(int64_t wall_ms, char out[COX_CLOCK_TEXT]) {
   const time_t seconds = (time_t)(wall_ms / 1000);
   const int millis = (int)(wall_ms % 1000);
   struct tm parts;
   gmtime_r(&seconds, &parts);
-  char date[20]; /* "2026-01-02T03:04:05" */
-  if (strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts) == 0) date[0] = '\0';
-  snprintf(out, COX_CLOCK_TEXT, "%s.%03dZ", date, millis < 0 ? 0 : millis);
+  const int values[] = {parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec};
+  static const char after[] = "--T::.";
+  char *at = out;
+  for (int i = 0; i < 6; i++) {
+    at = put_digits(at, values[i], i == 0 ? 4 : 2);
+    *at++ = after[i];
+  }
+  at = put_digits(at, millis < 0 ? 0 : millis, 3);
+  *at++ = 'Z';
+  *at = '\0';
 }

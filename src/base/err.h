@@ -19,7 +19,8 @@ enum cox_errc {
   COX_ETIME = -8,    /* a budget or deadline was used up */
   COX_ESTOPPED = -9, /* the broker is stopping */
   COX_EREFUSED = -10, /* a script refused in plain words (nil and a sentence) */
-  COX_EGONE = -11    /* it existed and has ended */
+  COX_EGONE = -11,   /* it existed and has ended */
+  COX_EMATCH = -12    /* what the caller had seen is not so any more */
 };
 
 struct cox_err {

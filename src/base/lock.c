@@ -6,11 +6,27 @@
 
 static void must(int rc) { assert(rc == 0 && "a lock call failed: a bug of ours"); }
 
+#ifdef COX_TESTS
+static _Thread_local int held;
+int cox_lock_held(void) { return held; }
+static void count(int change) { held += change; }
+#else
+static void count(int change) { (void)change; }
+#endif
+
 void cox_mutex_init(struct cox_mutex *mutex) { must(pthread_mutex_init(&mutex->native, NULL)); }
 
 void cox_mutex_fini(struct cox_mutex *mutex) { must(pthread_mutex_destroy(&mutex->native)); }
-void cox_mutex_lock(struct cox_mutex *mutex) COX_NO_ANALYSIS { must(pthread_mutex_lock(&mutex->native)); }
-void cox_mutex_unlock(struct cox_mutex *mutex) COX_NO_ANALYSIS { must(pthread_mutex_unlock(&mutex->native)); }
+
+void cox_mutex_lock(struct cox_mutex *mutex) COX_NO_ANALYSIS {
+  must(pthread_mutex_lock(&mutex->native));
+  count(1);
+}
+
+void cox_mutex_unlock(struct cox_mutex *mutex) COX_NO_ANALYSIS {
+  must(pthread_mutex_unlock(&mutex->native));
+  count(-1);
+}
 
 static void pause_a_little(int times) {
   for (int i = 0; i < times; i++) {
@@ -24,6 +40,7 @@ static void pause_a_little(int times) {
 
 void cox_mutex_lock_brief(struct cox_mutex *mutex) COX_NO_ANALYSIS {
   enum { TRIES = 4, PAUSES = 16, NAPS = 8, NAP_NS = 50000 };
+  count(1);
   for (int i = 0; i < TRIES; i++) {
     if (pthread_mutex_trylock(&mutex->native) == 0) return;
     pause_a_little(PAUSES);
@@ -76,7 +93,23 @@ void cox_rwlock_init(struct cox_rwlock *lock) {
 }
 
 void cox_rwlock_fini(struct cox_rwlock *lock) { must(pthread_rwlock_destroy(&lock->native)); }
-void cox_rwlock_read(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_rdlock(&lock->native)); }
-void cox_rwlock_read_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_unlock(&lock->native)); }
-void cox_rwlock_write(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_wrlock(&lock->native)); }
-void cox_rwlock_write_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS { must(pthread_rwlock_unlock(&lock->native)); }
+
+void cox_rwlock_read(struct cox_rwlock *lock) COX_NO_ANALYSIS {
+  must(pthread_rwlock_rdlock(&lock->native));
+  count(1);
+}
+
+void cox_rwlock_read_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS {
+  must(pthread_rwlock_unlock(&lock->native));
+  count(-1);
+}
+
+void cox_rwlock_write(struct cox_rwlock *lock) COX_NO_ANALYSIS {
+  must(pthread_rwlock_wrlock(&lock->native));
+  count(1);
+}
+
+void cox_rwlock_write_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS {
+  must(pthread_rwlock_unlock(&lock->native));
+  count(-1);
+}

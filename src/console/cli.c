@@ -15,6 +15,7 @@ const struct cox_cli_option cox_cli_client_options[] = {
     {"admin", 0, "URL", "the daemon's admin address, such as http://127.0.0.1:9200"},
     {"config", 'c', "FILE", "the daemon's configuration: its admin address and token are used"},
     {"token-file", 0, "FILE", "a file that holds the bearer token"},
+    {"ca", 0, "FILE", "the certificates that vouch for a daemon at https://; default: the system's"},
     {0},
 };
 

@@ -152,6 +152,17 @@ static void add_doing(const struct context *context) {
   add_built(context, "doing", COX_STYLE_BUSY, &text);
 }
 
+/* How many requests it has, and why it is given to more or not; nothing from a daemon that does not say. */
+static void add_leases(const struct context *context) {
+  struct cox_buf text = {0};
+  const json_t *const lease = json_object_get(context->explain, "lease");
+  if (lease == NULL) return;
+  cox_buf_addf(&text, "%lld live; %s", (long long)json_integer_value(json_object_get(lease, "leases")), cox_node_view_text(lease, "why"));
+  if (json_is_true(json_object_get(lease, "draining"))) cox_buf_addf(&text, "; draining: no new ones until those have ended");
+  const bool is_eligible = json_is_true(json_object_get(lease, "eligible"));
+  add_built(context, "leases", is_eligible ? COX_STYLE_PLAIN : COX_STYLE_DIM, &text);
+}
+
 static void add_next(const struct context *context) {
   struct cox_buf text = {0};
   char wait[COX_MOMENT_AGE];
@@ -237,6 +248,7 @@ void cox_explain_node(const json_t *object, int64_t now_ms, const struct cox_ter
   add_target(&context);
   add_current(&context);
   add_doing(&context);
+  add_leases(&context);
   add_next(&context);
   add_failures(&context);
   add_check(&context);

@@ -29,6 +29,7 @@ static const struct cox_cli_option input_options[] = {
   "Fields: id, host, inference_port, poc_port, max_concurrent, models; optional inference_segment, poc_segment,\n"     \
   "hardware, version, kind. `model=ID` stands for a model without arguments and may be repeated.\n"
 
+enum { UPDATE_TRIES = 5 };
 enum verb { SHOW, ADD, UPDATE, RM, ENABLE, DISABLE, VERBS };
 
 static const struct cox_cli_entry verbs[VERBS] = {
@@ -222,20 +223,41 @@ static int run_add(void *ctx, int argc, char **argv) {
   return exit_code;
 }
 
-/* The present configuration with the changes in it: PUT replaces the whole. */
-static int change(struct cox_cli_session *session, const char *id, json_t *changes) {
-  int exit_code;
-  json_t *const object = ask(session, "GET", id, "", NULL, &exit_code);
+/* The present configuration with the changes in it: PUT replaces the whole. Returns the HTTP status, 0: reported. */
+static int change_once(struct cox_cli_session *session, const char *id, json_t *changes, json_t **answer, int *exit_code) {
+  struct cox_client *const client = &session->target.client;
+  char etag[COX_CLIENT_ETAG_MAX] = "";
+  struct cox_buf path = {0};
+  int status = 0;
+  client->etag = etag;
+  json_t *const object = ask(session, "GET", id, "", NULL, exit_code);
+  client->etag = NULL;
   json_t *const node = json_object_get(object, "node");
-  json_t *answer = NULL;
   if (object != NULL) {
     json_object_del(node, "node_num"); /* shown, but no part of the configuration */
     json_object_update(node, changes);
-    answer = ask(session, "PUT", id, "", node, &exit_code);
+    client->if_match = etag[0] != '\0' ? etag : NULL;
+    if (make_path(&path, id, "")) status = cox_cli_request_any(session, "PUT", path.data, node, answer, exit_code);
+    client->if_match = NULL;
   }
-  if (answer != NULL) print_set(answer);
-  json_decref(answer);
+  cox_buf_fini(&path);
   json_decref(object);
+  return status;
+}
+
+/* When somebody else changed the node in between (412), the changes are put into what it is now: what both set is the later
+ * one's, and nothing else is lost.                                                                                         */
+static int change(struct cox_cli_session *session, const char *id, json_t *changes) {
+  json_t *answer = NULL;
+  int exit_code, status = 412;
+  for (int tries = 0; tries < UPDATE_TRIES && status == 412; tries++) {
+    json_decref(answer);
+    answer = NULL;
+    status = change_once(session, id, changes, &answer, &exit_code);
+  }
+  if (status >= 200 && status < 300 && answer != NULL) print_set(answer);
+  else if (status != 0) exit_code = cox_cli_report_refusal(session, status, answer);
+  json_decref(answer);
   return exit_code;
 }
 

@@ -105,6 +105,8 @@ static int use_config(struct cox_cli_target *target, const struct cox_cli_env *e
   const json_t *const admin = json_object_get(config, "admin");
   const char *const listen = nonempty(json_string_value(json_object_get(admin, "listen")));
   const char *const token = nonempty(json_string_value(json_object_get(admin, "token")));
+  const char *const ca = nonempty(json_string_value(json_object_get(json_object_get(admin, "tls"), "ca")));
+  if (target->ca == NULL && ca != NULL && (target->ca = strdup(ca)) == NULL) rc = out_of_memory(program);
   target->config = strdup(path);
   if (target->config == NULL) rc = out_of_memory(program);
   if (rc == COX_EXIT_DONE && target->token == NULL && token != NULL) rc = take_token(target, program, token, strlen(token), path);
@@ -144,6 +146,8 @@ static int find(struct cox_cli_target *target, const struct cox_cli_env *env, co
   const struct said options = {cox_cli_args_value(args, "socket"), cox_cli_args_value(args, "admin"), cox_cli_args_value(args, "config")};
   const struct said variables = {nonempty(getenv("COXSWAIN_SOCKET")), nonempty(getenv("COXSWAIN_ADMIN")), nonempty(getenv("COXSWAIN_CONFIG"))};
   bool is_found = false;
+  const char *const ca = cox_cli_args_value(args, "ca");
+  if (ca != NULL && (target->ca = strdup(ca)) == NULL) return out_of_memory(program);
   int rc = token_file != NULL ? read_token_file(target, program, token_file) : COX_EXIT_DONE;
   if (rc == COX_EXIT_DONE) rc = use_said(target, env, program, &options, &is_found);
   if (rc == COX_EXIT_DONE && target->token == NULL && token != NULL) rc = take_token(target, program, token, strlen(token), "COXSWAIN_TOKEN");
@@ -164,6 +168,7 @@ int cox_cli_target_find(struct cox_cli_target *target, const struct cox_cli_env 
       .base_url = target->base_url,
       .unix_socket = target->unix_socket,
       .token = target->token,
+      .ca_file = target->ca,
       .call = env->call,
   };
   return COX_EXIT_DONE;
@@ -174,6 +179,7 @@ void cox_cli_target_fini(struct cox_cli_target *target) {
   free(target->unix_socket);
   free(target->token);
   free(target->config);
+  free(target->ca);
   *target = (struct cox_cli_target){0};
 }
 

@@ -37,7 +37,7 @@ struct cox_cli_env {
 /* Where the daemon is. */
 struct cox_cli_target {
   struct cox_client client; /* its texts are the ones below */
-  char *base_url, *unix_socket, *token, *config; /* owned; NULL: none */
+  char *base_url, *unix_socket, *token, *config, *ca; /* owned; NULL: none */
 };
 
 /* By the options of `args`, then the environment, then the usual configuration files, then the default, as CONTRACT says.

@@ -16,6 +16,9 @@ struct cox_answer {
                          failed, COX_EFULL, COX_EREFUSED, COX_ESTOPPED */
 };
 
+/* Called exactly once per accepted command; must not block. Borrows the answer. */
+typedef void cox_reply_fn(void *arg, const struct cox_answer *answer);
+
 void cox_answer_fini(struct cox_answer *answer);
 /* {"status":"done"|"skipped"|"error","reason"?,"result"?,"error"?}; a new reference. */
 json_t *cox_answer_json(const struct cox_answer *answer);

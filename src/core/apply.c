@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "core/txn_private.h"
 
 #define LOCK txn->broker->registry.lock
@@ -129,7 +130,7 @@ static void change_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   if (change->wants_restart) restart_locked(txn, node, true);
   if (change->wants_probe) node->wants_probe = true;
   cox_lease_push_locked(txn->broker, node);
-  cox_registry_mark_locked(&txn->broker->registry, node);
+  if (!cox_fault("apply.misses_mark")) cox_registry_mark_locked(&txn->broker->registry, node);
 }
 
 static void set_world_locked(struct cox_txn *txn) COX_REQUIRES(LOCK) {

@@ -43,6 +43,8 @@ struct cox_broker *cox_broker_create(const struct cox_broker_options *options, s
   }
   broker->options.participant = json_incref(options->participant);
   broker->callback_url = options->callback_url != NULL ? json_string(options->callback_url) : NULL;
+  broker->registry.clock = broker->options.clock;
+  cox_metrics_init(&broker->metrics);
   cox_commands_init(&broker->commands, broker->options.queue_max);
   cox_queue_init(&broker->results, false, NULL);
   cox_queue_init(&broker->extensions, false, NULL);
@@ -68,19 +70,31 @@ void cox_broker_destroy(struct cox_broker *broker) {
   cox_commands_fini(&broker->commands);
   cox_registry_fini(&broker->registry);
   cox_leases_destroy(broker->leases);
+  cox_metrics_fini(&broker->metrics);
   json_decref(broker->options.participant);
   json_decref(broker->callback_url);
   free(broker);
 }
 
+/* Whatever took the loop until now: the next thing had to wait so long. Returns the moment. */
+static int64_t note_stall(struct cox_broker *broker, int64_t since_us, bool did_something) {
+  if (!did_something) return since_us;
+  const int64_t now_us = cox_clock_mono_us(broker->options.clock);
+  cox_histogram_add(&broker->metrics.stall_s, now_us - since_us, 1);
+  return now_us;
+}
+
 /* Results before commands: a command must see what has come back. */
 size_t cox_broker_step_commands(struct cox_broker *broker) {
   size_t total = 0;
+  int64_t since_us = cox_clock_mono_us(broker->options.clock);
   for (;;) {
     atomic_store_explicit(&broker->heart.command_us, cox_clock_mono_us(broker->options.clock), memory_order_relaxed);
     const size_t results = cox_results_handle(broker) + cox_lease_journal(broker);
+    since_us = note_stall(broker, since_us, results > 0);
     struct cox_command *const command = cox_commands_take(&broker->commands);
     if (command != NULL) cox_serve(broker, command);
+    since_us = note_stall(broker, since_us, command != NULL);
     if (results == 0 && command == NULL) return total;
     total += results + (command != NULL);
   }
@@ -139,16 +153,34 @@ void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms) {
   cox_thread_join(&broker->command_thread);
 }
 
+static int submit_chore(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
+  const struct cox_transport *const transport = broker->options.transport;
+  if (cox_commands_is_closed(&broker->commands)) return cox_err_set(err, COX_ESTOPPED, "command %s was not accepted: the broker is stopping", name);
+  if (transport == NULL || transport->chore == NULL) return cox_err_set(err, COX_EREFUSED, "command %s waits for the world outside: it needs running workers", name);
+  atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
+  return transport->chore(transport->ctx, name, args, reply, arg, err);
+}
+
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err) {
+  return cox_broker_submit_if(broker, name, args, NULL, reply, arg, err);
+}
+
+int cox_broker_submit_if(struct cox_broker *broker, const char *name, json_t *args, const struct cox_condition *condition,
+                         cox_reply_fn *reply, void *arg, struct cox_err *err) {
   enum cox_priority priority;
   const struct cox_policy *const policy = broker->options.policy;
   if (policy->lookup(policy->ctx, name, &priority) != 0) {
     return cox_err_set(err, COX_ENOENT, "unknown command %s: see GET /v1/commands or scripts/commands for those there are", name);
   }
+  if (policy->waits != NULL && policy->waits(policy->ctx, name)) return submit_chore(broker, name, args, reply, arg, err);
   struct cox_command *const command = cox_command_create(name, args, reply, arg);
-  if (command == NULL) return cox_err_set(err, COX_ENOMEM, "command %s was not accepted: out of memory", name);
+  if (command == NULL || (condition != NULL && cox_condition_copy(&command->condition, condition) != 0)) {
+    cox_command_destroy(command);
+    return cox_err_set(err, COX_ENOMEM, "command %s was not accepted: out of memory", name);
+  }
   const int rc = cox_commands_push(&broker->commands, priority, command, err);
+  if (rc == COX_EFULL) cox_metrics_command(&broker->metrics, name, COX_COMMAND_REFUSED);
   if (rc != 0) cox_command_destroy(command);
   return rc;
 }

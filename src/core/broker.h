@@ -12,8 +12,11 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "core/answer.h"
+#include "base/buf.h"
 #include "core/attempt.h"
+#include "core/condition.h"
 #include "core/lease.h"
+#include "core/metrics.h"
 #include "core/policy.h"
 #include "core/store.h"
 #include "core/transport.h"
@@ -47,13 +50,13 @@ int cox_broker_start(struct cox_broker *broker, struct cox_err *err);
  * back (at most `timeout_ms`), joins the threads. The transport must still run.                                     */
 void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms);
 
-/* Called exactly once per accepted command, on cox-command; must not block. Borrows the answer. */
-typedef void cox_reply_fn(void *arg, const struct cox_answer *answer);
-
 /* Any thread; never blocks. `args` is borrowed (NULL: {}). COX_ENOENT unknown command, COX_EFULL, COX_ESTOPPED:
- * then `reply` is not called. The name must be one of the policy's.                                              */
+ * then `reply` is not called. It is called on cox-command, or, for a command that waits, on the worker that ran it. */
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err);
+/* Same, but the handler runs only if `condition` (borrowed, NULL: none) holds then; else the answer is COX_EMATCH. */
+int cox_broker_submit_if(struct cox_broker *broker, const char *name, json_t *args, const struct cox_condition *condition,
+                         cox_reply_fn *reply, void *arg, struct cox_err *err);
 /* Submits and waits at most `timeout_ms` for the answer (COX_ETIME: not answered in time, not undone). Not for threads
  * that must not wait. The caller ends `answer` with cox_answer_fini.                                                   */
 int cox_broker_call(struct cox_broker *broker, const char *name, json_t *args, int64_t timeout_ms,
@@ -69,8 +72,17 @@ void cox_broker_trigger(struct cox_broker *broker);
 /* Readers (any thread; read lock for a bounded copy of references, rendering outside of it). New references. */
 json_t *cox_broker_nodes_json(struct cox_broker *broker);                 /* [{"node","state"}] ordered by node_num */
 json_t *cox_broker_node_json(struct cox_broker *broker, const char *id);  /* one of these, or NULL */
+/* Some of them: at most `max` from node number *next on, which moves behind the last; empty: no more. For those who must not be
+ * held up by a whole fleet. */
+json_t *cox_broker_nodes_slice_json(struct cox_broker *broker, int *next, size_t max);
 json_t *cox_broker_world_json(struct cox_broker *broker);                 /* the world; {} before the first block */
 json_t *cox_broker_ids_json(struct cox_broker *broker);                   /* ids ordered by node_num: cheap */
+
+/* The same as compact text, appended to `buf`: made for readers who send it on. 0 or COX_ENOMEM; the one node: COX_ENOENT
+ * when it is unknown, else its tag too. The long one lets other threads run in between.                                  */
+bool cox_broker_has_node(struct cox_broker *broker, const char *id);
+int cox_broker_nodes_text(struct cox_broker *broker, struct cox_buf *buf);
+int cox_broker_node_text(struct cox_broker *broker, const char *id, struct cox_buf *buf, char tag[COX_TAG_MAX]);
 
 struct cox_stats {
   uint64_t stale_results, cancels, attempts_started, attempts_succeeded, attempts_failed, probes, commands;
@@ -78,6 +90,12 @@ struct cox_stats {
 };
 void cox_broker_stats(struct cox_broker *broker, struct cox_stats *out);
 
+/* Any thread: CONTRACT's metrics that the core feeds, in Prometheus' text format, appended to `out`. 0 or COX_ENOMEM. */
+int cox_broker_metrics_text(struct cox_broker *broker, struct cox_buf *out);
+/* Any thread: a command of that name exists; the metrics show it from now on. */
+void cox_broker_know_command(struct cox_broker *broker, const char *name);
+/* Any thread: a reload of the scripts ended so. */
+void cox_broker_count_reload(struct cox_broker *broker, enum cox_reload_outcome outcome);
 /* Any thread: did both loops turn within the last `max_age_ms`? Wakes them, so that a loop that had nothing to do has turned by the
  * next time. False soon after a loop hangs, in a handler, a lock or the system.                                                       */
 bool cox_broker_is_alive(struct cox_broker *broker, int64_t max_age_ms);

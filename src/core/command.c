@@ -31,6 +31,7 @@ struct cox_command *cox_command_create(const char *name, json_t *args, cox_reply
 
 void cox_command_destroy(struct cox_command *command) {
   if (command == NULL) return;
+  cox_condition_fini(&command->condition);
   free(command->name);
   json_decref(command->args);
   free(command);

@@ -15,6 +15,7 @@ struct cox_command {
   struct cox_command *next;
   char *name;
   json_t *args;
+  struct cox_condition condition; /* must hold when it runs */
   cox_reply_fn *reply; /* may be NULL */
   void *arg;
 };

@@ -9,6 +9,7 @@
 #include "core/broker.h"
 #include "core/command.h"
 #include "core/lease_push.h"
+#include "core/metrics.h"
 #include "core/registry.h"
 #include "core/timers.h"
 
@@ -69,6 +70,7 @@ struct cox_broker {
   struct cox_reconciler reconciler;
   struct cox_leases *leases;
   struct cox_counters counters;
+  struct cox_metrics metrics;
   uint64_t world_version, fleet_version; /* cox-command only: they move when something that policy decides from changes */
   struct cox_due due;                    /* cox-command only */
   atomic_bool is_stopping;               /* nothing is dispatched any more, everything in flight is cancelled */

@@ -2,7 +2,8 @@
  * suspended script that asks for one piece of I/O at a time. The simulator runs the same fibers on virtual I/O.
  *
  * All functions of one VM are called on the one thread that owns it. A fiber is never resumed inside of
- * another fiber's call. After start or start_job, finish is called exactly once, whatever happens between.  */
+ * another fiber's call. After start or start_job, finish is called exactly once, whatever happens between;
+ * after start_chore it is finish_chore.                                                                     */
 #ifndef COX_CORE_FIBER_H
 #define COX_CORE_FIBER_H
 
@@ -11,11 +12,22 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "core/answer.h"
 #include "core/attempt.h"
 
 struct cox_fiber; /* made by the script room */
 
-enum cox_io_kind { COX_IO_HTTP, COX_IO_SLEEP, COX_IO_COMMAND };
+enum cox_io_kind {
+  COX_IO_HTTP,
+  COX_IO_SLEEP,
+  COX_IO_COMMAND,
+  COX_IO_SOCKET_OPEN,    /* connects a websocket; the reply names it by a number, and it is closed with the fiber at the latest */
+  COX_IO_SOCKET_SEND,    /* answered once the system has taken the whole message */
+  COX_IO_SOCKET_PING,    /* answered by the pong, or by any message that has come and is not received yet */
+  COX_IO_SOCKET_RECEIVE, /* the oldest message that is there, or the next one; its time-out leaves the socket open */
+  COX_IO_SOCKET_CLOSE,   /* at once, and always good */
+  COX_IO_PROGRAM         /* runs a program: `body` on its standard input, the reply is its standard output */
+};
 
 /* What a fiber waits for. Strings are borrowed from the fiber and live until its next resume or finish. */
 struct cox_io_request {
@@ -30,6 +42,10 @@ struct cox_io_request {
   size_t response_max;    /* bytes; a longer answer ends as COX_CLASS_BAD_ANSWER */
   /* SLEEP */
   int64_t sleep_ms;
+  /* SOCKET_OPEN: url (ws, wss, http or https), timeout_ms until it is open, response_max bytes of a message (0: 8 MiB).
+   * SOCKET_…: the number from the reply to OPEN; body and body_len of a text to SEND; timeout_ms, for RECEIVE also 0: what is
+   * there now. PROGRAM: url is its path, body, timeout_ms, response_max bytes of output.                                       */
+  uint64_t socket;
   /* COMMAND (jobs): the worker submits it and resumes the fiber with the answer */
   const char *command;
   json_t *args; /* borrowed; NULL: {} */
@@ -43,6 +59,7 @@ struct cox_io_reply {
   const char *body;   /* NUL-terminated, borrowed for the call */
   size_t body_len;
   json_t *answer;     /* COMMAND: {"status","reason"?,"result"?,"error"?}, borrowed */
+  uint64_t socket;    /* SOCKET_OPEN: its number, from 1 */
 };
 
 enum cox_fiber_state { COX_FIBER_WAITS, COX_FIBER_DONE };
@@ -64,6 +81,10 @@ struct cox_fiber_ops {
   enum cox_fiber_state (*resume)(struct cox_fiber *fiber, const struct cox_io_reply *reply, struct cox_io_request *request);
   /* Ends and frees the fiber. For jobs `err` says why it ended (code 0: its function returned); NULL for attempts. */
   void (*finish)(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_err *err);
+  /* A fiber for a chore: a command that may wait (core/transport.h). Arguments are borrowed until its finish_chore, which fills
+   * the answer, an error for any end but DONE; the caller ends it with cox_answer_fini. NULL only when out of memory.           */
+  struct cox_fiber *(*start_chore)(void *vm, const char *name, json_t *args);
+  void (*finish_chore)(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_answer *answer);
 };
 
 #endif

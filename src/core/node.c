@@ -11,6 +11,17 @@ uint64_t cox_hash_text(const char *text) {
   return hash;
 }
 
+uint64_t cox_hash_bytes(const char *bytes, size_t count) {
+  uint64_t hash = 0xcbf29ce484222325ULL ^ count;
+  for (; count > 0; bytes += count < 8 ? count : 8, count -= count < 8 ? count : 8) {
+    uint64_t word = 0;
+    memcpy(&word, bytes, count < 8 ? count : 8);
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
+    hash ^= hash >> 29;
+  }
+  return hash;
+}
+
 uint64_t cox_node_url_hash(const json_t *config, bool is_poc) {
   char url[COX_URL_MAX];
   cox_node_config_url(config, is_poc, url);

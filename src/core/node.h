@@ -32,6 +32,7 @@ struct cox_in_flight {
   bool is_cancelled; /* the worker was asked to end it */
   bool is_unwanted;  /* the operator asked for a restart */
   int64_t started_us, started_ms, deadline_us;
+  int64_t cancelled_us; /* when the worker was asked to end it */
   struct cox_target *target; /* held */
   json_t *note;              /* string: why the driver pushed its deadline out; may be NULL */
 };
@@ -91,6 +92,7 @@ struct cox_node {
   struct cox_node *next_by_id, *next_by_registration, *next_by_url, *next_by_inference;
   struct cox_node *dirty_prev, *dirty_next;
   bool is_dirty;
+  int64_t dirty_at_us; /* since then */
 };
 
 /* A node that is not in any registry yet. Takes `config`. NULL: out of memory. */
@@ -112,5 +114,7 @@ const char *cox_node_id(const struct cox_node *node);
 uint64_t cox_node_url_hash(const json_t *config, bool is_poc);
 /* FNV-1a, seeded by the caller; 64 bits. */
 uint64_t cox_hash_text(const char *text);
+/* For long texts: eight bytes at a time. Another value than that of cox_hash_text. */
+uint64_t cox_hash_bytes(const char *bytes, size_t count);
 
 #endif

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/fault.h"
 #include "core/engine.h"
 
 static bool is_connection_class(enum cox_class class_) {
@@ -74,7 +75,8 @@ bool cox_observe_locked(struct cox_broker *broker, struct cox_node *node, const 
   node->probe = 0;
   node->is_probe_cancelled = false;
   const bool is_cancelled = seen->class_ == COX_CLASS_CANCELLED;
-  if (is_cancelled || node->flight.attempt != 0 || node->change != probe->change) return node->wants_probe;
+  const bool is_outdated = node->flight.attempt != 0 || node->change != probe->change;
+  if (is_cancelled || (is_outdated && !cox_fault("observe.overwrites_result"))) return node->wants_probe;
   node->checked_at_ms = now_ms;
   bool has_work = false;
   if (seen->has_answered && node->next_at_us != 0 && is_connection_class(node->failure_class)) {

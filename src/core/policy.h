@@ -3,6 +3,7 @@
 #define COX_CORE_POLICY_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/answer.h"
@@ -20,6 +21,8 @@ struct cox_policy {
   double (*limit_s)(void *ctx, const char *kind, enum cox_status status);
   /* cox-command only: run a handler. Effects go into `txn` and are applied by the caller when the outcome is DONE. */
   void (*run)(void *ctx, const char *name, json_t *args, struct cox_txn *txn, struct cox_answer *answer);
+  /* Any thread: is that command a chore, whose handler may wait and runs on a worker? NULL: there are none. */
+  bool (*waits)(void *ctx, const char *name);
   /* Any thread: number of the live generation, from 1. */
   uint64_t (*generation)(void *ctx);
 };

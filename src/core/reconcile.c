@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core/engine.h"
 
@@ -124,7 +125,7 @@ static void dispatch_locked(struct cox_broker *broker, struct cox_node *node, st
     COX_REQUIRES(LOCK) {
   node->change++;
   struct cox_attempt *const attempt = begin_locked(broker, node, pass, COX_ATTEMPT_REACH);
-  attempt->deadline_us = pass->now_us + (int64_t)(seconds * 1e6);
+  attempt->deadline_us = cox_fault("reconcile.forgets_deadline") ? INT64_MAX / 2 : pass->now_us + (int64_t)(seconds * 1e6);
   /* A driver may ask for more time while its target stands; the end of the phase changes the target and cancels it. */
   attempt->deadline_max_us = pass->now_us + (int64_t)(seconds * EXTENSION_FACTOR * 1e6);
   attempt->change = node->change;
@@ -163,7 +164,8 @@ static void look_at_flight_locked(struct cox_broker *broker, struct cox_node *no
   const bool is_overdue = pass->now_us >= flight->deadline_us + GRACE_US;
   if (is_outdated || is_overdue || atomic_load(&broker->is_stopping)) {
     flight->is_cancelled = true;
-    cancel(pass, flight->worker, flight->attempt);
+    flight->cancelled_us = pass->now_us;
+    if (!cox_fault("reconcile.forgets_cancel")) cancel(pass, flight->worker, flight->attempt);
   } else {
     plan_look_locked(broker, node, flight->deadline_us + GRACE_US);
   }
@@ -187,7 +189,7 @@ static bool look_locked(struct cox_broker *broker, struct cox_node *node, struct
   if (node->flight.attempt != 0) return true;
   if (broker->registry.is_armed && cox_node_needs_attempt(node)) {
     int64_t look_us;
-    if (node->next_at_us > pass->now_us) {
+    if (node->next_at_us > pass->now_us && !cox_fault("reconcile.ignores_backoff")) {
       plan_look_locked(broker, node, node->next_at_us);
     } else if (cox_drain_goes_on_locked(broker, node, pass->now_us, &look_us)) {
       plan_look_locked(broker, node, look_us);
@@ -219,6 +221,7 @@ static size_t section_locked(struct cox_broker *broker, struct pass *pass) COX_R
     struct cox_node *const node = cox_registry_take_dirty_locked(&broker->registry);
     if (node == NULL) break;
     looked++;
+    cox_histogram_add(&broker->metrics.queued_s, pass->now_us - node->dirty_at_us, 1);
     if (look_locked(broker, node, pass)) continue;
     pass->unknown_kind = json_incref(json_object_get(node->config, "kind"));
     cox_registry_mark_locked(&broker->registry, node);
@@ -283,6 +286,14 @@ static void resync_due(struct cox_broker *broker, int64_t now_us) COX_EXCLUDES(L
   cox_rwlock_write_unlock(&LOCK);
 }
 
+/* Each of the nodes took its share. */
+static void note_work(struct cox_broker *broker, int64_t since_us, size_t count) {
+  atomic_store(&broker->metrics.working_since_us, 0);
+  if (count == 0) return;
+  const int64_t took_us = cox_clock_mono_us(broker->options.clock) - since_us;
+  cox_histogram_add(&broker->metrics.work_s, took_us / (int64_t)count, count);
+}
+
 size_t cox_broker_step_reconcile(struct cox_broker *broker, int64_t *next_us) {
   struct cox_reconciler *const reconciler = &broker->reconciler;
   struct pass pass; /* its lists are long and mostly unused: clearing them would be most of an idle pass */
@@ -302,10 +313,13 @@ size_t cox_broker_step_reconcile(struct cox_broker *broker, int64_t *next_us) {
     refill(reconciler);
     pass.starts = pass.cancels = 0;
     pass.unknown_kind = NULL;
+    const int64_t since_us = cox_clock_mono_us(broker->options.clock);
+    atomic_store(&broker->metrics.working_since_us, since_us);
     cox_rwlock_write(&LOCK);
     const size_t count = section_locked(broker, &pass);
     has_more = broker->registry.dirty_first != NULL && reconciler->spares + count > 0;
     cox_rwlock_write_unlock(&LOCK);
+    note_work(broker, since_us, count);
     if (pass.unknown_kind != NULL) ask_limits(broker, pass.unknown_kind);
     hand_over(broker, &pass);
     looked += count;

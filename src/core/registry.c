@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
+
 enum { FIRST_BUCKETS = 64 };
 
 /* Registrations count up; mixing spreads them over the buckets (Fibonacci hashing, Knuth 6.4). */
@@ -114,7 +116,27 @@ static void unlink_buckets(struct cox_buckets *buckets, struct cox_node *node) {
   unlink_urls(buckets, node);
 }
 
+static void depart_locked(struct cox_registry *registry, struct cox_departing departing) COX_REQUIRES(registry->lock) {
+  for (size_t i = 0; i < registry->departing_count; i++) {
+    if (registry->departing[i].attempt != departing.attempt) continue;
+    registry->departing[i].is_cancelled = departing.is_cancelled; /* it moved before: it is still at its first machine */
+    return;
+  }
+  if (registry->departing_count == registry->departing_capacity) {
+    const size_t capacity = registry->departing_capacity == 0 ? 16 : registry->departing_capacity * 2;
+    struct cox_departing *const list = realloc(registry->departing, capacity * sizeof *list);
+    if (list == NULL) abort(); /* losing it could open two mutating calls to one machine */
+    registry->departing = list;
+    registry->departing_capacity = capacity;
+  }
+  registry->departing[registry->departing_count++] = departing;
+}
+
 void cox_registry_move_locked(struct cox_registry *registry, struct cox_node *node, uint64_t url_hash, uint64_t inference_hash) {
+  const struct cox_in_flight *const flight = &node->flight;
+  if (flight->attempt != 0 && node->url_hash != url_hash) { /* its calls stay open at the old address; the node itself cancels it */
+    depart_locked(registry, (struct cox_departing){flight->attempt, node->url_hash, flight->worker, true});
+  }
   unlink_urls(&registry->buckets, node);
   node->url_hash = url_hash;
   node->inference_hash = inference_hash;
@@ -193,17 +215,7 @@ static void unlink_dirty_locked(struct cox_registry *registry, struct cox_node *
   else registry->dirty_last = node->dirty_prev;
   node->dirty_prev = node->dirty_next = NULL;
   node->is_dirty = false;
-}
-
-static void depart_locked(struct cox_registry *registry, struct cox_departing departing) COX_REQUIRES(registry->lock) {
-  if (registry->departing_count == registry->departing_capacity) {
-    const size_t capacity = registry->departing_capacity == 0 ? 16 : registry->departing_capacity * 2;
-    struct cox_departing *const list = realloc(registry->departing, capacity * sizeof *list);
-    if (list == NULL) abort(); /* losing it could open two mutating calls to one machine */
-    registry->departing = list;
-    registry->departing_capacity = capacity;
-  }
-  registry->departing[registry->departing_count++] = departing;
+  registry->dirty_count--;
 }
 
 void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *node) {
@@ -229,7 +241,7 @@ int cox_registry_free_num(const struct cox_registry *registry, int from) {
   size_t num = (size_t)from;
   for (; num < registry->num_count; num++) {
     const int64_t freed_at = registry->num_freed_at[num];
-    const bool is_held = freed_at != INT64_MIN && registry->episode.is_set && freed_at == registry->episode.height;
+    const bool is_held = !cox_fault("registry.reuses_number") && freed_at != INT64_MIN && registry->episode.is_set && freed_at == registry->episode.height;
     if (registry->by_num[num] == NULL && !is_held) break;
   }
   return (int)num;
@@ -238,6 +250,9 @@ int cox_registry_free_num(const struct cox_registry *registry, int from) {
 void cox_registry_mark_locked(struct cox_registry *registry, struct cox_node *node) {
   if (node->is_dirty) return;
   node->is_dirty = true;
+  node->dirty_at_us = registry->clock != NULL ? cox_clock_mono_us(registry->clock) : 0;
+  registry->dirty_count++;
+  registry->dirty_adds++;
   node->dirty_prev = registry->dirty_last;
   node->dirty_next = NULL;
   if (registry->dirty_last != NULL) registry->dirty_last->dirty_next = node;
@@ -258,6 +273,7 @@ struct cox_node *cox_registry_take_dirty_locked(struct cox_registry *registry) {
 }
 
 bool cox_registry_is_departing_locked(const struct cox_registry *registry, uint64_t url_hash) {
+  if (cox_fault("registry.forgets_departing")) return false;
   for (size_t i = 0; i < registry->departing_count; i++) {
     if (registry->departing[i].url_hash == url_hash) return true;
   }

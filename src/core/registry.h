@@ -8,11 +8,12 @@
 
 #include <jansson.h>
 
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/rng.h"
 #include "core/node.h"
 
-/* An attempt or probe whose node was removed: until it came back, the machine may still have a call open. */
+/* An attempt or probe whose node was removed, or an attempt whose node has moved: until it came back, the machine may still have a call open. */
 struct cox_departing {
   uint64_t attempt, url_hash; /* hash 0: a probe, for which nobody waits */
   unsigned worker;
@@ -34,6 +35,8 @@ struct cox_registry {
   } buckets;
   uint64_t registrations, attempts; /* last numbers given out */
   struct cox_node *dirty_first, *dirty_last;
+  uint64_t dirty_count, dirty_adds;
+  const struct cox_clock *clock; /* NULL: how long nodes are dirty is not measured */
   struct cox_departing *departing;
   size_t departing_count, departing_capacity;
   json_t *world; /* NULL before the first block */
@@ -67,7 +70,7 @@ int cox_registry_reserve(struct cox_registry *registry, size_t nums) COX_EXCLUDE
 void cox_registry_insert_locked(struct cox_registry *registry, struct cox_node *node) COX_REQUIRES(registry->lock);
 /* Takes it out of everything; the caller destroys it later, outside of the lock. An attempt in flight departs. */
 void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *node) COX_REQUIRES(registry->lock);
-/* Its addresses are others now. */
+/* Its addresses are others now. An attempt in flight departs from the old one. */
 void cox_registry_move_locked(struct cox_registry *registry, struct cox_node *node, uint64_t url_hash, uint64_t inference_hash)
     COX_REQUIRES(registry->lock);
 /* Lowest number that may be given to a new node, at least `from`: a number freed in the present episode is not. */
@@ -79,7 +82,7 @@ void cox_registry_mark_all_locked(struct cox_registry *registry) COX_REQUIRES(re
 struct cox_node *cox_registry_take_dirty_locked(struct cox_registry *registry) COX_REQUIRES(registry->lock);
 /* Is a call of a removed registration to that machine still open? */
 bool cox_registry_is_departing_locked(const struct cox_registry *registry, uint64_t url_hash) COX_REQUIRES_SHARED(registry->lock);
-/* The attempt of a removed node came back; marks whoever waits for the machine. False: no such attempt. */
+/* The attempt of a removed or moved node came back; marks whoever waits for the machine. False: no such attempt. */
 bool cox_registry_departed_locked(struct cox_registry *registry, uint64_t attempt) COX_REQUIRES(registry->lock);
 
 #endif

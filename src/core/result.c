@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core/backoff.h"
 #include "core/engine.h"
@@ -20,6 +21,7 @@ struct batch {
   enum verdict verdicts[BATCH];
   json_t *errors[BATCH]; /* made before the lock is taken */
   double waits_s[BATCH];
+  int64_t cancels_us[BATCH]; /* when its end was asked for; 0: it was not */
 };
 
 static void count(atomic_uint_fast64_t *counter) { atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); }
@@ -57,7 +59,8 @@ static void succeed_locked(struct cox_broker *broker, struct cox_node *node, con
   node->is_settled = true;
   node->failed_by = COX_FAILED_NOT;
   node->failure_class = COX_CLASS_NONE;
-  node->failures = node->probe_bad = node->probe_good = 0;
+  if (!cox_fault("result.keeps_failures")) node->failures = 0;
+  node->probe_bad = node->probe_good = 0;
   node->next_at_us = node->next_at_ms = 0;
   if (node->failure_reason != NULL) {
     json_decref(node->last_failure);
@@ -89,21 +92,33 @@ static double fail_locked(struct cox_broker *broker, struct cox_node *node, enum
 /* Cancelled or outdated: what it did to the node is unknown. A FAILED node stays so until an attempt succeeds. */
 static void unsettle_locked(struct cox_broker *broker, struct cox_node *node, int64_t now_ms) COX_REQUIRES(LOCK) {
   (void)broker;
+  if (cox_fault("result.trusts_cancelled")) return;
   node->is_settled = false;
   if (node->failed_by == COX_FAILED_NOT) cox_node_set_status(node, COX_STATUS_UNKNOWN, COX_POC_IDLE, now_ms);
+}
+
+/* Only the number counts: a target that was left and came back is equal by value, but the node was elsewhere meanwhile. */
+static bool is_outdated_locked(struct cox_broker *broker, const struct cox_node *node, const struct cox_attempt *attempt)
+    COX_REQUIRES(LOCK) {
+  (void)broker;
+  if (cox_fault("result.accepts_stale")) return false;
+  if (cox_fault("result.compares_targets")) return !cox_target_equal(attempt->target, node->target);
+  return attempt->fence.generation != node->generation;
 }
 
 static void finish_reach_locked(struct cox_broker *broker, struct cox_node *node, struct batch *batch, size_t i, int64_t now_us,
                                 int64_t now_ms) COX_REQUIRES(LOCK) {
   struct cox_attempt *const attempt = batch->attempts[i];
   enum cox_class class_ = attempt->result.class_;
-  const bool is_outdated = attempt->fence.generation != node->generation;
+  const bool is_outdated = is_outdated_locked(broker, node, attempt);
   const bool is_overdue = class_ == COX_CLASS_CANCELLED && !is_outdated && !node->flight.is_unwanted;
   if (is_overdue) {
     class_ = COX_CLASS_TIMEOUT;
     json_decref(batch->errors[i]);
     batch->errors[i] = json_string("the attempt did not end at its deadline; the watchdog ended it");
   }
+  attempt->result.class_ = class_;
+  batch->cancels_us[i] = node->flight.cancelled_us;
   note_locked(broker, node, attempt, class_, batch->errors[i], now_us);
   land_locked(broker, node);
   node->unanswered = attempt->result.unanswered;
@@ -130,10 +145,11 @@ static void handle_locked(struct cox_broker *broker, struct batch *batch, size_t
   const struct cox_attempt *const attempt = batch->attempts[i];
   struct cox_node *const node = cox_registry_find_registration(&broker->registry, attempt->fence.registration);
   batch->verdicts[i] = STALE;
+  batch->cancels_us[i] = 0;
   broker->registry.in_flight--;
-  if (node == NULL) {
-    cox_registry_departed_locked(&broker->registry, attempt->fence.attempt);
-  } else if (attempt->kind == COX_ATTEMPT_PROBE) {
+  cox_registry_departed_locked(&broker->registry, attempt->fence.attempt);
+  if (node == NULL) return;
+  if (attempt->kind == COX_ATTEMPT_PROBE) {
     if (node->probe != attempt->fence.attempt) return;
     batch->verdicts[i] = OBSERVED;
     if (cox_observe_locked(broker, node, attempt, now_ms)) cox_registry_mark_locked(&broker->registry, node);
@@ -141,6 +157,18 @@ static void handle_locked(struct cox_broker *broker, struct batch *batch, size_t
   } else if (node->flight.attempt == attempt->fence.attempt) {
     finish_reach_locked(broker, node, batch, i, now_us, now_ms);
   }
+}
+
+static void measure(struct cox_broker *broker, const struct batch *batch, size_t i, int64_t now_us) {
+  const struct cox_attempt *const attempt = batch->attempts[i];
+  struct cox_metrics *const metrics = &broker->metrics;
+  const bool is_probe = attempt->kind == COX_ATTEMPT_PROBE || attempt->target == NULL;
+  const enum cox_status kind = is_probe ? COX_STATUS_UNKNOWN : attempt->target->status;
+  const size_t result = batch->verdicts[i] == STALE ? (size_t)COX_RESULT_STALE : (size_t)attempt->result.class_;
+  count(&metrics->attempts[kind][result]);
+  cox_histogram_add(&metrics->attempt_s[kind], now_us - attempt->started_us, 1);
+  if (batch->cancels_us[i] > 0) cox_histogram_add(&metrics->cancel_s, now_us - batch->cancels_us[i], 1);
+  if (batch->verdicts[i] == FAILED) count(&metrics->retries);
 }
 
 static void report(struct cox_broker *broker, const struct batch *batch, size_t i) {
@@ -179,8 +207,9 @@ static void handle_batch(struct cox_broker *broker, struct batch *batch) COX_EXC
   for (size_t i = 0; i < batch->count; i++) handle_locked(broker, batch, i, now_us, now_ms);
   const bool has_work = broker->registry.dirty_first != NULL || cox_lease_has_work(broker);
   cox_rwlock_write_unlock(&LOCK);
-  if (has_work) cox_broker_trigger(broker);
+  if (has_work && !cox_fault("result.wakes_nobody")) cox_broker_trigger(broker);
   for (size_t i = 0; i < batch->count; i++) {
+    measure(broker, batch, i, now_us);
     report(broker, batch, i);
     json_decref(batch->errors[i]);
     cox_attempt_destroy(batch->attempts[i]);

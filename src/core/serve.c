@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core/txn_private.h"
 
@@ -13,7 +14,8 @@ struct pending {
 };
 
 static void give_answer(struct pending *pending) {
-  if (pending->command->reply != NULL) pending->command->reply(pending->command->arg, &pending->answer);
+  const bool is_lost = pending->answer.outcome == COX_ANSWER_SKIPPED && cox_fault("serve.forgets_skipped");
+  if (pending->command->reply != NULL && !is_lost) pending->command->reply(pending->command->arg, &pending->answer);
   cox_answer_fini(&pending->answer);
   cox_command_destroy(pending->command);
   free(pending);
@@ -80,6 +82,7 @@ static json_t *issue(struct cox_broker *broker, const char *name, json_t *record
     cox_due_succeeded(broker, name);
     if (json_is_true(json_object_get(broker->registry.world, "synced"))) arm(broker);
   }
+  cox_metrics_command(&broker->metrics, name, (enum cox_command_outcome)answer.outcome);
   json_t *const outcome = json_object(), *const rest = cox_answer_json(&answer);
   json_object_set_new(outcome, "name", json_string(name)); /* first, for people */
   json_object_update(outcome, rest);
@@ -113,10 +116,13 @@ void cox_serve(struct cox_broker *broker, struct cox_command *command) {
   if (cox_commands_is_closed(&broker->commands)) {
     pending->answer.outcome = COX_ANSWER_ERROR;
     cox_err_set(&pending->answer.err, COX_ESTOPPED, "command %s was not run: the broker is stopping", command->name);
+  } else if (cox_condition_check(&command->condition, &broker->registry, &pending->answer.err) != 0) {
+    pending->answer.outcome = COX_ANSWER_ERROR;
   } else {
     atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
     run(broker, pending, records);
   }
+  cox_metrics_command(&broker->metrics, command->name, (enum cox_command_outcome)pending->answer.outcome);
   const struct cox_store *const store = broker->options.store;
   if (json_array_size(records) == 0 || store == NULL) give_answer(pending);
   else store->append(store->ctx, records, stored, pending);

@@ -1,21 +1,14 @@
 /* What readers see: references are copied under the read lock, everything is rendered outside of it. */
+#include "core/snapshot.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/engine.h"
+#include "base/fault.h"
 
 #define LOCK broker->registry.lock
 
-struct snapshot {
-  struct cox_node *nodes; /* copies that hold their parts */
-  struct cox_lease_look *leases; /* of each */
-  size_t count;
-  json_t *world;
-  bool is_armed;
-  int64_t now_us;
-};
-
-static void copy_locked(struct cox_broker *broker, const struct cox_node *node, struct snapshot *snapshot)
+static void copy_locked(struct cox_broker *broker, const struct cox_node *node, struct cox_snapshot *snapshot)
     COX_REQUIRES_SHARED(LOCK) {
   (void)broker;
   struct cox_node *const copy = &snapshot->nodes[snapshot->count++];
@@ -23,13 +16,13 @@ static void copy_locked(struct cox_broker *broker, const struct cox_node *node, 
   cox_node_hold_parts(copy);
 }
 
-static void begin_locked(struct cox_broker *broker, struct snapshot *snapshot) COX_REQUIRES_SHARED(LOCK) {
+static void begin_locked(struct cox_broker *broker, struct cox_snapshot *snapshot) COX_REQUIRES_SHARED(LOCK) {
   snapshot->world = json_incref(broker->registry.world);
   snapshot->is_armed = broker->registry.is_armed;
 }
 
 /* Under the registry's lock, so that each node is there. */
-static void look_at_leases_locked(struct cox_broker *broker, struct snapshot *snapshot) COX_REQUIRES_SHARED(LOCK) {
+static void look_at_leases_locked(struct cox_broker *broker, struct cox_snapshot *snapshot) COX_REQUIRES_SHARED(LOCK) {
   struct cox_lease_node *nodes[256];
   for (size_t i = 0; i < snapshot->count;) {
     size_t count = 0;
@@ -39,9 +32,8 @@ static void look_at_leases_locked(struct cox_broker *broker, struct snapshot *sn
   }
 }
 
-/* All nodes, or the one of that id. False: out of memory. */
-static bool take(struct cox_broker *broker, const char *id, struct snapshot *snapshot) COX_EXCLUDES(LOCK) {
-  *snapshot = (struct snapshot){.now_us = cox_clock_mono_us(broker->options.clock)};
+bool cox_snapshot_take(struct cox_broker *broker, const char *id, struct cox_snapshot *snapshot) {
+  *snapshot = (struct cox_snapshot){.now_us = cox_clock_mono_us(broker->options.clock)};
   size_t capacity = 1;
   for (;;) {
     snapshot->nodes = malloc(capacity * sizeof *snapshot->nodes);
@@ -65,14 +57,14 @@ static bool take(struct cox_broker *broker, const char *id, struct snapshot *sna
       cox_rwlock_read_unlock(&LOCK);
       return true;
     }
-    cox_rwlock_read_unlock(&LOCK);
+    if (!cox_fault("snapshot.forgets_unlock")) cox_rwlock_read_unlock(&LOCK);
     free(snapshot->nodes);
     free(snapshot->leases);
     capacity = count + count / 8;
   }
 }
 
-static void release(struct snapshot *snapshot) {
+void cox_snapshot_release(struct cox_snapshot *snapshot) {
   for (size_t i = 0; i < snapshot->count; i++) cox_node_release_parts(&snapshot->nodes[i]);
   free(snapshot->nodes);
   free(snapshot->leases);
@@ -126,34 +118,32 @@ static json_t *notes_json(const struct cox_node *node) {
   return list;
 }
 
-static const struct cox_lease_look *lease_of(const struct cox_node *node, const struct snapshot *snapshot) {
+const struct cox_lease_look *cox_snapshot_lease(const struct cox_node *node, const struct cox_snapshot *snapshot) {
   return &snapshot->leases[node - snapshot->nodes];
 }
 
-/* Why it is leased, or why not. */
-static json_t *lease_json(const struct cox_lease_look *lease, const struct snapshot *snapshot) {
+const char *cox_snapshot_why(const struct cox_lease_look *lease, const struct cox_snapshot *snapshot, char *text, size_t size) {
+  if (lease->is_ejected) {
+    snprintf(text, size, "ejected after failed requests, for another %.1f s", (double)(lease->ejected_us - snapshot->now_us) / 1e6);
+    return text;
+  }
+  if (lease->is_half) return "ejected after failed requests: one trial request at a time";
+  if (lease->is_serving && lease->count >= lease->max) return "full";
+  if (lease->is_serving && lease->warmth < 10) return "it serves, and gets less for a moment because it just became ready";
+  return cox_lease_bar_text(lease->bar);
+}
+
+static json_t *lease_json(const struct cox_lease_look *lease, const struct cox_snapshot *snapshot) {
   json_t *const object = json_object();
   char text[96];
-  const char *why = cox_lease_bar_text(lease->bar);
-  if (lease->is_ejected) {
-    snprintf(text, sizeof text, "ejected after failed requests, for another %.1f s", (double)(lease->ejected_us - snapshot->now_us) / 1e6);
-    why = text;
-  } else if (lease->is_half) {
-    why = "ejected after failed requests: one trial request at a time";
-  } else if (lease->is_serving && lease->count >= lease->max) {
-    why = "full";
-  } else if (lease->is_serving && lease->warmth < 10) {
-    why = "it serves, and gets less for a moment because it just became ready";
-  }
   json_object_set_new(object, "eligible", json_boolean(lease->is_serving && !lease->is_ejected));
-  json_object_set_new(object, "why", json_string(why));
+  json_object_set_new(object, "why", json_string(cox_snapshot_why(lease, snapshot, text, sizeof text)));
   json_object_set_new(object, "leases", json_integer(lease->count));
   if (!lease->is_serving && lease->count > 0) json_object_set_new(object, "draining", json_true());
   return object;
 }
 
-/* One sentence: what the broker is doing about this node, and why. */
-static const char *doing(const struct cox_node *node, const struct snapshot *snapshot, char *text, size_t size) {
+const char *cox_snapshot_doing(const struct cox_node *node, const struct cox_snapshot *snapshot, char *text, size_t size) {
   if (node->flight.attempt != 0) {
     snprintf(text, size, "attempt %llu is under way", (unsigned long long)node->flight.attempt);
     return text;
@@ -162,8 +152,8 @@ static const char *doing(const struct cox_node *node, const struct snapshot *sna
   if (cox_node_is_converged(node)) return "nothing to do: it is what it should be";
   if (!snapshot->is_armed) return "waiting for the first block that is accepted as synced before any attempt starts";
   if (!cox_node_needs_attempt(node)) return "probes cannot reach it: waiting for it to answer";
-  if (node->drain_until_us > snapshot->now_us && lease_of(node, snapshot)->count > 0) {
-    snprintf(text, size, "draining: %u leases, at most another %.1f s", (unsigned)lease_of(node, snapshot)->count,
+  if (node->drain_until_us > snapshot->now_us && cox_snapshot_lease(node, snapshot)->count > 0) {
+    snprintf(text, size, "draining: %u leases, at most another %.1f s", (unsigned)cox_snapshot_lease(node, snapshot)->count,
              (double)(node->drain_until_us - snapshot->now_us) / 1e6);
     return text;
   }
@@ -175,16 +165,16 @@ static const char *doing(const struct cox_node *node, const struct snapshot *sna
   return "an attempt starts at once, or when the machine's last call has ended";
 }
 
-static json_t *explain_json(const struct cox_node *node, const struct snapshot *snapshot) {
+static json_t *explain_json(const struct cox_node *node, const struct cox_snapshot *snapshot) {
   json_t *const object = json_object();
   char text[128];
   if (node->target != NULL) {
     json_object_set_new(object, "target", cox_target_json(node->target, false));
     if (node->target->reason != NULL) json_object_set_new(object, "reason", json_string(node->target->reason));
   }
-  json_object_set_new(object, "doing", json_string(doing(node, snapshot, text, sizeof text)));
+  json_object_set_new(object, "doing", json_string(cox_snapshot_doing(node, snapshot, text, sizeof text)));
   json_object_set_new(object, "settled", json_boolean(node->is_settled));
-  json_object_set_new(object, "lease", lease_json(lease_of(node, snapshot), snapshot));
+  json_object_set_new(object, "lease", lease_json(cox_snapshot_lease(node, snapshot), snapshot));
   if (node->applied != NULL) json_object_set_new(object, "applied", cox_target_json(node->applied, false));
   set_text(object, "last_failure", node->last_failure);
   if (node->unanswered.call[0] != '\0') {
@@ -222,11 +212,11 @@ static void set_statuses(json_t *state, const struct cox_node *node) {
   json_object_set_new(state, "poc_current_status", json_string(cox_poc_name(node->current_poc)));
 }
 
-static json_t *state_json(const struct cox_node *node, const struct snapshot *snapshot) {
+static json_t *state_json(const struct cox_node *node, const struct cox_snapshot *snapshot) {
   json_t *const state = json_object();
   set_statuses(state, node);
   if (node->flight.attempt != 0) json_object_set_new(state, "reconcile_info", flight_json(node));
-  json_object_set_new(state, "lock_count", json_integer(lease_of(node, snapshot)->count));
+  json_object_set_new(state, "lock_count", json_integer(cox_snapshot_lease(node, snapshot)->count));
   json_object_set_new(state, "failure_reason", node->failure_reason ? json_incref(node->failure_reason) : json_string(""));
   set_time(state, "status_timestamp", node->status_at_ms);
   set_time(state, "checked_at", node->checked_at_ms);
@@ -244,7 +234,7 @@ static json_t *state_json(const struct cox_node *node, const struct snapshot *sn
   return state;
 }
 
-static json_t *node_json(const struct cox_node *node, const struct snapshot *snapshot) {
+static json_t *node_json(const struct cox_node *node, const struct cox_snapshot *snapshot) {
   json_t *const config = json_copy(node->config);
   json_object_set_new(config, "node_num", json_integer(node->num));
   json_t *const object = json_object();
@@ -254,19 +244,42 @@ static json_t *node_json(const struct cox_node *node, const struct snapshot *sna
 }
 
 json_t *cox_broker_nodes_json(struct cox_broker *broker) {
-  struct snapshot snapshot;
+  struct cox_snapshot snapshot;
   json_t *const list = json_array();
-  if (!take(broker, NULL, &snapshot)) return list;
+  if (!cox_snapshot_take(broker, NULL, &snapshot)) return list;
   for (size_t i = 0; i < snapshot.count; i++) json_array_append_new(list, node_json(&snapshot.nodes[i], &snapshot));
-  release(&snapshot);
+  cox_snapshot_release(&snapshot);
+  return list;
+}
+
+json_t *cox_broker_nodes_slice_json(struct cox_broker *broker, int *next, size_t max) {
+  json_t *const list = json_array();
+  struct cox_snapshot snapshot = {.now_us = cox_clock_mono_us(broker->options.clock)};
+  snapshot.nodes = malloc(max * sizeof *snapshot.nodes);
+  snapshot.leases = malloc(max * sizeof *snapshot.leases);
+  if (snapshot.nodes == NULL || snapshot.leases == NULL) {
+    cox_snapshot_release(&snapshot);
+    return list;
+  }
+  cox_rwlock_read(&LOCK);
+  begin_locked(broker, &snapshot);
+  size_t num = *next > 0 ? (size_t)*next : 0;
+  for (; num < broker->registry.num_count && snapshot.count < max; num++) {
+    if (broker->registry.by_num[num] != NULL) copy_locked(broker, broker->registry.by_num[num], &snapshot);
+  }
+  look_at_leases_locked(broker, &snapshot);
+  cox_rwlock_read_unlock(&LOCK);
+  *next = (int)num;
+  for (size_t i = 0; i < snapshot.count; i++) json_array_append_new(list, node_json(&snapshot.nodes[i], &snapshot));
+  cox_snapshot_release(&snapshot);
   return list;
 }
 
 json_t *cox_broker_node_json(struct cox_broker *broker, const char *id) {
-  struct snapshot snapshot;
-  if (!take(broker, id, &snapshot)) return NULL;
+  struct cox_snapshot snapshot;
+  if (!cox_snapshot_take(broker, id, &snapshot)) return NULL;
   json_t *const object = snapshot.count > 0 ? node_json(&snapshot.nodes[0], &snapshot) : NULL;
-  release(&snapshot);
+  cox_snapshot_release(&snapshot);
   return object;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "net/net.h"
 
@@ -12,11 +13,33 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *user) {
   return cox_buf_add(user, bytes, size * count) ? size * count : 0;
 }
 
+/* Of the answer's headers only the ETag is wanted. */
+static size_t on_header(char *bytes, size_t size, size_t count, void *user) {
+  static const char name[] = "ETag:";
+  char *const etag = user;
+  const size_t len = size * count;
+  if (len <= sizeof name || strncasecmp(bytes, name, sizeof name - 1) != 0) return len;
+  const char *start = bytes + sizeof name - 1, *end = bytes + len;
+  while (start < end && *start == ' ') start++;
+  while (end > start && (end[-1] == '\r' || end[-1] == '\n')) end--;
+  if (end - start < COX_CLIENT_ETAG_MAX) snprintf(etag, COX_CLIENT_ETAG_MAX, "%.*s", (int)(end - start), start);
+  return len;
+}
+
 static const char *place(const struct cox_client *client) {
   return client->unix_socket != NULL ? client->unix_socket : client->base_url;
 }
 
-/* Content type, "no 100-continue" and the token. False: out of memory. */
+/* "name: value"; false: out of memory. */
+static bool add_header(struct curl_slist **out, const char *name, const char *value) {
+  struct cox_buf line = {0};
+  struct curl_slist *const longer = cox_buf_addf(&line, "%s: %s", name, value) ? curl_slist_append(*out, line.data) : NULL;
+  cox_buf_fini(&line);
+  if (longer != NULL) *out = longer;
+  return longer != NULL;
+}
+
+/* Content type, "no 100-continue", the token and the condition. False: out of memory. */
 static bool make_headers(const struct cox_client *client, const char *body, struct curl_slist **out) {
   const char *fixed[] = {body != NULL ? "Content-Type: application/json" : "Content-Type:", "Expect:"};
   for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
@@ -24,13 +47,12 @@ static bool make_headers(const struct cox_client *client, const char *body, stru
     if (longer == NULL) return false;
     *out = longer;
   }
+  if (client->if_match != NULL && !add_header(out, "If-Match", client->if_match)) return false;
   if (client->token == NULL) return true;
-  struct cox_buf line = {0};
-  struct curl_slist *longer = NULL;
-  if (cox_buf_addf(&line, "Authorization: Bearer %s", client->token)) longer = curl_slist_append(*out, line.data);
-  cox_buf_fini(&line);
-  if (longer != NULL) *out = longer;
-  return longer != NULL;
+  struct cox_buf bearer = {0};
+  const bool is_added = cox_buf_addf(&bearer, "Bearer %s", client->token) && add_header(out, "Authorization", bearer.data);
+  cox_buf_fini(&bearer);
+  return is_added;
 }
 
 static void set_options(CURL *easy, const struct cox_client *client, const char *method, const char *body, struct cox_buf *out) {
@@ -43,6 +65,12 @@ static void set_options(CURL *easy, const struct cox_client *client, const char 
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, out);
+  if (client->ca_file != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file);
+  if (client->etag != NULL) {
+    client->etag[0] = '\0';
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, client->etag);
+  }
   if (client->unix_socket != NULL) curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_socket);
   if (body != NULL || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(body != NULL ? strlen(body) : 0));
@@ -67,6 +95,14 @@ static int fail(CURL *easy, CURLcode code, const struct cox_client *client, cons
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
       return cox_err_set(err, COX_EINVAL, "%s%s is not an http address (%s)", client->base_url, path, why);
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return cox_err_set(err, COX_ESYS, "the certificate of the daemon at %s is not to be trusted: %s; give the certificates that vouch for it "
+                         "with --ca FILE or admin.tls.ca", place(client), why);
+    case CURLE_SSL_CACERT_BADFILE:
+      return cox_err_set(err, COX_ESYS, "the certificates to trust cannot be read from %s: %s",
+                         client->ca_file != NULL ? client->ca_file : "the system's store", why);
+    case CURLE_SSL_CONNECT_ERROR:
+      return cox_err_set(err, COX_ESYS, "no TLS with the daemon at %s: %s; does it speak plain http?", place(client), why);
     case CURLE_OPERATION_TIMEDOUT:
       return cox_err_set(err, COX_ETIME, "%s %s at %s: no whole answer in time (%s); is the daemon overloaded or stopped?", method, path,
                          place(client), why);

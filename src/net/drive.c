@@ -13,6 +13,7 @@ enum {
   REST_FIRST_US = 500000, /* a job's first rest after an error; it doubles */
   REST_MAX_US = 10000000,
   LIFE_GOOD_US = 60000000, /* a job that lived so long starts its rests anew */
+  CHORE_US = 120000000,    /* how long a command that waits may take */
 };
 
 static int64_t now_us(const struct cox_worker *worker) { return cox_clock_mono_us(worker->clock); }
@@ -22,9 +23,11 @@ static int64_t after_ms(const struct cox_worker *worker, int64_t ms) {
   return ms < (INT64_MAX - 1 - now) / 1000 ? now + ms * 1000 : INT64_MAX - 1;
 }
 
+static int64_t deadline_of(const struct cox_run *run) { return run->attempt != NULL ? run->attempt->deadline_us : run->deadline_us; }
+
 static void set_alarm(struct cox_worker *worker, struct cox_run *run) {
   int64_t at_us = run->wake_us;
-  if (run->attempt != NULL && run->attempt->deadline_us < at_us) at_us = run->attempt->deadline_us;
+  if (deadline_of(run) < at_us) at_us = deadline_of(run);
   cox_alarm_set(&worker->alarms, &run->alarm, at_us);
 }
 
@@ -40,6 +43,10 @@ static void drop_wait(struct cox_run *run) {
   cox_run_unlist(run);
   if (run->transfer != NULL) cox_transfer_stop(run->transfer);
   run->transfer = NULL;
+  if (run->socket != NULL) cox_socket_forget(run->socket);
+  run->socket = NULL;
+  if (run->program != NULL) cox_program_stop(run->program);
+  run->program = NULL;
   if (run->errand != NULL) run->errand->run = NULL; /* its answer will find nobody */
   run->errand = NULL;
   json_decref(run->answer);
@@ -110,11 +117,46 @@ static void end_job(struct cox_worker *worker, struct cox_run *run, enum cox_fib
   }
 }
 
+static void forget_chore(struct cox_worker *worker, struct cox_run *run) {
+  struct cox_run **place = &worker->chores;
+  while (*place != run) place = &(*place)->chain;
+  *place = run->chain;
+  worker->chore_count--;
+  run->chore = NULL;
+  cox_alarm_set(&worker->alarms, &run->alarm, INT64_MAX);
+  cox_run_destroy(run);
+}
+
+static void end_chore(struct cox_worker *worker, struct cox_run *run, enum cox_fiber_end why) {
+  struct cox_note *const note = run->chore;
+  struct cox_answer answer = {.outcome = COX_ANSWER_ERROR};
+  if (run->fiber != NULL) {
+    worker->ops->finish_chore(run->fiber, why, &answer);
+  } else {
+    const bool is_stopped = why == COX_END_CANCELLED;
+    cox_err_set(&answer.err, is_stopped ? COX_ESTOPPED : COX_ENOMEM, "command %s was not run: %s", note->command,
+                is_stopped ? "the workers are stopping" : "out of memory");
+  }
+  run->fiber = NULL;
+  forget_chore(worker, run);
+  cox_note_answer_chore(note, worker->mailbox, &answer);
+}
+
+static void close_sockets(struct cox_run *run) {
+  for (size_t i = 0; i < COX_RUN_SOCKETS_MAX; i++) {
+    if (run->sockets[i] != NULL) cox_socket_close(run->sockets[i]);
+    run->sockets[i] = NULL;
+  }
+}
+
 void cox_drive_hang_up(struct cox_run *run) { drop_wait(run); }
 
 void cox_drive_end(struct cox_worker *worker, struct cox_run *run, enum cox_fiber_end why) {
   drop_wait(run);
-  if (run->attempt != NULL) {
+  close_sockets(run);
+  if (run->chore != NULL) {
+    end_chore(worker, run, why);
+  } else if (run->attempt != NULL) {
     end_attempt(worker, run, why);
   } else {
     end_job(worker, run, why);
@@ -123,9 +165,14 @@ void cox_drive_end(struct cox_worker *worker, struct cox_run *run, enum cox_fibe
 
 /* ---- starts ---- */
 
+/* For one more run. */
+static bool has_alarm_room(struct cox_worker *worker) {
+  return cox_alarms_reserve(&worker->alarms, worker->attempts.count + worker->job_count + worker->chore_count + 1) == 0;
+}
+
 void cox_drive_admit(struct cox_worker *worker, struct cox_attempt *attempt) {
   struct cox_run *const run = cox_run_create(attempt, NULL);
-  if (run == NULL || cox_alarms_reserve(&worker->alarms, worker->attempts.count + worker->job_count + 1) != 0) {
+  if (run == NULL || !has_alarm_room(worker)) {
     if (run != NULL) run->attempt = NULL;
     cox_run_destroy(run);
     fill_result(attempt, COX_CLASS_SCRIPT, "starting the attempt failed: out of memory");
@@ -137,10 +184,33 @@ void cox_drive_admit(struct cox_worker *worker, struct cox_attempt *attempt) {
   set_alarm(worker, run);
 }
 
+void cox_drive_chore(struct cox_worker *worker, struct cox_note *note) {
+  struct cox_run *const run = cox_run_create_chore(note);
+  if (run == NULL || !has_alarm_room(worker)) {
+    struct cox_answer answer = {.outcome = COX_ANSWER_ERROR};
+    cox_err_set(&answer.err, COX_ENOMEM, "command %s was not run: out of memory", note->command);
+    if (run != NULL) run->chore = NULL;
+    cox_run_destroy(run);
+    cox_note_answer_chore(note, worker->mailbox, &answer);
+    return;
+  }
+  run->chain = worker->chores;
+  worker->chores = run;
+  worker->chore_count++;
+  run->deadline_us = now_us(worker) + CHORE_US;
+  cox_run_list_add(&worker->fresh, run);
+  set_alarm(worker, run);
+}
+
 /* False: it could not be started; the run is then given back, or at rest. */
 static bool start_fiber(struct cox_worker *worker, struct cox_run *run) {
   if (run->attempt != NULL) {
     run->fiber = worker->ops->start(worker->vm, run->attempt);
+    if (run->fiber == NULL) cox_drive_end(worker, run, COX_END_DONE);
+    return run->fiber != NULL;
+  }
+  if (run->chore != NULL) {
+    run->fiber = worker->ops->start_chore(worker->vm, run->chore->command, run->chore->args);
     if (run->fiber == NULL) cox_drive_end(worker, run, COX_END_DONE);
     return run->fiber != NULL;
   }
@@ -153,7 +223,7 @@ static bool start_fiber(struct cox_worker *worker, struct cox_run *run) {
 
 int cox_drive_begin_job(struct cox_worker *worker, const char *name, struct cox_err *err) {
   struct cox_run *const run = cox_run_create(NULL, name);
-  if (run == NULL || cox_alarms_reserve(&worker->alarms, worker->attempts.count + worker->job_count + 1) != 0) {
+  if (run == NULL || !has_alarm_room(worker)) {
     cox_run_destroy(run);
     return cox_err_set(err, COX_ENOMEM, "starting the job %s failed: out of memory", name);
   }
@@ -249,6 +319,72 @@ static void request_sleep(struct cox_worker *worker, struct cox_run *run) {
   run->wake_us = after_ms(worker, run->request.sleep_ms > 0 ? run->request.sleep_ms : 0);
 }
 
+/* ---- sockets and programs ---- */
+
+static void fail_request(struct cox_worker *worker, struct cox_run *run, const char *why) {
+  run->failure = why;
+  make_ready(worker, run);
+}
+
+static void await_socket(struct cox_worker *worker, struct cox_run *run, struct cox_socket *socket) {
+  run->socket = socket;
+  if (!cox_socket_is_waiting(socket)) return; /* it is settled, and found by the loop */
+  if (run->request.timeout_ms == 0) cox_socket_expire(socket);
+  else run->wake_us = after_ms(worker, run->request.timeout_ms);
+}
+
+static void request_open(struct cox_worker *worker, struct cox_run *run) {
+  size_t place = 0;
+  while (place < COX_RUN_SOCKETS_MAX && run->sockets[place] != NULL) place++;
+  if (place == COX_RUN_SOCKETS_MAX) {
+    fail_request(worker, run, "opening a websocket was refused: this script has too many open; close one first");
+    return;
+  }
+  const char *why = NULL;
+  struct cox_socket *const socket = cox_socket_open(&worker->sockets, &run->request, run, &why);
+  if (socket == NULL) {
+    fail_request(worker, run, why);
+    return;
+  }
+  run->sockets[place] = socket;
+  await_socket(worker, run, socket);
+}
+
+static struct cox_socket **find_socket(struct cox_run *run, uint64_t number) {
+  for (size_t i = 0; i < COX_RUN_SOCKETS_MAX; i++) {
+    if (run->sockets[i] != NULL && cox_socket_number(run->sockets[i]) == number) return &run->sockets[i];
+  }
+  return NULL;
+}
+
+static void request_socket(struct cox_worker *worker, struct cox_run *run) {
+  struct cox_socket **const place = find_socket(run, run->request.socket);
+  if (place == NULL) {
+    fail_request(worker, run, "this websocket is closed");
+  } else if (run->request.kind == COX_IO_SOCKET_CLOSE) {
+    cox_socket_close(*place);
+    *place = NULL;
+    make_ready(worker, run);
+  } else {
+    cox_socket_ask(*place, &run->request);
+    await_socket(worker, run, *place);
+  }
+}
+
+/* One that could not be opened is of no use any more. Its reply has been read. */
+static void drop_unopened(struct cox_run *run, struct cox_socket *socket) {
+  struct cox_socket **const place = find_socket(run, cox_socket_number(socket));
+  cox_socket_close(socket);
+  *place = NULL;
+}
+
+static void request_program(struct cox_worker *worker, struct cox_run *run) {
+  const char *why = NULL;
+  run->program = cox_program_start(&worker->programs, &run->request, run, &why);
+  if (run->program == NULL) fail_request(worker, run, why);
+  else run->wake_us = after_ms(worker, run->request.timeout_ms);
+}
+
 static void request(struct cox_worker *worker, struct cox_run *run) {
   run->has_request = true;
   switch (run->request.kind) {
@@ -261,6 +397,12 @@ static void request(struct cox_worker *worker, struct cox_run *run) {
       break;
     case COX_IO_SLEEP: request_sleep(worker, run); break;
     case COX_IO_COMMAND: request_command(worker, run); break;
+    case COX_IO_SOCKET_OPEN: request_open(worker, run); break;
+    case COX_IO_SOCKET_SEND:
+    case COX_IO_SOCKET_PING:
+    case COX_IO_SOCKET_RECEIVE:
+    case COX_IO_SOCKET_CLOSE: request_socket(worker, run); break;
+    case COX_IO_PROGRAM: request_program(worker, run); break;
   }
   set_alarm(worker, run);
 }
@@ -270,11 +412,13 @@ static void request(struct cox_worker *worker, struct cox_run *run) {
 static struct cox_io_reply reply_of(const struct cox_run *run) {
   if (run->failure != NULL) return (struct cox_io_reply){.class_ = COX_CLASS_SCRIPT, .error = run->failure};
   if (run->transfer != NULL) return cox_transfer_reply(run->transfer);
+  if (run->socket != NULL) return cox_socket_reply(run->socket);
+  if (run->program != NULL) return cox_program_reply(run->program);
   return (struct cox_io_reply){.class_ = COX_CLASS_NONE, .answer = run->answer};
 }
 
 static bool is_overdue(const struct cox_worker *worker, const struct cox_run *run) {
-  return run->attempt != NULL && run->attempt->deadline_us <= now_us(worker);
+  return deadline_of(run) <= now_us(worker);
 }
 
 void cox_drive_advance(struct cox_worker *worker, struct cox_run *run) {
@@ -288,7 +432,10 @@ void cox_drive_advance(struct cox_worker *worker, struct cox_run *run) {
   struct cox_io_request next = {0};
   const bool is_first = !run->has_request;
   const enum cox_fiber_state state = worker->ops->resume(run->fiber, is_first ? NULL : &reply, &next);
+  struct cox_socket *const unopened =
+      run->socket != NULL && run->request.kind == COX_IO_SOCKET_OPEN && reply.class_ != COX_CLASS_NONE ? run->socket : NULL;
   drop_wait(run); /* the reply has been read */
+  if (unopened != NULL) drop_unopened(run, unopened);
   if (state == COX_FIBER_DONE) {
     cox_drive_end(worker, run, COX_END_DONE);
     return;
@@ -298,14 +445,17 @@ void cox_drive_advance(struct cox_worker *worker, struct cox_run *run) {
 }
 
 void cox_drive_alarm(struct cox_worker *worker, struct cox_run *run, int64_t now) {
-  if (run->attempt != NULL && run->attempt->deadline_us <= now) {
+  if (deadline_of(run) <= now) {
     cox_drive_end(worker, run, COX_END_DEADLINE);
     return;
   }
   if (run->wake_us <= now) {
     run->wake_us = INT64_MAX;
     if (run->transfer != NULL) cox_transfer_expire(run->transfer); /* does nothing to one that ended and waits to be read */
-    make_ready(worker, run);
+    if (run->program != NULL) cox_program_expire(run->program);
+    if (run->socket != NULL) cox_socket_expire(run->socket);
+    /* Those two are found by the loop when they have what was asked for. */
+    if (run->program == NULL && run->socket == NULL) make_ready(worker, run);
   }
   set_alarm(worker, run);
 }

@@ -46,8 +46,20 @@ struct cox_note *cox_note_create(enum cox_note_kind kind) {
 
 void cox_note_destroy(struct cox_note *note) {
   if (note == NULL) return;
+  assert(note->reply == NULL);
   json_decref(note->answer);
+  json_decref(note->args);
+  free(note->command);
   free(note);
+}
+
+void cox_note_answer_chore(struct cox_note *note, struct cox_mailbox *mailbox, struct cox_answer *answer) {
+  cox_reply_fn *const reply = note->reply;
+  note->reply = NULL;
+  atomic_fetch_sub(&mailbox->chores, 1);
+  reply(note->arg, answer);
+  cox_answer_fini(answer);
+  cox_note_destroy(note);
 }
 
 void cox_mailbox_post(struct cox_mailbox *mailbox, struct cox_note *note) { cox_queue_push(&mailbox->notes, &note->link); }

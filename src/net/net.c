@@ -40,6 +40,11 @@ static void transport_cancel(void *ctx, unsigned worker, uint64_t attempt) {
   cox_worker_cancel(&net->worker[worker], attempt);
 }
 
+static int transport_chore(void *ctx, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
+  struct cox_net *const net = ctx;
+  return cox_worker_chore(&net->worker[0], name, args, reply, arg, err); /* beside the jobs: they share a script machine */
+}
+
 /* Half of the descriptors that are left serve nodes; callers and waiting leases need the others. */
 static size_t transfers_max(unsigned workers) {
   struct rlimit files;
@@ -69,7 +74,7 @@ struct cox_net *cox_net_create_with(const struct cox_net_options *options, const
     return NULL;
   }
   net->sink = *sink;
-  net->transport = (struct cox_transport){net, options->workers, transport_start, transport_cancel};
+  net->transport = (struct cox_transport){net, options->workers, transport_start, transport_cancel, transport_chore};
   for (; net->workers < options->workers; net->workers++) {
     if (cox_worker_start(&net->worker[net->workers], net->workers, transfers, options, &net->sink, err) != 0) {
       cox_net_destroy(net);

@@ -8,7 +8,7 @@ struct cox_run *cox_run_create(struct cox_attempt *attempt, const char *job) {
   assert((attempt == NULL) != (job == NULL));
   struct cox_run *const run = calloc(1, sizeof *run);
   if (run == NULL) return NULL;
-  run->wake_us = INT64_MAX;
+  run->wake_us = run->deadline_us = INT64_MAX;
   if (job != NULL) run->job = strdup(job);
   if (job != NULL && run->job == NULL) {
     free(run);
@@ -18,10 +18,18 @@ struct cox_run *cox_run_create(struct cox_attempt *attempt, const char *job) {
   return run;
 }
 
+struct cox_run *cox_run_create_chore(struct cox_note *chore) {
+  struct cox_run *const run = calloc(1, sizeof *run);
+  if (run == NULL) return NULL;
+  run->wake_us = run->deadline_us = INT64_MAX;
+  run->chore = chore;
+  return run;
+}
+
 void cox_run_destroy(struct cox_run *run) {
   if (run == NULL) return;
   assert(run->list == NULL && run->alarm.place == 0 && run->fiber == NULL && run->transfer == NULL && run->errand == NULL);
-  assert(run->attempt == NULL);
+  assert(run->attempt == NULL && run->chore == NULL && run->socket == NULL && run->program == NULL);
   json_decref(run->answer);
   free(run->job);
   free(run);

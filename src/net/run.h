@@ -1,4 +1,4 @@
-/* One fiber on its way: an attempt's or a job's. Lists of runs and the table that finds an attempt by its number. One thread. */
+/* One fiber on its way: an attempt's, a job's or a chore's. Lists of runs and the table that finds an attempt by its number. One thread. */
 #ifndef COX_NET_RUN_H
 #define COX_NET_RUN_H
 
@@ -11,22 +11,29 @@
 #include "core/fiber.h"
 #include "net/alarm.h"
 #include "net/mailbox.h"
+#include "net/program.h"
+#include "net/socket.h"
 #include "net/transfer.h"
 
 struct cox_run_list {
   struct cox_run *first, *last;
 };
 
+enum { COX_RUN_SOCKETS_MAX = 8 };
+
 struct cox_run {
   struct cox_run *prev, *next;
   struct cox_run_list *list;   /* it stands in; NULL: in none */
-  struct cox_run *chain;       /* in the table, or of jobs */
+  struct cox_run *chain;       /* in the table, or of jobs and chores */
   struct cox_alarm alarm;      /* the earlier of deadline and wake_us */
-  struct cox_attempt *attempt; /* NULL: a job */
+  struct cox_attempt *attempt; /* NULL: a job or a chore */
   struct cox_fiber *fiber;     /* NULL: not started, or a job at rest */
   struct cox_io_request request;
   bool has_request;              /* the next resume brings a reply */
   struct cox_transfer *transfer; /* in flight, or its reply is not given yet */
+  struct cox_socket *sockets[COX_RUN_SOCKETS_MAX]; /* it has opened; NULL: free places */
+  struct cox_socket *socket;     /* the one that it waits for, or whose reply is not given yet */
+  struct cox_program *program;   /* it runs, or whose reply is not given yet */
   struct cox_note *errand;       /* the command whose answer is awaited */
   json_t *answer;                /* the reply to a command, not given yet */
   const char *failure;           /* why a request could not be made at all: the reply is this, of COX_CLASS_SCRIPT */
@@ -35,10 +42,15 @@ struct cox_run {
   char *job;           /* name */
   int64_t begun_us;    /* last start */
   int64_t rest_us;     /* length of the next rest */
+  /* chores */
+  struct cox_note *chore; /* owned: what is asked, and who waits for the answer; NULL: none */
+  int64_t deadline_us;    /* INT64_MAX: none */
 };
 
 /* Takes the attempt (or copies the job's name; exactly one is given). NULL: out of memory, nothing is taken. */
 struct cox_run *cox_run_create(struct cox_attempt *attempt, const char *job);
+/* Takes the note. NULL: out of memory, nothing is taken. */
+struct cox_run *cox_run_create_chore(struct cox_note *chore);
 /* Must be in no list, and its fiber finished; the attempt must have been taken out. */
 void cox_run_destroy(struct cox_run *run);
 

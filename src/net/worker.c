@@ -37,6 +37,7 @@ static void take_notes(struct cox_worker *worker, struct cox_queue_link *link) {
     link = link->next;
     switch (note->kind) {
       case COX_NOTE_ANSWER: cox_drive_answer(worker, note); continue;
+      case COX_NOTE_CHORE: cox_drive_chore(worker, note); continue;
       case COX_NOTE_CANCEL: {
         struct cox_run *const run = cox_run_table_find(&worker->attempts, note->attempt);
         if (run != NULL) cox_drive_end(worker, run, COX_END_CANCELLED);
@@ -92,17 +93,20 @@ static bool is_paced(const struct cox_worker *worker, int64_t now_us) {
 
 static int poll_ms(const struct cox_worker *worker) {
   const int64_t now_us = cox_clock_mono_us(worker->clock);
-  if (worker->ready.first != NULL) return 0;
+  if (worker->ready.first != NULL || cox_programs_has_ended(&worker->programs)) return 0;
   if (worker->fresh.first != NULL) return is_paced(worker, now_us) ? QUIET_MS : 0;
   int64_t until_us = now_us + POLL_MAX_US;
   if (worker->transfers.due_us < until_us) until_us = worker->transfers.due_us;
   if (cox_alarms_next(&worker->alarms) < until_us) until_us = cox_alarms_next(&worker->alarms);
+  if (cox_sockets_due(&worker->sockets) < until_us) until_us = cox_sockets_due(&worker->sockets);
   return until_us <= now_us ? 0 : (int)((until_us - now_us + 999) / 1000);
 }
 
 static void collect_done(struct cox_worker *worker) {
   for (struct cox_transfer *transfer; (transfer = cox_transfers_take_done(&worker->transfers)) != NULL;)
     cox_run_list_add(&worker->ready, transfer->user);
+  for (struct cox_run *run; (run = cox_sockets_take_settled(&worker->sockets)) != NULL;) cox_run_list_add(&worker->ready, run);
+  for (struct cox_run *run; (run = cox_programs_take_ended(&worker->programs)) != NULL;) cox_run_list_add(&worker->ready, run);
 }
 
 static void serve_sockets(struct cox_worker *worker) {
@@ -113,10 +117,12 @@ static void serve_sockets(struct cox_worker *worker) {
   for (int i = 0; i < count; i++) {
     const int fd = events[i].data.fd;
     if (fd == worker->mailbox->attempts.event_fd || fd == worker->mailbox->notes.event_fd) continue; /* taken below */
-    cox_transfers_event(&worker->transfers, fd, events[i].events);
+    if (!cox_sockets_event(&worker->sockets, fd, events[i].events) && !cox_programs_event(&worker->programs, fd))
+      cox_transfers_event(&worker->transfers, fd, events[i].events);
     glance_at_mail(worker);
   }
   cox_transfers_tick(&worker->transfers, cox_clock_mono_us(worker->clock));
+  cox_sockets_tick(&worker->sockets, cox_clock_mono_us(worker->clock));
   collect_done(worker);
 }
 
@@ -156,6 +162,7 @@ static void end_all(struct cox_worker *worker) {
   take_mail(worker);
   end_attempts(worker);
   while (worker->jobs != NULL) cox_drive_end(worker, worker->jobs, COX_END_CANCELLED);
+  while (worker->chores != NULL) cox_drive_end(worker, worker->chores, COX_END_CANCELLED);
 }
 
 /* ---- start and end ---- */
@@ -176,10 +183,13 @@ static int prepare(struct cox_worker *worker, size_t transfers_max, struct cox_e
     return err->code;
   if (cox_run_table_init(&worker->attempts) != 0)
     return cox_err_set(err, COX_ENOMEM, "making a worker failed: out of memory");
+  cox_sockets_init(&worker->sockets, worker->epoll_fd, worker->clock);
+  cox_programs_init(&worker->programs, worker->epoll_fd);
   return cox_transfers_init(&worker->transfers, worker->epoll_fd, worker->clock, transfers_max, err);
 }
 
 static void discard(struct cox_worker *worker) {
+  cox_programs_fini(&worker->programs);
   cox_transfers_fini(&worker->transfers);
   cox_alarms_fini(&worker->alarms);
   cox_run_table_fini(&worker->attempts);
@@ -258,6 +268,18 @@ static void give_back_late(struct cox_worker *worker) {
     attempt->result.error = strdup("cancelled before it began: the workers are stopping");
     worker->sink->complete(worker->sink->ctx, attempt);
   }
+  struct cox_queue_link *note_link = cox_queue_take(&worker->mailbox->notes);
+  while (note_link != NULL) {
+    struct cox_note *const note = COX_CONTAINER(note_link, struct cox_note, link);
+    note_link = note_link->next;
+    if (note->kind == COX_NOTE_CHORE) {
+      struct cox_answer answer = {.outcome = COX_ANSWER_ERROR};
+      cox_err_set(&answer.err, COX_ESTOPPED, "command %s was not run: the workers are stopping", note->command);
+      cox_note_answer_chore(note, worker->mailbox, &answer);
+    } else {
+      cox_note_destroy(note);
+    }
+  }
 }
 
 void cox_worker_join(struct cox_worker *worker) {
@@ -281,6 +303,26 @@ void cox_worker_cancel(struct cox_worker *worker, uint64_t attempt) {
   }
   note->attempt = attempt;
   cox_mailbox_post(worker->mailbox, note);
+}
+
+int cox_worker_chore(struct cox_worker *worker, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
+  struct cox_mailbox *const mailbox = worker->mailbox;
+  if (atomic_fetch_add(&mailbox->chores, 1) >= COX_CHORES_MAX) {
+    atomic_fetch_sub(&mailbox->chores, 1);
+    return cox_err_set(err, COX_EFULL, "command %s was not accepted: %d commands that wait are under way; try again later", name, COX_CHORES_MAX);
+  }
+  struct cox_note *const note = cox_note_create(COX_NOTE_CHORE);
+  if (note != NULL) note->command = strdup(name);
+  if (note == NULL || note->command == NULL) {
+    atomic_fetch_sub(&mailbox->chores, 1);
+    cox_note_destroy(note);
+    return cox_err_set(err, COX_ENOMEM, "command %s was not accepted: out of memory", name);
+  }
+  note->args = args != NULL ? json_incref(args) : json_object();
+  note->reply = reply;
+  note->arg = arg;
+  cox_mailbox_post(mailbox, note);
+  return 0;
 }
 
 int cox_worker_start_job(struct cox_worker *worker, const char *name, struct cox_err *err) {

@@ -43,10 +43,14 @@ struct cox_worker {
   void *vm;
   int epoll_fd;
   struct cox_transfers transfers;
+  struct cox_sockets sockets;
+  struct cox_programs programs;
   struct cox_alarms alarms;
   struct cox_run_table attempts;
   struct cox_run *jobs;
   size_t job_count;
+  struct cox_run *chores;
+  size_t chore_count;
   struct cox_run_list ready;  /* their reply is there */
   struct cox_run_list fresh;  /* not started yet */
   int64_t paced_until_us;     /* while many transfers run and are answered, no fiber is started before */
@@ -65,6 +69,8 @@ void cox_worker_post(struct cox_worker *worker, struct cox_attempt *attempt);
 void cox_worker_cancel(struct cox_worker *worker, uint64_t attempt);
 /* Any thread but the worker's: waits until the job was begun, or could not be. */
 int cox_worker_start_job(struct cox_worker *worker, const char *name, struct cox_err *err);
+/* Any thread; never blocks. See core/transport.h. */
+int cox_worker_chore(struct cox_worker *worker, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err);
 /* Asks the thread to end; cox_worker_join waits until it has ended everything, and frees all. */
 void cox_worker_stop(struct cox_worker *worker);
 void cox_worker_join(struct cox_worker *worker);
@@ -75,6 +81,8 @@ void cox_worker_join(struct cox_worker *worker);
 void cox_drive_admit(struct cox_worker *worker, struct cox_attempt *attempt);
 /* The first start, which says whether there is such a job. */
 int cox_drive_begin_job(struct cox_worker *worker, const char *name, struct cox_err *err);
+/* Takes a chore in. Takes the note. */
+void cox_drive_chore(struct cox_worker *worker, struct cox_note *note);
 /* Starts or resumes it until it waits again or is done. */
 void cox_drive_advance(struct cox_worker *worker, struct cox_run *run);
 /* Its alarm went off. */
@@ -85,7 +93,7 @@ void cox_drive_answer(struct cox_worker *worker, struct cox_note *note);
 void cox_drive_feed(struct cox_worker *worker);
 /* Closes what it has open, as the first half of ending an attempt; cox_drive_end must follow. */
 void cox_drive_hang_up(struct cox_run *run);
-/* Ends it before its time and gives it back; a job is forgotten. */
+/* Ends it before its time and gives it back; a job is forgotten, a chore is answered. */
 void cox_drive_end(struct cox_worker *worker, struct cox_run *run, enum cox_fiber_end why);
 
 #endif

@@ -9,6 +9,7 @@
 #include "core/node_config.h"
 #include "script/convert.h"
 #include "script/fiber.h"
+#include "script/request.h"
 #include "script/sandbox.h"
 
 enum { RESPONSE_BYTES_MAX = 256 * 1024, PATH_BYTES_MAX = 4096, BODY_SHOWN = 160, MEMORY_UPVALUE = 1, CONFIG_UPVALUE = 2, APPLIED_UPVALUE = 3 };
@@ -41,12 +42,6 @@ static int raise(lua_State *L, enum cox_class class_, int http_status, const cha
   return lua_error(L);
 }
 
-static void set_string(lua_State *L, char **place, char *text) {
-  free(*place);
-  *place = text;
-  if (text == NULL) luaL_error(L, "a request could not be made: out of memory");
-}
-
 static void set_url(lua_State *L, struct cox_fiber *fiber, const char *path, int options) {
   bool is_inference = false;
   if (lua_istable(L, options) && lua_getfield(L, options, "base") != LUA_TNIL) {
@@ -59,27 +54,8 @@ static void set_url(lua_State *L, struct cox_fiber *fiber, const char *path, int
   char base[COX_URL_MAX];
   cox_node_config_url(fiber->attempt->node, !is_inference, base);
   const size_t size = strlen(base) + strlen(path) + 1;
-  set_string(L, &fiber->url, malloc(size));
+  cox_request_set_text(L, &fiber->url, malloc(size));
   snprintf(fiber->url, size, "%s%s", base, path);
-}
-
-static void set_body(lua_State *L, struct cox_fiber *fiber, int index) {
-  free(fiber->body);
-  fiber->body = NULL;
-  if (lua_isnoneornil(L, index)) return;
-  luaL_checktype(L, index, LUA_TTABLE);
-  struct cox_err err;
-  json_t *const body = cox_convert_take(L, index, "body", &err);
-  fiber->body = body != NULL ? cox_convert_text(L, body, true, "body", &err) : NULL;
-  json_decref(body);
-  if (fiber->body == NULL) luaL_error(L, "%s", err.text);
-}
-
-static lua_Number timeout_of(lua_State *L, int options, lua_Number fallback) {
-  if (!lua_istable(L, options) || lua_getfield(L, options, "timeout_s") == LUA_TNIL) return fallback;
-  const lua_Number seconds = luaL_checknumber(L, -1);
-  if (!(seconds >= 0.001 && seconds <= TIMEOUT_MAX_S)) luaL_error(L, "timeout_s must be from 0.001 to 86400 seconds");
-  return seconds;
 }
 
 static bool is_accepted(lua_State *L, int options, int status) {
@@ -118,22 +94,6 @@ static void shorten(lua_State *L, int answer, const struct cox_io_reply *reply, 
   snprintf(out + len, 8, "%s", text[len] != '\0' ? "…" : "");
 }
 
-static void push_answer(lua_State *L, const struct cox_io_reply *reply) {
-  lua_createtable(L, 0, 3);
-  lua_pushinteger(L, reply->http_status);
-  lua_setfield(L, -2, "status");
-  lua_pushlstring(L, reply->body, reply->body_len);
-  lua_setfield(L, -2, "body");
-  struct cox_held **const held = cox_vm_push_holder(L);
-  json_t *const value = json_loadb(reply->body, reply->body_len, 0, NULL);
-  if (value == NULL) {
-    lua_pop(L, 1);
-    return;
-  }
-  cox_convert_push_made(L, held, value);
-  lua_setfield(L, -2, "json");
-}
-
 static bool says_error(lua_State *L, int answer) {
   bool is_error = false;
   if (lua_getfield(L, answer, "json") == LUA_TTABLE) {
@@ -163,7 +123,7 @@ static int answered(lua_State *L, int status, lua_KContext context) {
   note_reply(fiber, reply);
   if (reply->class_ != COX_CLASS_NONE) return raise(L, reply->class_, 0, reply->error != NULL ? reply->error : cox_class_name(reply->class_));
   lua_settop(L, 4);
-  push_answer(L, reply);
+  cox_request_push_answer(L, reply);
   const int http_status = reply->http_status;
   char shown[BODY_SHOWN + 8], text[COX_URL_MAX + 400];
   if (http_status >= 300 && !is_accepted(L, 4, http_status)) {
@@ -196,8 +156,8 @@ static int request(lua_State *L, const char *method) {
   if (is_post && fiber->attempt->kind == COX_ATTEMPT_PROBE) return luaL_error(L, "a probe only looks: POST %s is not allowed in it", path);
   if (!lua_isnoneornil(L, 4)) luaL_checktype(L, 4, LUA_TTABLE);
   set_url(L, fiber, path, 4);
-  set_body(L, fiber, 3);
-  const lua_Number timeout_s = timeout_of(L, 4, is_post ? POST_TIMEOUT_S : GET_TIMEOUT_S);
+  cox_request_set_body(L, fiber, 3);
+  const int64_t timeout_ms = cox_request_timeout_ms(L, 4, is_post ? POST_TIMEOUT_S : GET_TIMEOUT_S);
   if (is_post) note_call(fiber, method, path);
   fiber->request = (struct cox_io_request){
       .kind = COX_IO_HTTP,
@@ -205,7 +165,7 @@ static int request(lua_State *L, const char *method) {
       .url = fiber->url,
       .body = fiber->body,
       .body_len = fiber->body != NULL ? strlen(fiber->body) : 0,
-      .timeout_ms = (int64_t)(timeout_s * 1000),
+      .timeout_ms = timeout_ms,
       .is_mutating = is_post,
       .response_max = RESPONSE_BYTES_MAX,
   };

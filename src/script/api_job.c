@@ -33,9 +33,43 @@ static int command(lua_State *L) {
   return lua_yieldk(L, 0, 0, answered);
 }
 
+enum { SLICE = 64 };
+
+/* The next entry of a walk over all nodes. Upvalues: node number to go on from, the slice that was read last, place in it. */
+static int next_node(lua_State *L) {
+  struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
+  lua_Integer place = lua_tointeger(L, lua_upvalueindex(3)) + 1;
+  if (lua_type(L, lua_upvalueindex(2)) != LUA_TTABLE || place > (lua_Integer)lua_rawlen(L, lua_upvalueindex(2))) {
+    int from = (int)lua_tointeger(L, lua_upvalueindex(1));
+    json_t *const slice = cox_broker_nodes_slice_json(owner->context->broker, &from, SLICE);
+    cox_convert_push_shared(L, slice);
+    json_decref(slice);
+    lua_replace(L, lua_upvalueindex(2));
+    lua_pushinteger(L, from);
+    lua_replace(L, lua_upvalueindex(1));
+    place = 1;
+  }
+  lua_pushinteger(L, place);
+  lua_replace(L, lua_upvalueindex(3));
+  lua_rawgeti(L, lua_upvalueindex(2), place); /* nil behind the last */
+  return 1;
+}
+
+static int nodes(lua_State *L) {
+  struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
+  if (owner == NULL || owner->context->broker == NULL) return luaL_error(L, "broker.nodes: there is no broker here");
+  lua_pushinteger(L, 0);
+  lua_pushnil(L);
+  lua_pushinteger(L, 0);
+  lua_pushcclosure(L, next_node, 3);
+  return 1;
+}
+
 static const struct cox_binding bindings[] = {
     {"command", command, "(name: string, args?: table) → table?, string?",
      "Sends a command and waits for its answer { status, reason?, result?, error? }; nil and why when it could not be sent."},
+    {"nodes", nodes, "() → fun(): coxswain.NodeEntry?",
+     "Walks over all nodes: `for entry in broker.nodes() do`, with entry.node (configuration) and entry.state. Sleep now and then when there are many."},
     {NULL, NULL, NULL, NULL},
 };
 

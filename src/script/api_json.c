@@ -21,6 +21,7 @@ static int array(lua_State *L) {
 
 static int encode(lua_State *L) {
   luaL_checkany(L, 1);
+  cox_guard_check(L);
   struct cox_held **const held = cox_vm_push_holder(L);
   struct cox_err err = {0};
   json_t *const value = cox_convert_take(L, 1, "json.encode: the value", &err);
@@ -40,6 +41,7 @@ static int decode(lua_State *L) {
   size_t len;
   const char *const text = luaL_checklstring(L, 1, &len);
   if (len > DECODE_BYTES_MAX) return luaL_error(L, "json.decode: the text is larger than %d MiB", DECODE_BYTES_MAX / 1024 / 1024);
+  cox_guard_check(L);
   struct cox_held **const held = cox_vm_push_holder(L);
   json_error_t error;
   json_t *const value = json_loadb(text, len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);

@@ -11,6 +11,7 @@
 #include "script/config_lines.h"
 #include "script/config_nodes.h"
 #include "script/config_schema.h"
+#include "script/config_tokens.h"
 #include "script/config_vm.h"
 #include "script/script.h"
 
@@ -64,6 +65,8 @@ static void locate_key(void *arg, const char *key, const char *value) {
   free(located);
 }
 
+static char *locate_token(void *arg, const char *path) { return locate(arg, "admin.tokens", path); }
+
 static void read_nodes_file(struct load *load, const char *value) {
   char *const file = locate(load, "nodes", value);
   if (file == NULL) return;
@@ -111,6 +114,7 @@ json_t *cox_config_load_partial(const char *path, const char *const *overrides, 
   lay_over_and_check(&load, overrides);
   if (faults->count == before) cox_config_fill(load.config);
   cox_config_each_path(load.config, locate_key, &load);
+  cox_config_tokens_each_file(cox_config_get(load.config, "admin.tokens"), locate_token, &load);
   if (default_scripts != NULL && !json_is_string(json_object_get(load.config, "scripts"))) {
     json_object_set_new(load.config, "scripts", json_string(default_scripts));
   }
@@ -130,24 +134,31 @@ json_t *cox_config_load(const char *path, const char *const *overrides, const ch
 }
 
 /* "http://user:password@host": only the host is for everybody. */
-static void mask_url(json_t *config, const char *path) {
-  const char *const url = json_string_value(cox_config_get(config, path));
+static json_t *masked_url(const char *url) {
   const char *const host = url != NULL ? strstr(url, "://") : NULL;
-  if (host == NULL) return;
+  if (host == NULL) return NULL;
   const size_t scheme_len = (size_t)(host - url) + 3;
   const char *const end = url + scheme_len + strcspn(url + scheme_len, "/?#");
   const char *const at = memrchr(url + scheme_len, '@', (size_t)(end - url) - scheme_len);
-  if (at == NULL) return;
-  char *masked;
-  if (asprintf(&masked, "%.*s" MASK "%s", (int)scheme_len, url, at) < 0) return;
-  cox_config_set(config, path, json_string(masked));
-  free(masked);
+  return at != NULL ? json_sprintf("%.*s" MASK "%s", (int)scheme_len, url, at) : NULL;
+}
+
+/* One, or each of a list. */
+static void mask_url(json_t *config, const char *path) {
+  json_t *const value = cox_config_get(config, path);
+  json_t *const alone = masked_url(json_string_value(value));
+  if (alone != NULL) cox_config_set(config, path, alone);
+  for (size_t i = 0; i < json_array_size(value); i++) {
+    json_t *const masked = masked_url(json_string_value(json_array_get(value, i)));
+    if (masked != NULL) json_array_set_new(value, i, masked);
+  }
 }
 
 json_t *cox_config_masked(const json_t *config) {
   json_t *const masked = json_deep_copy(config);
   if (masked == NULL) return NULL;
   if (cox_config_get(masked, "admin.token") != NULL) cox_config_set(masked, "admin.token", json_string(MASK));
+  cox_config_tokens_mask(cox_config_get(masked, "admin.tokens"), MASK);
   mask_url(masked, "callback_url");
   mask_url(masked, "feed.rpc");
   mask_url(masked, "feed.rest");

@@ -1,6 +1,8 @@
 /* One table says everything about every key, so that check, defaults, -D and the environment cannot disagree. */
 #include "script/config_schema.h"
 
+#include "script/config_tokens.h"
+
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,9 @@ enum { PATH_BYTES = 256, MESSAGE_BYTES = 512, KEYS_TEXT = 320 };
 #define EPOCH(name, value)                                                                                             \
   {.path = "feed.epoch." name, .type = COX_CONFIG_INTEGER, .most = BLOCKS_MAX, .accepted = "blocks from 0",            \
    .fallback = value, .only_kind = "clock"}
+#define FEED_SECONDS(name, value)                                                                                      \
+  {.path = "feed." name, .type = COX_CONFIG_NUMBER, .least = 0.001, .most = DAY_S,                                     \
+   .accepted = "seconds from 0.001 to 86400", .fallback = value, .only_kind = "cometbft"}
 #define SECONDS(name, value)                                                                                           \
   {.path = name, .type = COX_CONFIG_NUMBER, .least = 0.001, .most = DAY_S, .accepted = "seconds from 0.001 to 86400",  \
    .fallback = value}
@@ -22,6 +27,8 @@ static const struct cox_config_key keys[] = {
     GROUP("participant"),
     {.path = "participant.address", .type = COX_CONFIG_TEXT, .accepted = "the participant's address, \"gonka1…\""},
     {.path = "participant.pubkey", .type = COX_CONFIG_TEXT, .accepted = "the participant's public key in base64"},
+    {.path = "participant.key_file", .type = COX_CONFIG_TEXT, .accepted = "the path of a file with the private key in hex, mode 0600", .is_path = true},
+    {.path = "participant.signer", .type = COX_CONFIG_TEXT, .accepted = "the path of a program that signs", .is_path = true},
     {.path = "callback_url", .type = COX_CONFIG_TEXT, .accepted = "a URL that begins with http:// or https://"},
     {.path = "nodes", .type = COX_CONFIG_NODES, .accepted = "the path of a nodes file, or a list of node objects", .fallback = "[]"},
     {.path = "prune", .type = COX_CONFIG_BOOL, .accepted = "true or false", .fallback = "false"},
@@ -29,10 +36,15 @@ static const struct cox_config_key keys[] = {
     {.path = "store", .type = COX_CONFIG_TEXT, .accepted = "the path of a file, or \":memory:\"", .fallback = "\"coxswain.db\"", .is_path = true},
     GROUP("feed"),
     {.path = "feed.kind", .type = COX_CONFIG_TEXT, .choices = "cometbft|clock|none", .fallback = "\"none\""},
-    {.path = "feed.rpc", .type = COX_CONFIG_TEXT, .accepted = "a URL that begins with http:// or https://",
+    {.path = "feed.rpc", .type = COX_CONFIG_URLS, .accepted = "a URL that begins with http:// or https://, or a list of 1 to 16 of them",
      .fallback = "\"http://127.0.0.1:26657\"", .only_kind = "cometbft"},
-    {.path = "feed.rest", .type = COX_CONFIG_TEXT, .accepted = "a URL that begins with http:// or https://",
+    {.path = "feed.rest", .type = COX_CONFIG_URLS, .accepted = "a URL that begins with http:// or https://, or a list of 1 to 16 of them",
      .fallback = "\"http://127.0.0.1:1317\"", .only_kind = "cometbft"},
+    FEED_SECONDS("poll_s", "1"),
+    FEED_SECONDS("timeout_s", "5"),
+    FEED_SECONDS("silence_s", "10"),
+    {.path = "feed.silence_blocks", .type = COX_CONFIG_NUMBER, .least = 1, .most = 1000, .accepted = "mean block times from 1 to 1000",
+     .fallback = "3", .only_kind = "cometbft"},
     {.path = "feed.block_ms", .type = COX_CONFIG_NUMBER, .least = 1, .most = DAY_S * 1000, .accepted = "milliseconds from 1 to 86400000",
      .fallback = "1000", .only_kind = "clock"},
     {.path = "feed.epoch", .type = COX_CONFIG_GROUP, .fallback = "{}", .only_kind = "clock"},
@@ -44,14 +56,21 @@ static const struct cox_config_key keys[] = {
     EPOCH("poc_validation_duration", "10"),
     EPOCH("set_new_validators_delay", "1"),
     EPOCH("inference_validation_cutoff", "0"),
+    GROUP("chain"),
+    {.path = "chain.id", .type = COX_CONFIG_TEXT, .accepted = "the chain's id; asked of the RPC endpoint when absent"},
+    {.path = "chain.gas", .type = COX_CONFIG_INTEGER, .least = 1, .most = 1e12, .accepted = "an integer from 1 to 10^12", .fallback = "1000000"},
+    {.path = "chain.fee", .type = COX_CONFIG_TEXT, .accepted = "an amount with its denomination, \"1000ngonka\"", .fallback = "\"0ngonka\""},
+    SECONDS("chain.sync_s", "60"),
     GROUP("admin"),
     {.path = "admin.listen", .type = COX_CONFIG_TEXT, .accepted = "an address and a port, \"127.0.0.1:9200\"", .fallback = "\"127.0.0.1:9200\""},
     {.path = "admin.socket", .type = COX_CONFIG_TEXT, .accepted = "the path of a unix socket", .fallback = "\"coxswain.sock\"", .is_path = true},
     {.path = "admin.token", .type = COX_CONFIG_TEXT, .accepted = "a secret text"},
+    {.path = "admin.tokens", .type = COX_CONFIG_TOKENS, .accepted = "a list of { token or token_file, scope, name }"},
     {.path = "admin.insecure", .type = COX_CONFIG_BOOL, .accepted = "true or false", .fallback = "false"},
     {.path = "admin.tls", .type = COX_CONFIG_GROUP},
     {.path = "admin.tls.cert", .type = COX_CONFIG_TEXT, .accepted = "the path of a certificate", .is_path = true},
     {.path = "admin.tls.key", .type = COX_CONFIG_TEXT, .accepted = "the path of a private key", .is_path = true},
+    {.path = "admin.tls.ca", .type = COX_CONFIG_TEXT, .accepted = "the path of the certificates that clients trust", .is_path = true},
     {.path = "workers", .type = COX_CONFIG_INTEGER, .least = 1, .most = 64, .accepted = "an integer from 1 to 64", .fallback = "2"},
     GROUP("reconcile"),
     SECONDS("reconcile.interval_s", "30"),
@@ -155,7 +174,7 @@ static void wrong(const struct check *check, const struct cox_config_key *key, c
     snprintf(message, sizeof message, "must be one of \"%s\", not %.60s", accepted, shown != NULL ? shown : "this");
   } else {
     snprintf(message, sizeof message, "must be %s, not %.60s", key->type == COX_CONFIG_GROUP ? "a table" : key->accepted,
-             shown != NULL && strcmp(path, "admin.token") != 0 ? shown : "this");
+             shown != NULL && strncmp(path, "admin.token", 11) != 0 ? shown : "this");
   }
   free(shown);
   check->fault(check->arg, path, message);
@@ -174,6 +193,28 @@ static bool is_url(const char *text) {
   return *host != '\0' && *host != '/' && strpbrk(host, " \t\r\n") == NULL;
 }
 
+enum { URLS_MAX = 16 };
+
+static bool is_urls(const json_t *value) {
+  if (json_is_string(value)) return is_url(json_string_value(value));
+  const size_t count = json_array_size(value);
+  for (size_t i = 0; i < count; i++) {
+    const char *const text = json_string_value(json_array_get(value, i));
+    if (text == NULL || !is_url(text)) return false;
+  }
+  return count >= 1 && count <= URLS_MAX;
+}
+
+/* Digits, then the name of the coin: a letter, then 2 to 127 letters, digits or one of /:._- */
+static bool is_fee(const char *text) {
+  const size_t digits = strspn(text, "0123456789");
+  const char *const name = text + digits;
+  const size_t length = strlen(name);
+  const bool is_letter = (name[0] >= 'a' && name[0] <= 'z') || (name[0] >= 'A' && name[0] <= 'Z');
+  return digits >= 1 && digits <= 30 && is_letter && length >= 3 && length <= 128 &&
+         strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/:._-") == length;
+}
+
 static bool is_listen(const char *text) {
   const char *const colon = strrchr(text, ':');
   if (colon == NULL || colon == text || colon[1] < '0' || colon[1] > '9') return false;
@@ -187,6 +228,7 @@ static bool is_good_text(const struct cox_config_key *key, const json_t *value) 
   if (text == NULL || *text == '\0') return false;
   if (key->choices != NULL) return is_choice(key->choices, text);
   if (strcmp(key->path, "admin.listen") == 0) return is_listen(text);
+  if (strcmp(key->path, "chain.fee") == 0) return is_fee(text);
   if (strstr(key->accepted, "a URL") != NULL) return is_url(text);
   return true;
 }
@@ -209,6 +251,8 @@ static bool is_good(const struct cox_config_key *key, const json_t *value) {
     case COX_CONFIG_INTEGER: return json_is_integer(value) && is_in_range(key, value);
     case COX_CONFIG_NUMBER: return is_in_range(key, value);
     case COX_CONFIG_BACKOFF: return is_backoff(key, value);
+    case COX_CONFIG_URLS: return is_urls(value);
+    case COX_CONFIG_TOKENS: return json_is_array(value);
     case COX_CONFIG_NODES: return json_is_array(value) || (json_is_string(value) && json_string_length(value) > 0);
   }
   return false;
@@ -257,18 +301,27 @@ static void check_epoch(const json_t *config, const struct check *check) {
   check->fault(check->arg, "feed.epoch.epoch_length", message);
 }
 
+/* A client's configuration may hold the certificates it trusts alone. */
+static void check_tls(const json_t *config, const struct check *check) {
+  const bool has_cert = cox_config_get(config, "admin.tls.cert") != NULL, has_key = cox_config_get(config, "admin.tls.key") != NULL;
+  if (has_cert && !has_key) check->fault(check->arg, "admin.tls", "key is missing: the file with the key of cert");
+  if (has_key && !has_cert) check->fault(check->arg, "admin.tls", "cert is missing: the file with the certificate of key");
+}
+
+/* Lua's {} may be a list. */
+static void make_list(json_t *table, const char *key) {
+  const json_t *const value = json_object_get(table, key);
+  if (json_is_object(value) && json_object_size(value) == 0) json_object_set_new(table, key, json_array());
+}
+
 void cox_config_check(json_t *config, cox_config_fault_fn *fault, void *arg) {
   const struct check check = {.fault = fault, .arg = arg};
-  json_t *const nodes = json_object_get(config, "nodes");
-  if (json_is_object(nodes) && json_object_size(nodes) == 0) { /* Lua's {} */
-    json_object_set_new(config, "nodes", json_array());
-  }
+  make_list(config, "nodes");
+  make_list(json_object_get(config, "admin"), "tokens");
   check_group(config, "", &check);
   check_epoch(config, &check);
-  if (cox_config_get(config, "admin.tls") != NULL) {
-    fault(arg, "admin.tls", "is not served by this version: the admin API speaks plain HTTP; listen on 127.0.0.1 behind a TLS "
-                            "proxy and take this key out");
-  }
+  cox_config_tokens_check(cox_config_get(config, "admin.tokens"), fault, arg);
+  check_tls(config, &check);
 }
 
 void cox_config_fill(json_t *config) {

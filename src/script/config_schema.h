@@ -14,7 +14,9 @@ enum cox_config_type {
   COX_CONFIG_INTEGER,
   COX_CONFIG_NUMBER,
   COX_CONFIG_BACKOFF, /* two numbers of seconds, the second not below the first */
-  COX_CONFIG_NODES    /* a path or a list of node objects */
+  COX_CONFIG_NODES,   /* a path or a list of node objects */
+  COX_CONFIG_URLS,    /* a URL, or a list of them in order of preference */
+  COX_CONFIG_TOKENS   /* a list of tokens (config_tokens.h) */
 };
 
 struct cox_config_key {

@@ -152,12 +152,23 @@ static void take_error(lua_State *L, struct cox_fiber *fiber, int status) {
   cox_log(COX_LOG_DEBUG, "drivers", "a driver failed", "error", text, "trace", fiber->vm->trace, NULL);
 }
 
+/* What lua/coxswain/chore.lua returned: kind and value. */
+static void take_chore(lua_State *L, struct cox_fiber *fiber) {
+  const char *const kind = lua_tostring(L, -2);
+  snprintf(fiber->chore_kind, sizeof fiber->chore_kind, "%s", kind != NULL ? kind : "");
+  struct cox_err err = {0};
+  fiber->result = cox_convert_take(L, -1, "result", &err);
+  if (fiber->result == NULL) fail_job(fiber, &err);
+}
+
 static int conclude(lua_State *L, int status, lua_KContext context) {
   (void)context;
   struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
   struct cox_fiber *const fiber = owner->current;
   if (status != LUA_OK && status != LUA_YIELD) {
     take_error(L, fiber, status);
+  } else if (fiber->chore != NULL) {
+    take_chore(L, fiber);
   } else if (fiber->attempt != NULL && fiber->attempt->kind == COX_ATTEMPT_PROBE) {
     cox_driver_take_probe(L, fiber);
   }
@@ -170,7 +181,8 @@ static int conclude(lua_State *L, int status, lua_KContext context) {
 static int body(lua_State *L) {
   lua_pushcfunction(L, cox_vm_trace);
   lua_insert(L, 1);
-  const int status = lua_pcallk(L, lua_gettop(L) - 2, 1, 1, 0, conclude);
+  const bool is_chore = ((struct cox_fiber_vm *)cox_vm_of(L)->owner)->current->chore != NULL;
+  const int status = lua_pcallk(L, lua_gettop(L) - 2, is_chore ? 2 : 1, 1, 0, conclude);
   return conclude(L, status, 0);
 }
 
@@ -193,6 +205,28 @@ static void push_driver_function(lua_State *L, const struct cox_attempt *attempt
   lua_remove(L, -2);
 }
 
+static void push_job_object(lua_State *L, const struct cox_fiber *fiber) {
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, fiber->job);
+  lua_setfield(L, -2, "name");
+  cox_convert_push(L, fiber->owner->context->config);
+  lua_setfield(L, -2, "config");
+}
+
+/* chore.run(file, job, args) */
+static void push_chore_function(lua_State *L, struct cox_fiber *fiber) {
+  char name[256];
+  snprintf(name, sizeof name, "commands/%s.lua", fiber->job);
+  const struct cox_source *const source = cox_sources_find(fiber->vm->sources, name, false);
+  if (source == NULL) luaL_error(L, "there is no command %s: add %s to the scripts", fiber->job, name);
+  cox_sandbox_require(L, "coxswain.chore");
+  lua_getfield(L, -1, "run");
+  lua_remove(L, -2);
+  cox_sandbox_run(L, source);
+  push_job_object(L, fiber);
+  cox_convert_push(L, fiber->chore);
+}
+
 static void push_job_function(lua_State *L, struct cox_fiber *fiber) {
   char name[256];
   snprintf(name, sizeof name, "jobs/%s.lua", fiber->job);
@@ -201,11 +235,7 @@ static void push_job_function(lua_State *L, struct cox_fiber *fiber) {
   cox_sandbox_run(L, source);
   lua_getfield(L, -1, "run");
   lua_remove(L, -2);
-  lua_createtable(L, 0, 2);
-  lua_pushstring(L, fiber->job);
-  lua_setfield(L, -2, "name");
-  cox_convert_push(L, fiber->owner->context->config);
-  lua_setfield(L, -2, "config");
+  push_job_object(L, fiber);
 }
 
 /* Called protected: makes the coroutine with the function and its arguments in it. */
@@ -214,7 +244,9 @@ static int make(lua_State *L) {
   fiber->co = lua_newthread(L);
   fiber->reference = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_pushcfunction(L, body);
-  if (fiber->attempt == NULL) {
+  if (fiber->chore != NULL) {
+    push_chore_function(L, fiber);
+  } else if (fiber->attempt == NULL) {
     push_job_function(L, fiber);
   } else {
     cox_driver_node_push(L, fiber); /* first: its memory is to be saved even when there is no driver */
@@ -230,13 +262,15 @@ static int make(lua_State *L) {
 }
 
 static void free_fiber(struct cox_fiber *fiber) {
-  const bool has_state = !fiber->vm->is_lost;
+  const bool has_state = fiber->vm != NULL && !fiber->vm->is_lost;
   if (has_state && fiber->co != NULL) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->reference);
   if (has_state && fiber->node_reference != LUA_NOREF) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->node_reference);
-  leave_vm(fiber->vm);
+  if (fiber->vm != NULL) leave_vm(fiber->vm);
   free(fiber->url);
   free(fiber->body);
   json_decref(fiber->args);
+  json_decref(fiber->result);
+  free(fiber->chore_name);
   free(fiber->err);
   free(fiber);
 }
@@ -272,6 +306,22 @@ static struct cox_fiber *start_job(void *vm, const char *name, struct cox_err *e
   if (rc == 0) return fiber;
   free_fiber(fiber);
   return NULL;
+}
+
+static struct cox_fiber *start_chore(void *vm, const char *name, json_t *args) {
+  struct cox_fiber_vm *const owner = vm;
+  struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
+  if (fiber == NULL) return NULL;
+  struct cox_err err = {0};
+  struct cox_vm *const machine = usable_vm(owner, &owner->jobs, make_jobs, &err);
+  *fiber = (struct cox_fiber){.owner = owner, .vm = machine, .job = name, .chore = args, .chore_name = strdup(name), .node_reference = LUA_NOREF};
+  if (machine != NULL) machine->users++;
+  if (fiber->vm == NULL || cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, &err) != 0) {
+    fail_job(fiber, &err);
+    fiber->is_done = true;
+  }
+  fiber->job = NULL;
+  return fiber;
 }
 
 /* ---- running and ending ---- */
@@ -361,6 +411,29 @@ static void finish(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_e
   free_fiber(fiber);
 }
 
+static const char *chore_text(const struct cox_fiber *fiber) {
+  const char *const text = json_string_value(fiber->result);
+  return text != NULL ? text : "it was refused without a reason";
+}
+
+static void finish_chore(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_answer *answer) {
+  if (!fiber->is_done) close_fiber(fiber, why);
+  answer->outcome = COX_ANSWER_ERROR;
+  if (!fiber->is_done) {
+    cox_err_set(&answer->err, why == COX_END_DEADLINE ? COX_ETIME : COX_ESTOPPED, "command %s was not done: %s", fiber->chore_name,
+                why == COX_END_DEADLINE ? "its time was over" : "the workers are stopping");
+  } else if (fiber->err != NULL) {
+    answer->err = *fiber->err;
+  } else if (strcmp(fiber->chore_kind, "done") == 0) {
+    answer->outcome = COX_ANSWER_DONE;
+    answer->result = json_incref(fiber->result);
+  } else {
+    const bool is_refusal = strcmp(fiber->chore_kind, "refused") == 0;
+    cox_err_set(&answer->err, is_refusal ? COX_EREFUSED : COX_EINVAL, "%s", chore_text(fiber));
+  }
+  free_fiber(fiber);
+}
+
 struct cox_fiber_ops cox_fiber_ops(const struct cox_fiber_context *context) {
   return (struct cox_fiber_ops){
       .ctx = (void *)(uintptr_t)context,
@@ -370,5 +443,7 @@ struct cox_fiber_ops cox_fiber_ops(const struct cox_fiber_context *context) {
       .start_job = start_job,
       .resume = resume,
       .finish = finish,
+      .start_chore = start_chore,
+      .finish_chore = finish_chore,
   };
 }

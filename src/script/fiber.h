@@ -7,6 +7,7 @@
 #include "core/broker.h"
 #include "core/fiber.h"
 #include "script/vm.h"
+#include "script/wallet.h"
 
 struct cox_fiber_vm {
   const struct cox_fiber_context *context;
@@ -21,6 +22,7 @@ struct cox_fiber_context {
   const struct cox_clock *clock;
   struct cox_broker *broker; /* for node:extend; may be NULL in tests */
   json_t *config;
+  const struct cox_wallet *wallet; /* may be NULL: nothing signs */
   double resume_budget_s;
   size_t memory_max;
   uint64_t seed; /* of math.random in drivers and jobs; 0: of the system */
@@ -31,8 +33,12 @@ struct cox_fiber {
   struct cox_vm *vm;
   lua_State *co;
   int reference;                /* of the coroutine in its VM's registry */
-  struct cox_attempt *attempt;  /* NULL: a job */
-  const char *job;              /* name, only while it is made */
+  struct cox_attempt *attempt;  /* NULL: a job or a chore */
+  const char *job;              /* name of a job or chore, only while it is made */
+  json_t *chore;                /* arguments of a chore, borrowed; NULL: none */
+  char *chore_name;             /* owned */
+  char chore_kind[16];          /* how it ended, as lua/coxswain/chore.lua says */
+  json_t *result;               /* of a chore, owned */
   struct cox_io_request request;
   char *url, *body;             /* the request's strings, owned */
   json_t *args;                 /* the request's arguments, owned */
@@ -40,7 +46,7 @@ struct cox_fiber {
   const struct cox_io_reply *reply; /* only while it is resumed */
   int node_reference;           /* of the driver's node object, LUA_NOREF: none */
   bool is_done;
-  struct cox_err *err;          /* why a job failed, owned; NULL: it has not */
+  struct cox_err *err;          /* why a job or chore failed, owned; NULL: it has not */
 };
 
 /* The fiber that runs in L; throws when L is none (I/O from a coroutine of the script's own). */

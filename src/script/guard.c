@@ -12,11 +12,15 @@
 
 #if defined(__SANITIZE_THREAD__)
 enum { USES_TICK = 0 };
+/* Lua, as Debian builds it, throws with __longjmp_chk, which TSan does not know: it would go on counting every frame of ours that
+ * an error passed through, until its own stack or the memory is full. It knows longjmp.                                        */
+noreturn void __longjmp_chk(jmp_buf place, int value);
+noreturn void __longjmp_chk(jmp_buf place, int value) { longjmp(place, value); }
 #else
 enum { USES_TICK = 1 };
 #endif
 
-enum { HOOK_COUNT = 1000, REARM_TICKS = 4 };
+enum { HOOK_COUNT = 100 /* only where there is no tick: few, as each may be a long function in C */, REARM_TICKS = 4 };
 
 static const char message_key;
 #define MESSAGE "it ran longer than its time budget"
@@ -165,6 +169,18 @@ void cox_guard_rescued(struct cox_guard *guard) {
   atomic_store(&guard->depth, 0);
   atomic_store(&guard->is_expired, false);
   cox_cputick_left();
+}
+
+void cox_guard_renew(struct cox_guard *guard) {
+  const unsigned depth = atomic_load(&guard->depth);
+  atomic_store(&guard->ticks, 0);
+  atomic_store(&guard->is_expired, false);
+  guard->is_noted = false;
+  if (!USES_TICK) guard->deadline_us = cox_clock_mono_us(cox_clock_system()) + (int64_t)(guard->budget_s * 1e6);
+  for (unsigned i = 0; i < depth; i++) {
+    lua_sethook(guard->active[i], NULL, 0, 0);
+    watch(guard, guard->active[i]);
+  }
 }
 
 bool cox_guard_is_expired(const struct cox_guard *guard) { return atomic_load(&guard->is_expired); }

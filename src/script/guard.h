@@ -54,6 +54,8 @@ void cox_guard_fini(struct cox_guard *guard);
 int cox_guard_enter(struct cox_guard *guard, lua_State *L, double budget_s, struct cox_err *err);
 /* It has returned; true: it had used up its budget. No hook is left. */
 bool cox_guard_leave(struct cox_guard *guard);
+/* The call gets its whole budget anew: what was spent so far was work of ours and not the script's. */
+void cox_guard_renew(struct cox_guard *guard);
 /* Has the call under way used up its budget? */
 bool cox_guard_is_expired(const struct cox_guard *guard);
 /* Any thread: what runs, and what begins before cox_guard_uncancel, is cut as soon as it burns time. */

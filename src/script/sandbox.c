@@ -160,7 +160,12 @@ void cox_sandbox_open(lua_State *L, uint64_t seed) {
   set_binding(L, "json", cox_api_json_push);
   set_binding(L, "log", cox_api_log_push);
   set_binding(L, "time", cox_api_time_push);
-  if (cox_vm_of(L)->context == COX_CONTEXT_JOBS) set_binding(L, "broker", cox_api_job_push);
+  if (cox_vm_of(L)->context == COX_CONTEXT_JOBS) {
+    set_binding(L, "broker", cox_api_job_push);
+    set_binding(L, "http", cox_api_http_push);
+    set_binding(L, "ws", cox_api_ws_push);
+    set_binding(L, "wallet", cox_api_wallet_push);
+  }
   cox_vm_keep(L, &environment_key);
   lua_newtable(L);
   cox_vm_keep(L, &modules_key);

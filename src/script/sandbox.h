@@ -37,5 +37,8 @@ void cox_api_json_push(lua_State *L);
 void cox_api_log_push(lua_State *L);
 void cox_api_time_push(lua_State *L);
 void cox_api_job_push(lua_State *L); /* `broker` of jobs */
+void cox_api_http_push(lua_State *L);
+void cox_api_ws_push(lua_State *L);
+void cox_api_wallet_push(lua_State *L);
 
 #endif

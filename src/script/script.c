@@ -18,6 +18,7 @@ struct cox_script {
   struct cox_policy policy;
   struct cox_fiber_context fibers;
   struct cox_fiber_ops ops;
+  struct cox_wallet wallet;
   struct cox_console_context consoles;
   struct cox_console console;
 };
@@ -35,6 +36,11 @@ static void run(void *ctx, const char *name, json_t *args, struct cox_txn *txn, 
   if (cox_policy_vm_run(script->live->policy, name, args, script->command_budget_s, txn, answer)) {
     cox_generation_renew_policy(script->live);
   }
+}
+
+static bool waits(void *ctx, const char *name) {
+  const struct cox_script *const script = ctx;
+  return json_is_true(json_object_get(json_object_get(script->live->commands, name), "waits"));
 }
 
 static uint64_t generation(void *ctx) { return ((struct cox_script *)ctx)->live->number; }
@@ -56,17 +62,19 @@ struct cox_script *cox_script_create(const struct cox_script_options *options, s
       .number = 1,
   };
   script->live = cox_generation_create(&wanted, faults);
-  if (script->live == NULL) {
-    free(script);
+  const bool can_sign = cox_wallet_init(&script->wallet, options->config, faults);
+  if (script->live == NULL || !can_sign) {
+    cox_script_destroy(script);
     return NULL;
   }
   script->command_budget_s = options->command_budget_s != 0 ? options->command_budget_s : COMMAND_BUDGET_S;
   script->config = options->config != NULL ? json_incref(options->config) : json_object();
-  script->policy = (struct cox_policy){.ctx = script, .lookup = lookup, .limit_s = limit_s, .run = run, .generation = generation};
+  script->policy = (struct cox_policy){.ctx = script, .lookup = lookup, .limit_s = limit_s, .run = run, .waits = waits, .generation = generation};
   script->fibers = (struct cox_fiber_context){
       .sources = script->live->sources,
       .clock = options->clock,
       .config = script->config,
+      .wallet = &script->wallet,
       .resume_budget_s = options->resume_budget_s != 0 ? options->resume_budget_s : RESUME_BUDGET_S,
       .memory_max = options->memory_max,
       .seed = options->seed,
@@ -82,6 +90,7 @@ void cox_script_destroy(struct cox_script *script) {
   if (script == NULL) return;
   cox_generation_destroy(script->live);
   json_decref(script->config);
+  cox_wallet_fini(&script->wallet);
   free(script);
 }
 

@@ -41,6 +41,9 @@ static const struct fault faults_known[COX_CHAIN_FAULT_COUNT] = {
                              "the websockets open now stay open and say nothing any more; new ones work"},
     [COX_CHAIN_CLOSE_WS] = {"close-ws", ACTION, false, 1001, 1000, 4999, "all websockets are closed with code N"},
     [COX_CHAIN_CUT_WS] = {"cut-ws", ACTION, false, 0, 0, 0, "all websockets are cut without a close frame"},
+    [COX_CHAIN_BUMP_SEQUENCE] = {"bump-sequence", COUNT, false, 0, 1, INT32_MAX, "another transaction comes before ours, N times"},
+    [COX_CHAIN_LOSE_ANSWER] = {"lose-answer", COUNT, false, 0, 1, INT32_MAX, "a broadcast transaction is taken, but a 502 is answered, N times"},
+    [COX_CHAIN_LOSE_TX] = {"lose-tx", COUNT, false, 0, 1, INT32_MAX, "a broadcast transaction is taken, and comes into no block, N times"},
     [COX_CHAIN_SLOW] = {"slow", VALUE, true, 2000, 1, 600000, "answers take N milliseconds"},
     [COX_CHAIN_BAD_GATEWAY] = {"502", COUNT, true, 0, 1, INT32_MAX, "a proxy's 502 page, N times"},
     [COX_CHAIN_HTML] = {"html", COUNT, true, 0, 1, INT32_MAX, "a page of HTML with status 200, N times"},
@@ -60,6 +63,8 @@ static const char *const route_names[COX_CHAIN_ROUTE_COUNT] = {
     [COX_CHAIN_GROUP_DATA] = "epoch_group_data",
     [COX_CHAIN_MODEL_GROUP_DATA] = "model_group_data",
     [COX_CHAIN_HARDWARE_NODES] = "hardware_nodes",
+    [COX_CHAIN_ACCOUNTS] = "accounts",
+    [COX_CHAIN_TXS] = "txs",
 };
 
 const char *cox_chain_route_name(enum cox_chain_route route) { return route_names[route]; }

@@ -28,6 +28,10 @@ enum cox_chain_fault {
   COX_CHAIN_HALF_OPEN,
   COX_CHAIN_CLOSE_WS,
   COX_CHAIN_CUT_WS,
+  /* transactions */
+  COX_CHAIN_BUMP_SEQUENCE,
+  COX_CHAIN_LOSE_ANSWER,
+  COX_CHAIN_LOSE_TX,
   /* answers over HTTP */
   COX_CHAIN_SLOW,
   COX_CHAIN_BAD_GATEWAY,
@@ -49,6 +53,8 @@ enum cox_chain_route {
   COX_CHAIN_GROUP_DATA,       /* of the parent */
   COX_CHAIN_MODEL_GROUP_DATA, /* of one model */
   COX_CHAIN_HARDWARE_NODES,
+  COX_CHAIN_ACCOUNTS,
+  COX_CHAIN_TXS,
   COX_CHAIN_ROUTE_COUNT
 };
 const char *cox_chain_route_name(enum cox_chain_route route);

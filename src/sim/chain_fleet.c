@@ -145,7 +145,7 @@ static json_t *make_hardware_node(const struct cox_chain_fleet *fleet, const jso
                    json_string_value(json_object_get(node, "id")), "status", "INFERENCE", "hardware",
                    json_is_array(hardware) ? json_deep_copy(hardware) : json_array(), "models",
                    sorted_keys(json_object_get(node, "models")), "host", json_string_value(json_object_get(node, "host")), "port",
-                   json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(node, "inference_port"))));
+                   json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(json_object_get(node, "poc_port"))));
 }
 
 static void register_hardware(struct cox_chain_fleet *fleet) {
@@ -185,6 +185,26 @@ int cox_chain_fleet_set_hardware(struct cox_chain_fleet *fleet, const json_t *ha
   json_decref(fleet->hardware);
   fleet->hardware = copy;
   return 0;
+}
+
+static void drop_hardware(struct cox_chain_fleet *fleet, const json_t *entry) {
+  const char *const id = json_string_value(json_object_get(entry, "local_id"));
+  for (size_t i = json_array_size(fleet->hardware); i > 0; i--) {
+    const char *const other = json_string_value(json_object_get(json_array_get(fleet->hardware, i - 1), "local_id"));
+    if (strcmp(id, other) == 0) json_array_remove(fleet->hardware, i - 1);
+  }
+}
+
+void cox_chain_fleet_change_hardware(struct cox_chain_fleet *fleet, const json_t *new_or_modified, const json_t *removed) {
+  size_t i;
+  json_t *entry;
+  json_array_foreach(removed, i, entry) drop_hardware(fleet, entry);
+  json_array_foreach(new_or_modified, i, entry) {
+    json_t *const copy = json_deep_copy(entry);
+    drop_hardware(fleet, entry);
+    json_object_set_new(copy, "participant", json_string(fleet->participant));
+    json_array_append_new(fleet->hardware, copy);
+  }
 }
 
 /* ---- life ---- */

@@ -32,5 +32,7 @@ json_t *cox_chain_fleet_weights(const struct cox_chain_fleet *fleet, int64_t epo
 json_t *cox_chain_fleet_hardware(const struct cox_chain_fleet *fleet, const char *participant);
 /* Replaces the registered hardware by entries of the chain's shape, `[{"local_id", …}]`, borrowed. 0 or COX_EINVAL. */
 int cox_chain_fleet_set_hardware(struct cox_chain_fleet *fleet, const json_t *hardware_nodes, struct cox_err *err);
+/* What MsgSubmitHardwareDiff does: entries with a known local_id are replaced, others added; those of `removed` go. Borrowed. */
+void cox_chain_fleet_change_hardware(struct cox_chain_fleet *fleet, const json_t *new_or_modified, const json_t *removed);
 
 #endif

@@ -106,22 +106,60 @@ static void hardware_locked(struct cox_sim_chain *chain, const struct cox_chain_
   answer->json = cox_chain_fleet_hardware(cox_chain_state_fleet(chain->state), rest);
 }
 
+/* ---- transactions ---- */
+
+static void account_locked(struct cox_sim_chain *chain, const struct cox_chain_request *request, const char *rest,
+                           struct cox_chain_answer *answer) COX_REQUIRES(chain->mutex) {
+  (void)request;
+  answer->json = cox_chain_txs_account(&chain->txs, rest);
+  if (answer->json == NULL) fail(answer, 404, gateway_error(5, "account not found"));
+}
+
+static void find_tx_locked(struct cox_sim_chain *chain, const struct cox_chain_request *request, const char *rest,
+                           struct cox_chain_answer *answer) COX_REQUIRES(chain->mutex) {
+  (void)request;
+  answer->json = cox_chain_txs_find(&chain->txs, rest);
+  if (answer->json == NULL) fail(answer, 404, gateway_error(5, "tx not found"));
+}
+
+static void broadcast_locked(struct cox_sim_chain *chain, const struct cox_chain_request *request, const char *rest,
+                             struct cox_chain_answer *answer) COX_REQUIRES(chain->mutex) {
+  (void)rest;
+  struct cox_chain_faults *const faults = &chain->faults;
+  json_t *const body = json_loadb(request->body != NULL ? request->body : "", request->body_bytes, 0, NULL);
+  if (cox_chain_faults_take(faults, COX_CHAIN_ANY_ROUTE, COX_CHAIN_BUMP_SEQUENCE)) chain->txs.sequence++;
+  answer->json = cox_chain_txs_broadcast(&chain->txs, body);
+  json_decref(body);
+  if (answer->json == NULL) {
+    fail(answer, 400, gateway_error(3, "invalid request: tx_bytes in base64 and mode BROADCAST_MODE_SYNC are needed"));
+    return;
+  }
+  if (cox_chain_faults_take(faults, COX_CHAIN_ANY_ROUTE, COX_CHAIN_LOSE_TX)) json_object_clear(chain->txs.known);
+  if (!cox_chain_faults_take(faults, COX_CHAIN_ANY_ROUTE, COX_CHAIN_LOSE_ANSWER)) return;
+  json_decref(answer->json);
+  fail(answer, 502, gateway_error(14, "upstream connect error"));
+}
+
 /* ---- which is which ---- */
 
 struct route {
   enum cox_chain_route route;
+  const char *method;
   const char *path; /* one that ends with / takes one more segment */
   void (*answer_locked)(struct cox_sim_chain *chain, const struct cox_chain_request *request, const char *rest,
                         struct cox_chain_answer *answer);
 };
 
 static const struct route routes[] = {
-    {COX_CHAIN_STATUS, "/status", status_locked},
-    {COX_CHAIN_BLOCK, "/block", block_locked},
-    {COX_CHAIN_EPOCH_INFO, PREFIX "/epoch_info", epoch_info_locked},
-    {COX_CHAIN_MODELS_ALL, PREFIX "/models_all", models_all_locked},
-    {COX_CHAIN_GROUP_DATA, PREFIX "/epoch_group_data/", group_data_locked},
-    {COX_CHAIN_HARDWARE_NODES, PREFIX "/hardware_nodes/", hardware_locked},
+    {COX_CHAIN_STATUS, "GET", "/status", status_locked},
+    {COX_CHAIN_BLOCK, "GET", "/block", block_locked},
+    {COX_CHAIN_EPOCH_INFO, "GET", PREFIX "/epoch_info", epoch_info_locked},
+    {COX_CHAIN_MODELS_ALL, "GET", PREFIX "/models_all", models_all_locked},
+    {COX_CHAIN_GROUP_DATA, "GET", PREFIX "/epoch_group_data/", group_data_locked},
+    {COX_CHAIN_HARDWARE_NODES, "GET", PREFIX "/hardware_nodes/", hardware_locked},
+    {COX_CHAIN_ACCOUNTS, "GET", "/cosmos/auth/v1beta1/accounts/", account_locked},
+    {COX_CHAIN_TXS, "GET", "/cosmos/tx/v1beta1/txs/", find_tx_locked},
+    {COX_CHAIN_TXS, "POST", "/cosmos/tx/v1beta1/txs", broadcast_locked},
 };
 
 /* What follows the route's path, NULL: it is another route. */
@@ -193,11 +231,11 @@ void cox_chain_answer(struct cox_sim_chain *chain, const struct cox_chain_reques
   for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
     const char *const rest = match(&routes[i], request->path);
     if (rest == NULL) continue;
-    if (strcmp(request->method, "GET") == 0) {
+    if (strcmp(request->method, routes[i].method) == 0) {
       answer_route(chain, &routes[i], rest, request, answer);
       return;
     }
-    answer->allow = "GET";
+    answer->allow = routes[i].method;
     fail(answer, 405, gateway_error(12, "Method Not Allowed"));
     return;
   }

@@ -1,6 +1,7 @@
 #include "sim/chain_sim.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,7 @@ static void announce_locked(struct cox_sim_chain *chain, int64_t height) COX_REQ
 static void make_block_locked(struct cox_sim_chain *chain) COX_REQUIRES(chain->mutex) {
   if (cox_chain_faults_take(&chain->faults, COX_CHAIN_ANY_ROUTE, COX_CHAIN_STALL)) return;
   cox_chain_state_advance(chain->state, cox_clock_wall_ms(chain->clock));
+  cox_chain_txs_include(&chain->txs, cox_chain_state_fleet(chain->state), cox_chain_state_height(chain->state));
   const int64_t height = cox_chain_view_locked(chain);
   const struct cox_chain_epoch epoch = cox_chain_state_epoch(chain->state, height);
   const bool is_boundary = cox_chain_is_boundary(height, epoch, cox_chain_state_params(chain->state));
@@ -73,6 +75,9 @@ static void tick(void *arg) {
       continue;
     }
     make_block_locked(chain);
+    cox_mutex_unlock(&chain->mutex); /* behind the pace we would else never let anybody ask */
+    sched_yield();
+    cox_mutex_lock(&chain->mutex);
     due_us = now_us - due_us > BEHIND_MAX * block_us ? now_us + block_us : due_us + block_us;
   }
   cox_mutex_unlock(&chain->mutex);
@@ -241,7 +246,8 @@ static int make_state(struct cox_sim_chain *chain, const struct cox_sim_chain_op
       .block_ms = options->block_ms};
   chain->state = cox_chain_state_create(&state, err);
   json_decref(preserved);
-  return chain->state != NULL ? 0 : COX_EINVAL;
+  if (chain->state == NULL) return COX_EINVAL;
+  return cox_chain_txs_init(&chain->txs, state.participant);
 }
 
 /* Nothing is open yet: faults that act on what is open are refused. */
@@ -308,6 +314,7 @@ void cox_sim_chain_destroy(struct cox_sim_chain *chain) {
   cox_chain_ws_destroy(chain->ws);
   cox_chain_http_destroy(chain->http);
   cox_chain_state_destroy(chain->state);
+  cox_chain_txs_fini(&chain->txs);
   cox_cond_fini(&chain->cond);
   cox_mutex_fini(&chain->mutex);
   free(chain);

@@ -9,6 +9,7 @@
 #include "sim/chain_faults.h"
 #include "sim/chain_feed.h"
 #include "sim/chain_state.h"
+#include "sim/chain_tx.h"
 #include "sim/chain_ws.h"
 #include "sim/sim.h"
 
@@ -31,6 +32,7 @@ struct cox_sim_chain {
   struct cox_chain_state *state;
   struct cox_chain_faults faults;
   struct cox_chain_feed feed;
+  struct cox_chain_txs txs;
   uint64_t requests[COX_CHAIN_ROUTE_COUNT];
 };
 

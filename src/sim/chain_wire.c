@@ -6,11 +6,12 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "sim/chain_tx.h"
 
 enum { TX_BYTES = 1024 }; /* of text: what a transaction of a few messages takes in base64 */
 
 /* What does not change from block to block. */
-static const char chain_id[] = "coxswain-sim-1";
+static const char chain_id[] = COX_CHAIN_ID;
 static const char validator[] = "5B0A1F6C3E9D2847B6A5F4E3D2C1B0A998877665";
 static const char constant_hash[] = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"; /* SHA-256 of nothing */
 

@@ -226,6 +226,12 @@ describe("start_training", function()
     for _, row in ipairs(rows) do refused(broker, "start_training", task(row[1]), row[2]) end
     assert.are.equal("INFERENCE", broker:intent "node1")
   end)
+
+  it("names the same fault each time, whatever the order of tables in memory", function()
+    local ranks = {}
+    for i = 10, 39 do ranks["node" .. i] = 99 end
+    refused(fleet_at(950), "start_training", task { node_ranks = ranks }, "node_ranks.node10 must be from 0")
+  end)
 end)
 
 describe("stop_training", function()

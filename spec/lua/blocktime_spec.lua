@@ -1,4 +1,4 @@
-local blocktime = require "policy.blocktime"
+local blocktime = require "coxswain.blocktime"
 
 describe("a block's time", function()
   local rows = {

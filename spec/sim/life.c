@@ -1,0 +1,128 @@
+#include "life.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "script/script.h"
+
+/* Real processor time must decide nothing: budgets that no good script can use up. */
+#define BUDGET_S 30.0
+
+static struct cox_world *living; /* for the last words */
+static struct cox_world_options living_options;
+
+static void set_broker(void *ctx, struct cox_broker *broker) { cox_script_set_broker(ctx, broker); }
+
+static void fail(struct cox_world_outcome *outcome, const char *invariant, const char *text) {
+  outcome->has_failed = true;
+  snprintf(outcome->invariant, sizeof outcome->invariant, "%s", invariant);
+  snprintf(outcome->text, sizeof outcome->text, "%s", text);
+}
+
+static struct cox_script *load(struct cox_world *world, struct cox_world_outcome *outcome) {
+  const char *const source = getenv("COXSWAIN_SOURCE");
+  char scripts[512], library[512];
+  snprintf(scripts, sizeof scripts, "%s/scripts", source != NULL ? source : SPEC_SOURCE);
+  snprintf(library, sizeof library, "%s/lua", source != NULL ? source : SPEC_SOURCE);
+  const struct cox_script_options options = {.scripts_dir = scripts, .library_dir = library, .clock = cox_world_clock(world),
+                                             .config = cox_world_config(world), .command_budget_s = BUDGET_S, .resume_budget_s = BUDGET_S};
+  struct cox_faults faults = {0};
+  struct cox_script *const script = cox_script_create(&options, &faults);
+  if (script == NULL) fail(outcome, "scripts load", faults.count > 0 ? faults.list[0].text : "for no reason");
+  cox_faults_fini(&faults);
+  return script;
+}
+
+void life_run(const struct cox_world_options *options, struct cox_world_outcome *outcome) {
+  *outcome = (struct cox_world_outcome){0};
+  struct cox_err err = {0};
+  struct cox_world *const world = cox_world_create(options, &err);
+  if (world == NULL) {
+    fail(outcome, "scripts load", err.text);
+    return;
+  }
+  living = world;
+  living_options = *options;
+  struct cox_script *const script = load(world, outcome);
+  if (script != NULL) {
+    const struct cox_world_scripts scripts = {.policy = cox_script_policy(script), .ops = cox_script_fiber_ops(script),
+                                              .set_broker = set_broker, .ctx = script};
+    cox_world_live(world, &scripts, outcome);
+  }
+  living = NULL;
+  cox_script_destroy(script);
+  cox_world_destroy(world);
+}
+
+void life_arguments(const struct cox_world_options *options, char *out, size_t size) {
+  int length = snprintf(out, size, "--seed %" PRIu64, options->seed);
+  if (options->machines != 0) length += snprintf(out + length, size - (size_t)length, " --machines %u", options->machines);
+  if (options->life_s > 0) length += snprintf(out + length, size - (size_t)length, " --life %.3f", options->life_s);
+  for (unsigned i = 0; i < COX_WORLD_FAMILIES; i++) {
+    if (options->without >> i & 1) length += snprintf(out + length, size - (size_t)length, " --without %s", cox_world_family_name(i));
+  }
+}
+
+/* ---- death ---- */
+
+static void say(void) {
+  if (living == NULL) return;
+  char arguments[256];
+  life_arguments(&living_options, arguments, sizeof arguments);
+  cox_world_last_words(living, stderr);
+  fprintf(stderr, "coxswain-sim: the process died in this life; replay: coxswain-sim %s --trace\n", arguments);
+  living = NULL;
+}
+
+static void on_abort(int number) {
+  (void)number;
+  say();
+  _exit(3);
+}
+
+extern void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+
+void life_watch(void) {
+  signal(SIGABRT, on_abort);
+  if (__sanitizer_set_death_callback != NULL) __sanitizer_set_death_callback(say);
+}
+
+/* ---- a smaller one ---- */
+
+static bool breaks_the_same(const struct cox_world_options *options, const struct cox_world_outcome *wanted) {
+  struct cox_world_outcome outcome;
+  life_run(options, &outcome);
+  return outcome.has_failed && strcmp(outcome.invariant, wanted->invariant) == 0;
+}
+
+static void try(struct cox_world_options *best, struct cox_world_options candidate, const struct cox_world_outcome *wanted) {
+  candidate.trace = NULL;
+  if (breaks_the_same(&candidate, wanted)) *best = candidate;
+}
+
+struct cox_world_options life_shrink(const struct cox_world_options *options, const struct cox_world_outcome *outcome) {
+  struct cox_world_options best = *options;
+  best.trace = NULL;
+  for (unsigned i = 0; i < COX_WORLD_FAMILIES; i++) {
+    struct cox_world_options candidate = best;
+    candidate.without |= 1u << i;
+    if (candidate.without != best.without) try(&best, candidate, outcome);
+  }
+  static const unsigned counts[] = {40, 20, 10, 5, 3, 2, 1};
+  for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    if (outcome->machines <= counts[i]) continue;
+    struct cox_world_options candidate = best;
+    candidate.machines = counts[i];
+    try(&best, candidate, outcome);
+  }
+  static const double lives_s[] = {120, 60, 30, 15, 8, 4};
+  for (size_t i = 0; i < sizeof lives_s / sizeof *lives_s; i++) {
+    struct cox_world_options candidate = best;
+    candidate.life_s = lives_s[i];
+    if (best.life_s == 0 || lives_s[i] < best.life_s) try(&best, candidate, outcome);
+  }
+  return best;
+}

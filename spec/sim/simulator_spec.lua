@@ -1,0 +1,69 @@
+-- The simulator keeps its own promises: the same seed is the same life, and what breaks says how to see it again.
+
+local program = os.getenv "COXSWAIN_SIM" or "build/spec/sim/coxswain-sim"
+
+-- Output and exit code; every run is a process of its own, at other addresses and with other hash seeds of Lua.
+local function run(arguments)
+  local pipe = assert(io.popen(("'%s' %s 2>&1"):format(program, arguments)))
+  local output = pipe:read "a"
+  local _, _, code = pipe:close()
+  return output, code
+end
+
+describe("the simulator", function()
+  it("lives the same life for the same seed in every process", function()
+    local first, code = run "--seeds 101..106 --lines"
+    assert.equal(0, code, first)
+    local hashes = {}
+    for seed, hash in first:gmatch "seed (%d+) hash (%x+)" do hashes[seed] = hash end
+    for _ = 1, 2 do
+      for seed = 101, 106 do
+        local again = run("--seed " .. seed)
+        assert.equal(hashes[tostring(seed)], again:match "hash (%x+)", "seed " .. seed)
+      end
+    end
+  end)
+
+  it("lives another life for another seed", function()
+    local one, other = run "--seed 1", run "--seed 2"
+    assert.are_not.equal(one:match "hash (%x+)", other:match "hash (%x+)")
+  end)
+
+  it("hashes what it traces, whether it is printed or not", function()
+    local printed = run "--seed 5 --life 20 --machines 3 --trace"
+    local silent = run "--seed 5 --life 20 --machines 3"
+    assert.equal(silent:match "seed 5 hash (%x+)", printed:match "seed 5 hash (%x+)")
+    assert.is_true(#printed > 20 * #silent)
+  end)
+
+  it("finds a planted bug, and says how to see it again", function()
+    local output, code = run "--plant result.accepts_stale --seeds 1..50"
+    assert.equal(1, code, output)
+    assert.matches("seed %d+ FAILED after [%d.]+ s: results are applied by their fence: ", output)
+    local replay = output:match "smallest: coxswain%-sim ([^\n]+)"
+    local again, again_code = run("--plant result.accepts_stale " .. replay)
+    assert.equal(1, again_code)
+    assert.matches("results are applied by their fence", again, 1, true)
+  end)
+
+  it("leaves families of faults out when it is told to", function()
+    local calm = "--seed 3 --life 30 --without network --without machines --without chain --without operators --without clock"
+    local output, code = run(calm .. " --without restarts --without pace --trace")
+    assert.equal(0, code)
+    assert.is_nil(output:match "cut off" or output:match "clock jumps" or output:match "chain " or output:match "process ends")
+  end)
+
+  it("says what it checks", function()
+    local output = run "--invariants"
+    assert.matches("one mutating call per machine\n", output, 1, true)
+  end)
+
+  it("refuses what it does not understand", function()
+    for _, arguments in ipairs { "--seeds 5..1", "--seeds x", "--without weather", "--plant nothing", "--machines 101", "--no-such", "word" } do
+      local _, code = run(arguments)
+      assert.equal(2, code, arguments)
+    end
+    local _, code = run "--kept no/such/file"
+    assert.equal(2, code)
+  end)
+end)

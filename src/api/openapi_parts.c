@@ -1,0 +1,113 @@
+/* The shapes of bodies and answers, as JSON schemas. */
+#include <assert.h>
+#include <stddef.h>
+
+#include "api/surface.h"
+
+#define JSON(...) #__VA_ARGS__
+
+static const struct part {
+  const char *name, *json;
+} schemas[] = {
+    {"Error", JSON({"type": "object", "required": ["error"], "properties": {"error": {"type": "string", "description":
+                    "what, on what, why, what next"}, "file": {"type": "string"}, "line": {"type": "integer"}, "errors": {"type": "array",
+                    "items": {"$ref": "#/components/schemas/BatchError"}}}, "additionalProperties": false})},
+    {"Object", JSON({"type": "object"})},
+    {"Boolean", JSON({"type": "boolean"})},
+    {"Page", JSON({"type": "string"})},
+    {"Metrics", JSON({"type": "string"})},
+    {"Events", JSON({"type": "string"})},
+    {"Health", JSON({"type": "object", "required": ["status"], "properties": {"status": {"enum": ["ok", "ready"]}},
+                     "additionalProperties": false})},
+    {"NotReady", JSON({"type": "object", "required": ["error", "reasons"], "properties": {"error": {"type": "string"}, "reasons":
+                       {"type": "array", "items": {"type": "string"}}}, "additionalProperties": false})},
+#define NODE_FIELDS                                                                                                                       \
+  "host": {"type": "string"}, "inference_port": {"type": "integer", "minimum": 1, "maximum": 65535}, "poc_port": {"type": "integer",      \
+  "minimum": 1, "maximum": 65535}, "inference_segment": {"type": "string"}, "poc_segment": {"type": "string"}, "max_concurrent":          \
+  {"type": "integer", "minimum": 1}, "models": {"type": "object", "additionalProperties": {"type": "object", "properties": {"args":       \
+  {"type": "array", "items": {"type": "string"}}}}}, "hardware": {"type": "array", "items": {"type": "object", "properties": {"type":     \
+  {"type": "string"}, "count": {"type": "integer"}}}}, "version": {"type": "string"}, "kind": {"type": "string"}
+#define EXPAND(...) JSON(__VA_ARGS__)
+    {"Node", EXPAND({"type": "object", "required": ["id", "host", "inference_port", "poc_port", "max_concurrent", "models"], "properties":
+                     {"id": {"type": "string"}, "node_num": {"type": "integer", "readOnly": true}, NODE_FIELDS},
+                     "additionalProperties": false})},
+    {"NodeWithoutId", EXPAND({"type": "object", "required": ["host", "inference_port", "poc_port", "max_concurrent", "models"],
+                              "properties": {"id": {"type": "string", "description": "that of the path, or left out"}, NODE_FIELDS},
+                              "additionalProperties": false})},
+    {"Nodes", JSON({"type": "array", "items": {"$ref": "#/components/schemas/Node"}})},
+    {"NodeView", JSON({"type": "object", "required": ["node", "state"], "properties": {"node": {"$ref": "#/components/schemas/Node"},
+                       "state": {"$ref": "#/components/schemas/NodeState"}}, "additionalProperties": false})},
+    {"NodeViews", JSON({"type": "array", "items": {"$ref": "#/components/schemas/NodeView"}})},
+    {"Status", JSON({"enum": ["UNKNOWN", "INFERENCE", "POC", "TRAINING", "STOPPED", "FAILED"]})},
+    {"PocStatus", JSON({"enum": ["IDLE", "GENERATING", "VALIDATING"]})},
+    {"NodeState", JSON({"type": "object", "required": ["intended_status", "current_status", "poc_intended_status", "poc_current_status",
+                        "lock_count", "failure_reason", "admin_state", "epoch_models", "epoch_ml_nodes", "generation", "registration",
+                        "attempts", "explain"], "properties": {
+                        "intended_status": {"$ref": "#/components/schemas/Status"}, "current_status": {"$ref":
+                        "#/components/schemas/Status"}, "poc_intended_status": {"$ref": "#/components/schemas/PocStatus"},
+                        "poc_current_status": {"$ref": "#/components/schemas/PocStatus"}, "reconcile_info": {"type": "object",
+                        "description": "the attempt that is under way"}, "lock_count": {"type": "integer", "minimum": 0},
+                        "failure_reason": {"type": "string"}, "status_timestamp": {"type": "string"}, "checked_at": {"type": "string"},
+                        "admin_state": {"type": "object", "required": ["enabled", "epoch"], "properties": {"enabled": {"type": "boolean"},
+                        "epoch": {"type": "integer"}, "reason": {"type": "string"}}, "additionalProperties": false},
+                        "training_task": {"type": "object"}, "epoch_models": {"type": "object"}, "epoch_ml_nodes": {"type": "object"},
+                        "generation": {"type": "integer"}, "registration": {"type": "integer"}, "attempts": {"type": "array", "items":
+                        {"type": "object"}}, "next_attempt_at": {"type": "string"}, "explain": {"type": "object", "required": ["doing",
+                        "settled"]}}})},
+    {"BatchError", JSON({"type": "object", "required": ["index", "error"], "properties": {"index": {"type": "integer"}, "id": {}, "error":
+                         {"type": "string"}}, "additionalProperties": false})},
+    {"BatchPart", JSON({"type": "object", "required": ["nodes", "errors"], "properties": {"nodes": {"$ref": "#/components/schemas/Nodes"},
+                        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/BatchError"}}}, "additionalProperties": false})},
+    {"Reason", JSON({"type": "object", "properties": {"reason": {"type": "string"}}, "additionalProperties": false})},
+    {"Switched", JSON({"type": "object", "required": ["message", "node_id"], "properties": {"message": {"type": "string"}, "node_id":
+                       {"type": "string"}}, "additionalProperties": false})},
+    {"Config", JSON({"type": "object", "required": ["nodes"], "properties": {"nodes": {"$ref": "#/components/schemas/Nodes"}}})},
+    {"Commands", JSON({"type": "array", "items": {"type": "object", "required": ["name", "help"], "properties": {"name": {"type":
+                       "string"}, "help": {"type": "string"}, "priority": {"type": "string"}}}})},
+    {"CommandAnswer", JSON({"type": "object", "required": ["status"], "properties": {"status": {"enum": ["done", "skipped"]}, "reason":
+                            {"type": "string"}, "result": {}}, "additionalProperties": false})},
+    {"LeaseRequest", JSON({"type": "object", "required": ["model"], "properties": {"model": {"type": "string"}, "version": {"type":
+                           "string"}, "accept_earlier_version": {"type": "boolean"}, "skip": {"type": "array", "items": {"type":
+                           "string"}}, "tenant": {"type": "string"}, "affinity": {"type": "string"}, "bind": {"enum": ["connection"]},
+                           "wait_ms": {"type": "integer"}, "ttl_ms": {"type": "integer"}}, "additionalProperties": false})},
+    {"Lease", JSON({"type": "object", "required": ["lease_id", "node_id", "inference_url", "poc_url", "expires_at_ms"], "properties":
+                    {"lease_id": {"type": "string"}, "node_id": {"type": "string"}, "inference_url": {"type": "string"}, "poc_url":
+                    {"type": "string"}, "expires_at_ms": {"type": "integer"}}})},
+    {"NoLease", JSON({"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}, "reasons": {"type": "array",
+                      "items": {"type": "object", "required": ["node_id", "reason"]}}}})},
+    {"LeaseRenewal", JSON({"type": "object", "required": ["ttl_ms"], "properties": {"ttl_ms": {"type": "integer"}, "node_id": {"type":
+                           "string"}}, "additionalProperties": false})},
+    {"LeaseEnd", JSON({"type": "object", "properties": {"outcome": {"enum": ["success", "transport_error", "application_error",
+                       "timeout"]}}, "additionalProperties": false})},
+    {"Reloaded", JSON({"type": "object", "required": ["status", "generation"], "properties": {"status": {"enum": ["done", "unchanged"]},
+                       "generation": {"type": "integer"}}})},
+    {"Faults", JSON({"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}, "faults": {"type": "array",
+                     "items": {"type": "object", "required": ["message"]}}}})},
+    {"PlanRequest", JSON({"type": "object", "properties": {"scripts": {"type": "string"}}, "additionalProperties": false})},
+    {"Plan", JSON({"type": "object", "required": ["changes"], "properties": {"changes": {"type": "array", "items": {"type": "object"}}}})},
+};
+
+static const struct part parameters[] = {
+    {"If-Match", JSON({"name": "If-Match", "in": "header", "required": false, "schema": {"type": "string"}, "description":
+                       "ETags of GET /admin/v1/nodes/:id, or *: nobody may have changed the node since then"})},
+    {"If-None-Match", JSON({"name": "If-None-Match", "in": "header", "required": false, "schema": {"type": "string"}, "description":
+                            "with GET: ETags, an unchanged node is 304; with PUT and POST: *, a node that is there already is 412"})},
+    {"Idempotency-Key", JSON({"name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "minLength": 1,
+                              "maxLength": 255}, "description": 
+                              "the same request with the same key is carried out once, and gets the same answer for 24 h"})},
+    {"since", JSON({"name": "since", "in": "query", "required": false, "schema": {"type": "integer"}})},
+    {"Last-Event-ID", JSON({"name": "Last-Event-ID", "in": "header", "required": false, "schema": {"type": "integer"}})},
+};
+
+static json_t *load(const struct part *parts, size_t count) {
+  json_t *const all = json_object();
+  for (size_t i = 0; i < count; i++) {
+    json_t *const part = json_loads(parts[i].json, JSON_REJECT_DUPLICATES, NULL);
+    assert(part != NULL && "a part of the OpenAPI document is no JSON");
+    json_object_set_new(all, parts[i].name, part);
+  }
+  return all;
+}
+
+json_t *cox_openapi_schemas(void) { return load(schemas, sizeof schemas / sizeof *schemas); }
+json_t *cox_openapi_parameters(void) { return load(parameters, sizeof parameters / sizeof *parameters); }

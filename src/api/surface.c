@@ -1,0 +1,69 @@
+#include "api/surface.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMMAND " 400:Error 413:Error 422:Error 429:Error 503:Error 504:Error"
+#define KEY "Idempotency-Key"
+
+/* Scripts and leases stand here before their routes do: what no route asks for is not shown. */
+static const struct cox_surface surfaces[] = {
+    {"GET", "/", COX_SCOPE_READ, "The list of routes, for people.", NULL, NULL, "200:Page"},
+    {"GET", "/livez", COX_SCOPE_READ, "Is the process alive?", NULL, NULL, "200:Health"},
+    {"GET", "/readyz", COX_SCOPE_READ, "Are store and scripts live, and commands accepted?", NULL, NULL, "200:Health 503:NotReady"},
+    {"GET", "/metrics", COX_SCOPE_READ, "Metrics in Prometheus' text format.", NULL, NULL, "200:Metrics"},
+    {"GET", "/openapi.json", COX_SCOPE_READ, "This document.", NULL, NULL, "200:Object"},
+    {"GET", "/admin/v1/nodes", COX_SCOPE_READ, "All nodes with their states.", NULL, NULL, "200:NodeViews"},
+    {"POST", "/admin/v1/nodes", COX_SCOPE_ADMIN, "Registers a node, or changes one that is registered.",
+     "If-Match If-None-Match " KEY, "Node", "200:Node 412:Error" COMMAND},
+    {"POST", "/admin/v1/nodes/batch", COX_SCOPE_ADMIN, "Registers or changes several nodes; each by itself.", KEY, "Nodes",
+     "201:Nodes 206:BatchPart" COMMAND},
+    {"GET", "/admin/v1/nodes/:id", COX_SCOPE_READ, "One node with its state.", "If-None-Match", NULL, "200:NodeView 304: 404:Error"},
+    {"PUT", "/admin/v1/nodes/:id", COX_SCOPE_ADMIN, "Registers a node, or changes one that is registered.",
+     "If-Match If-None-Match " KEY, "NodeWithoutId", "200:Node 412:Error" COMMAND},
+    {"DELETE", "/admin/v1/nodes/:id", COX_SCOPE_ADMIN, "Unregisters a node; what it runs, it goes on running. Was there one?",
+     "If-Match " KEY, NULL, "200:Boolean 412:Error" COMMAND},
+    {"POST", "/admin/v1/nodes/:id/enable", COX_SCOPE_OPERATE, "Lets a node take part.", "If-Match " KEY, "Reason",
+     "200:Switched 404:Error 412:Error" COMMAND},
+    {"POST", "/admin/v1/nodes/:id/disable", COX_SCOPE_OPERATE, "Takes a node out once the running epoch is over.", "If-Match " KEY,
+     "Reason", "200:Switched 404:Error 412:Error" COMMAND},
+    {"GET", "/admin/v1/config", COX_SCOPE_ADMIN, "The effective configuration, secrets masked, with the nodes as they are now.", NULL,
+     NULL, "200:Config"},
+    {"GET", "/v1/commands", COX_SCOPE_READ, "The commands that POST /v1/commands/:name knows.", NULL, NULL, "200:Commands"},
+    {"POST", "/v1/commands/:name", COX_SCOPE_OPERATE,
+     "Runs a command. Those that register, change or remove nodes need the scope admin.", KEY, "Object",
+     "200:CommandAnswer 404:Error" COMMAND},
+    {"GET", "/v1/world", COX_SCOPE_READ, "What policy decides from besides the nodes; empty before the first block.", NULL, NULL,
+     "200:Object"},
+    {"POST", "/v1/leases", COX_SCOPE_OPERATE, "Picks a node for one request.", KEY, "LeaseRequest",
+     "201:Lease 400:Error 404:Error 413:Error 422:Error 429:Error 503:NoLease 504:NoLease"},
+    {"PUT", "/v1/leases/:id", COX_SCOPE_OPERATE, "Renews a lease.", KEY, "LeaseRenewal",
+     "200:Object 400:Error 404:Error 410:Error 413:Error 422:Error"},
+    {"DELETE", "/v1/leases/:id", COX_SCOPE_OPERATE, "Ends a lease.", KEY, "LeaseEnd",
+     "200:Object 400:Error 404:Error 410:Error 413:Error 422:Error"},
+    {"GET", "/v1/events", COX_SCOPE_READ, "The journal as server-sent events, resumable.", "since Last-Event-ID", NULL,
+     "200:Events 400:Error"},
+    {"GET", "/v1/scripts", COX_SCOPE_READ, "The live set of scripts.", NULL, NULL, "200:Object"},
+    {"POST", "/v1/scripts/reload", COX_SCOPE_ADMIN, "Loads the scripts anew.", KEY, "Object", "200:Reloaded 400:Error 422:Faults"},
+    {"POST", "/v1/scripts/rollback", COX_SCOPE_ADMIN, "Goes back to the scripts before.", KEY, "Object", "200:Reloaded 400:Error 422:Faults"},
+    {"POST", "/v1/scripts/plan", COX_SCOPE_ADMIN, "What other scripts would change; changes nothing.", KEY, "PlanRequest",
+     "200:Plan 400:Error 422:Faults"},
+};
+
+const struct cox_surface *cox_surface_of(const struct cox_route *route) {
+  for (size_t i = 0; i < sizeof surfaces / sizeof *surfaces; i++) {
+    if (strcmp(surfaces[i].method, route->method) == 0 && strcmp(surfaces[i].pattern, route->pattern) == 0) return &surfaces[i];
+  }
+  return NULL;
+}
+
+const char *cox_surface_next(const char *answers, unsigned *status, char schema[32]) {
+  answers += strspn(answers, " ");
+  if (*answers == '\0') return NULL;
+  char *end;
+  *status = (unsigned)strtoul(answers, &end, 10);
+  const size_t len = strcspn(end, " ");
+  snprintf(schema, 32, "%.*s", len > 0 ? (int)len - 1 : 0, len > 0 ? end + 1 : "");
+  return end + len;
+}

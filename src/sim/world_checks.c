@@ -1,0 +1,342 @@
+/* The invariants: what must hold after every event, whatever has happened. One function each, in a list. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/txn_private.h"
+#include "sim/world_private.h"
+
+enum { QUEUE_MAX = 64, TIMERS_PER_NODE = 4096 };
+
+#define REGISTRY (&world->broker->registry)
+
+/* ---- after every event ---- */
+
+static void no_lock_is_held(struct cox_world *world) {
+  if (cox_lock_held() != 0) cox_world_break(world, "no lock is held", NULL, "%d locks are held after an event", cox_lock_held());
+}
+
+static void no_wake_up_is_lost(struct cox_world *world) {
+  const struct cox_reconciler *const reconciler = &world->broker->reconciler;
+  const struct cox_node *const dirty = REGISTRY->dirty_first;
+  if (dirty != NULL && !reconciler->is_triggered && !world->is_reconcile_planned) {
+    cox_world_break(world, "no wake-up is lost", cox_node_id(dirty), "%s is dirty, and cox-reconcile sleeps", cox_node_id(dirty));
+  }
+  if (world->results != NULL && !world->broker->commands.is_woken && !world->is_command_planned) {
+    cox_world_break(world, "no wake-up is lost", NULL, "results wait, and cox-command sleeps");
+  }
+}
+
+static void queues_are_bounded(struct cox_world *world) {
+  for (int priority = 0; priority < COX_PRIORITY_COUNT; priority++) {
+    const size_t depth = world->broker->commands.queue[priority].count;
+    if (depth > QUEUE_MAX) cox_world_break(world, "queues are bounded", NULL, "%zu commands wait, more than %d", depth, QUEUE_MAX);
+  }
+  const size_t timers = world->broker->reconciler.timers.count, most = TIMERS_PER_NODE * (REGISTRY->count + 1);
+  if (timers > most) cox_world_break(world, "queues are bounded", NULL, "%zu timers for %zu nodes", timers, REGISTRY->count);
+}
+
+static void attempts_are_counted(struct cox_world *world) {
+  size_t out = world->stray_results;
+  for (const struct cox_world_run *run = world->runs; run != NULL; run = run->next) out += run->attempt != NULL;
+  if (out != REGISTRY->in_flight) {
+    cox_world_break(world, "each attempt comes back once", NULL, "%zu are out, the core counts %zu", out, REGISTRY->in_flight);
+  }
+}
+
+static const struct {
+  const char *name;
+  void (*check)(struct cox_world *world);
+} checks[] = {
+    {"no lock is held", no_lock_is_held}, /* first: the others could wait for ever */
+    {"no wake-up is lost", no_wake_up_is_lost},
+    {"queues are bounded", queues_are_bounded},
+    {"each attempt comes back once", attempts_are_counted},
+};
+
+const char *const *cox_world_invariants(void) {
+  static const char *const names[] = {"no lock is held",
+                                      "no wake-up is lost",
+                                      "queues are bounded",
+                                      "each attempt comes back once",
+                                      "each command is answered once",
+                                      "one attempt per node",
+                                      "one mutating call per machine",
+                                      "attempts run what is recorded",
+                                      "attempts have a deadline",
+                                      "backoff is kept",
+                                      "a changed intent begins anew",
+                                      "an equal target changes nothing",
+                                      "results are applied by their fence",
+                                      "outdated attempts are cancelled",
+                                      "a pass leaves no work",
+                                      "the node count covers all",
+                                      "numbers are distinct",
+                                      "one episode, one block",
+                                      "intents are explained",
+                                      "handlers do not fail",
+                                      "jobs do not fail",
+                                      "scripts load",
+                                      "the fleet converges",
+                                      "machines are what they are called",
+                                      NULL};
+  return names;
+}
+
+void cox_world_check(struct cox_world *world) {
+  for (size_t i = 0; i < sizeof checks / sizeof *checks && !world->is_over; i++) checks[i].check(world);
+}
+
+/* ---- after commands ---- */
+
+void cox_world_forget_seen(struct cox_world *world) {
+  for (size_t i = 0; i < world->seen_count; i++) cox_target_release(world->seen[i].target);
+  free(world->seen);
+  world->seen = NULL;
+  world->seen_count = 0;
+}
+
+static const struct cox_world_node *seen_before(const struct cox_world *world, uint64_t registration) {
+  for (size_t i = 0; i < world->seen_count; i++) {
+    if (world->seen[i].registration == registration) return &world->seen[i];
+  }
+  return NULL;
+}
+
+static void remember(struct cox_world *world) {
+  struct cox_world_node *const list = calloc(REGISTRY->count + 1, sizeof *list);
+  if (list == NULL) abort();
+  size_t count = 0;
+  for (size_t i = 0; i < REGISTRY->num_count; i++) {
+    const struct cox_node *const node = REGISTRY->by_num[i];
+    if (node == NULL) continue;
+    list[count++] = (struct cox_world_node){node->registration, node->generation, cox_target_hold(node->target)};
+  }
+  cox_world_forget_seen(world);
+  world->seen = list;
+  world->seen_count = count;
+}
+
+static void check_target(struct cox_world *world, const struct cox_node *node, uint64_t count) {
+  const struct cox_world_node *const before = seen_before(world, node->registration);
+  if (node->target != NULL && (node->target->reason == NULL || node->target->reason[0] == '\0')) {
+    cox_world_break(world, "intents are explained", cox_node_id(node), "%s has a target without a reason", cox_node_id(node));
+  }
+  if (before == NULL || before->target == node->target) return;
+  if (before->generation == node->generation || node->failures != 0 || node->next_at_us != 0) {
+    cox_world_break(world, "a changed intent begins anew", cox_node_id(node),
+                    "%s has a new target: generation %" PRIu64 " → %" PRIu64 ", %u failures", cox_node_id(node), before->generation,
+                    node->generation, node->failures);
+  }
+  if (count == 1 && cox_target_equal(before->target, node->target)) {
+    cox_world_break(world, "an equal target changes nothing", cox_node_id(node), "%s got an equal target as a new one", cox_node_id(node));
+  }
+}
+
+/* What policy says when it is asked again is what the nodes have: nothing else sets intents, and nothing was forgotten. */
+static void ask_again(struct cox_world *world) {
+  json_t *const now = REGISTRY->world;
+  const char *const command = json_string_value(json_object_get(now, "command"));
+  if (command == NULL || !json_is_true(json_object_get(now, "synced"))) return;
+  const struct cox_policy *const policy = world->scripts.policy;
+  struct cox_answer answer = {0};
+  struct cox_txn txn;
+  json_t *const args = json_object();
+  cox_txn_init(&txn, world->broker);
+  policy->run(policy->ctx, command, args, &txn, &answer);
+  for (const struct cox_change *change = txn.first; change != NULL && answer.outcome == COX_ANSWER_DONE; change = change->next) {
+    if (change->target == NULL) continue;
+    const struct cox_node *const node = REGISTRY->by_num[change->slot];
+    json_t *const target = cox_target_json(change->target, true);
+    char *const said = json_dumps(target, JSON_COMPACT | JSON_SORT_KEYS);
+    cox_world_break(world, "intents are explained", cox_node_id(node), "%s would ask something else of %s now: %.600s", command,
+                    cox_node_id(node), said);
+    free(said);
+    json_decref(target);
+  }
+  cox_txn_fini(&txn);
+  cox_answer_fini(&answer);
+  json_decref(args);
+}
+
+static const struct cox_world_episode *episode_of(const struct cox_world *world, int64_t height) {
+  for (size_t i = 0; i < world->episode_count; i++) {
+    if (world->episodes[i].height == height) return &world->episodes[i];
+  }
+  return NULL;
+}
+
+void cox_world_forget_episodes(struct cox_world *world) {
+  free(world->episodes);
+  world->episodes = NULL;
+  world->episode_count = 0;
+}
+
+static struct cox_world_episode *begin_episode(struct cox_world *world, int64_t height, const char *hash, int64_t count) {
+  if (world->episode_count == COX_WORLD_EPISODES) return NULL;
+  if (world->episodes == NULL) world->episodes = calloc(COX_WORLD_EPISODES, sizeof *world->episodes);
+  if (world->episodes == NULL) abort();
+  struct cox_world_episode *const episode = &world->episodes[world->episode_count++];
+  *episode = (struct cox_world_episode){.height = height, .count = count};
+  snprintf(episode->hash, sizeof episode->hash, "%s", hash);
+  return episode;
+}
+
+static int64_t highest_num(const struct cox_world *world) {
+  int64_t highest = -1;
+  for (size_t i = 0; i < REGISTRY->num_count; i++) {
+    if (REGISTRY->by_num[i] != NULL) highest = (int64_t)i;
+  }
+  return highest;
+}
+
+/* It is fixed with its first target, and covers whoever is registered then. */
+static void check_episode(struct cox_world *world, uint64_t count) {
+  if (!REGISTRY->episode.is_set || episode_of(world, REGISTRY->episode.height) != NULL) return;
+  begin_episode(world, REGISTRY->episode.height, REGISTRY->episode.hash, REGISTRY->episode.node_count);
+  if (count != 1 || REGISTRY->episode.node_count == highest_num(world) + 1) return;
+  cox_world_break(world, "the node count covers all", NULL, "the episode of block %" PRId64 " has node_count %d, the highest number is %" PRId64,
+                  REGISTRY->episode.height, REGISTRY->episode.node_count, highest_num(world));
+}
+
+void cox_world_check_commands(struct cox_world *world, uint64_t count) {
+  if (world->open_questions > 0) {
+    cox_world_break(world, "each command is answered once", NULL, "%zu commands were served without an answer", world->open_questions);
+  }
+  if (count == 0) return;
+  for (size_t i = 0; i < REGISTRY->num_count; i++) {
+    if (REGISTRY->by_num[i] != NULL) check_target(world, REGISTRY->by_num[i], count);
+  }
+  check_episode(world, count);
+  remember(world);
+  if (REGISTRY->count <= 20 || world->outcome.commands % 8 == 0) ask_again(world);
+}
+
+/* ---- after a pass of the reconciler ---- */
+
+static bool is_cancel_asked(const struct cox_world *world, uint64_t attempt) {
+  for (const struct cox_world_run *run = world->runs; run != NULL; run = run->next) {
+    if (run->attempt != NULL && run->attempt->fence.attempt == attempt) return run->is_cancel_asked;
+  }
+  return true; /* it is back already */
+}
+
+static bool is_departing(const struct cox_world *world, uint64_t url_hash) {
+  for (const struct cox_world_run *run = world->runs; run != NULL; run = run->next) {
+    if (run->attempt != NULL && run->attempt->kind == COX_ATTEMPT_REACH && cox_node_url_hash(run->attempt->node, true) == url_hash) return true;
+  }
+  return world->results != NULL; /* on its way */
+}
+
+static void check_left(struct cox_world *world, const struct cox_node *node) {
+  const char *const id = cox_node_id(node);
+  const struct cox_in_flight *const flight = &node->flight;
+  if (flight->attempt != 0) {
+    const bool is_outdated = flight->generation != node->generation || flight->is_unwanted;
+    if (is_outdated && !is_cancel_asked(world, flight->attempt)) {
+      cox_world_break(world, "outdated attempts are cancelled", id, "attempt %" PRIu64 " of %s is outdated, and its worker was not told",
+                      flight->attempt, id);
+    }
+    return;
+  }
+  if (!REGISTRY->is_armed || !cox_node_needs_attempt(node)) return;
+  const bool is_planned = node->next_at_us > world->now_us && node->look_at_us == node->next_at_us;
+  if (is_planned || is_departing(world, node->url_hash)) return;
+  cox_world_break(world, "a pass leaves no work", id, "%s needs an attempt, none is in flight and nothing will look at it", id);
+}
+
+void cox_world_check_pass(struct cox_world *world) {
+  if (REGISTRY->dirty_first != NULL) {
+    cox_world_break(world, "a pass leaves no work", cox_node_id(REGISTRY->dirty_first), "a node is dirty after a pass");
+  }
+  for (size_t i = 0; i < REGISTRY->num_count; i++) {
+    if (REGISTRY->by_num[i] != NULL) check_left(world, REGISTRY->by_num[i]);
+  }
+}
+
+/* ---- when an attempt is handed over ---- */
+
+static void check_alone(struct cox_world *world, const struct cox_attempt *attempt, const char *id) {
+  const uint64_t url_hash = cox_node_url_hash(attempt->node, true);
+  for (const struct cox_world_run *run = world->runs; run != NULL; run = run->next) {
+    if (run->attempt == NULL || run->attempt->kind != attempt->kind) continue;
+    const bool is_same = run->attempt->fence.registration == attempt->fence.registration;
+    const bool is_at_machine = attempt->kind == COX_ATTEMPT_REACH && cox_node_url_hash(run->attempt->node, true) == url_hash;
+    if (!is_same && !is_at_machine) continue;
+    cox_world_break(world, "one attempt per node", id, "attempt %" PRIu64 " of %s starts while %" PRIu64 " is out", attempt->fence.attempt,
+                    id, run->attempt->fence.attempt);
+  }
+}
+
+static void check_deadline(struct cox_world *world, const struct cox_attempt *attempt, const char *id) {
+  const struct cox_policy *const policy = world->scripts.policy;
+  const char *const kind = json_string_value(json_object_get(attempt->node, "kind"));
+  const double limit_s = attempt->kind == COX_ATTEMPT_PROBE ? world->broker->options.probe_timeout_s
+                                                            : policy->limit_s(policy->ctx, kind, attempt->target->status);
+  const int64_t given_us = attempt->deadline_us - world->now_us;
+  if (given_us > 0 && given_us <= (int64_t)(limit_s * 1e6)) return;
+  cox_world_break(world, "attempts have a deadline", id, "attempt %" PRIu64 " of %s has %.1f s, its driver asks for %.1f",
+                  attempt->fence.attempt, id, (double)given_us / 1e6, limit_s);
+}
+
+void cox_world_check_start(struct cox_world *world, const struct cox_attempt *attempt) {
+  const char *const id = json_string_value(json_object_get(attempt->node, "id"));
+  const struct cox_node *const node = cox_registry_find_registration(REGISTRY, attempt->fence.registration);
+  check_alone(world, attempt, id);
+  check_deadline(world, attempt, id);
+  if (attempt->kind == COX_ATTEMPT_PROBE || node == NULL) return;
+  const bool is_as_recorded = node->flight.attempt == attempt->fence.attempt && node->flight.target == attempt->target &&
+                              node->target == attempt->target && node->generation == attempt->fence.generation;
+  if (!is_as_recorded || !REGISTRY->is_armed) {
+    cox_world_break(world, "attempts run what is recorded", id, "attempt %" PRIu64 " of %s is not the recorded one", attempt->fence.attempt, id);
+  }
+  if (node->next_at_us > world->now_us) {
+    cox_world_break(world, "backoff is kept", id, "attempt %" PRIu64 " of %s starts %.3f s before the end of its backoff",
+                    attempt->fence.attempt, id, (double)(node->next_at_us - world->now_us) / 1e6);
+  }
+}
+
+/* ---- when a machine is told its part of an episode ---- */
+
+static int64_t number_of(const json_t *body, const char *key) { return json_integer_value(json_object_get(body, key)); }
+
+static void check_block(struct cox_world *world, const char *id, int64_t height, const char *hash) {
+  struct cox_chain_block block;
+  if (world->is_clock_job || !cox_chain_state_block(world->chain, height, &block)) return;
+  const struct cox_chain_epoch epoch = cox_chain_state_epoch(world->chain, height);
+  if (strcmp(block.hash, hash) == 0 && epoch.poc_start == height) return;
+  cox_world_break(world, "one episode, one block", id, "%s was told of an episode of block %" PRId64 " %.16s…, which began none", id, height, hash);
+}
+
+static void check_number(struct cox_world *world, struct cox_world_episode *episode, const char *id, int64_t node_id, uint64_t registration) {
+  for (size_t i = 0; i < episode->number_count; i++) {
+    if (episode->numbers[i].node_id != node_id) continue;
+    if (episode->numbers[i].registration == registration) return;
+    cox_world_break(world, "numbers are distinct", id, "%s got number %" PRId64 " in the episode of block %" PRId64
+                    ", as another registration before", id, node_id, episode->height);
+    return;
+  }
+  if (episode->number_count == sizeof episode->numbers / sizeof *episode->numbers) return;
+  episode->numbers[episode->number_count].node_id = node_id;
+  episode->numbers[episode->number_count++].registration = registration;
+}
+
+void cox_world_check_init(struct cox_world *world, const struct cox_world_run *run, const char *path, const json_t *body) {
+  if (strstr(path, "/pow/init/") == NULL || run->attempt == NULL) return;
+  const char *const id = json_string_value(json_object_get(run->attempt->node, "id"));
+  const char *const hash = json_string_value(json_object_get(body, "block_hash"));
+  const int64_t height = number_of(body, "block_height"), node_id = number_of(body, "node_id"), count = number_of(body, "node_count");
+  if (hash == NULL) return; /* the node itself refuses it */
+  struct cox_world_episode *episode = (struct cox_world_episode *)(uintptr_t)episode_of(world, height);
+  if (episode == NULL) episode = begin_episode(world, height, hash, count);
+  if (episode == NULL) return;
+  check_block(world, id, height, hash);
+  if (strcmp(episode->hash, hash) != 0) {
+    cox_world_break(world, "one episode, one block", id, "%s got hash %.16s… for block %" PRId64 ", others %.16s…", id, hash, height, episode->hash);
+  }
+  if (count != episode->count || node_id < 0 || node_id >= count) {
+    cox_world_break(world, "the node count covers all", id, "%s got node_id %" PRId64 " of %" PRId64 "; the episode has %" PRId64, id, node_id,
+                    count, episode->count);
+  }
+  check_number(world, episode, id, node_id, run->attempt->fence.registration);
+}

@@ -1,0 +1,213 @@
+/* The broker's process: its two loops, woken exactly when its threads would be, each a little late. A wake-up that is lost here is
+ * lost in the daemon too.                                                                                                   */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/serve.h"
+#include "sim/world_private.h"
+
+enum { QUEUE_MAX = 64 };
+
+/* ---- the store: what is appended is in memory at once. A durable one goes into this place. ---- */
+
+static json_t *load(void *ctx, struct cox_err *err) {
+  (void)ctx;
+  (void)err;
+  return json_pack("{s[]}", "nodes");
+}
+
+static void append(void *ctx, json_t *records, void (*done)(void *arg, const struct cox_err *err), void *arg) {
+  size_t i;
+  json_t *record;
+  json_array_foreach(records, i, record) {
+    char *const text = json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS);
+    cox_world_trace(ctx, "record %s", text);
+    free(text);
+  }
+  done(arg, NULL);
+}
+
+static void close_nothing(void *ctx) { (void)ctx; }
+
+/* ---- start and end ---- */
+
+static struct cox_broker_options options_of(struct cox_world *world) {
+  const bool is_quick = cox_rng_below(&world->shape, 3) == 0;
+  return (struct cox_broker_options){
+      .clock = &world->clock,
+      .seed = cox_rng_next(&world->shape),
+      .policy = world->scripts.policy,
+      .transport = &world->transport,
+      .store = &world->store,
+      .participant = world->participant,
+      .callback_url = "http://10.1.0.1:9100",
+      .queue_max = QUEUE_MAX,
+      .interval_s = is_quick ? 5 : 30,
+      .resync_s = is_quick ? 60 : 300,
+      .backoff_s = {is_quick ? 0.2 : 1, is_quick ? 10 : 60},
+      .probe_interval_s = is_quick ? 5 : 15,
+      .probe_timeout_s = 5,
+  };
+}
+
+int cox_world_daemon_start(struct cox_world *world) {
+  struct cox_err err = {0};
+  world->store = (struct cox_store){.ctx = world, .load = load, .append = append, .close = close_nothing};
+  cox_world_worker_init(world);
+  const struct cox_broker_options options = options_of(world);
+  world->broker = cox_broker_create(&options, &err);
+  if (world->broker == NULL) abort(); /* out of memory */
+  world->scripts.set_broker(world->scripts.ctx, world->broker);
+  for (unsigned i = 0; i < world->transport.workers; i++) {
+    world->vms[i] = world->scripts.ops->vm_create(world->scripts.ops->ctx, &err);
+    if (world->vms[i] == NULL) cox_world_break(world, "scripts load", NULL, "a worker's script machine: %s", err.text);
+    if (world->vms[i] == NULL) return COX_ESCRIPT;
+  }
+  world->lives++;
+  world->is_command_planned = world->is_reconcile_planned = false;
+  cox_broker_trigger(world->broker); /* a thread that starts makes a pass at once */
+  return world->is_clock_job ? cox_world_start_job(world, "clock") : 0;
+}
+
+static void close_questions(struct cox_world *world) {
+  while (world->questions != NULL) {
+    struct cox_world_question *const question = world->questions;
+    world->questions = question->next;
+    if (question->answers != 1) {
+      cox_world_break(world, "each command is answered once", NULL, "%s was answered %u times before the end of the process",
+                      question->name, question->answers);
+    }
+    free(question);
+  }
+  world->open_questions = 0;
+}
+
+static void add_stats(struct cox_world *world) {
+  struct cox_stats stats;
+  cox_broker_stats(world->broker, &stats);
+  world->outcome.failures += stats.attempts_failed;
+  world->outcome.cancels += stats.cancels;
+  world->outcome.stale += stats.stale_results;
+  world->outcome.processes++;
+}
+
+/* An end as by a signal that cannot be caught, but that memory is given back: nobody outside can tell the difference. */
+void cox_world_daemon_stop(struct cox_world *world) {
+  if (world->broker == NULL) return;
+  add_stats(world);
+  cox_commands_close(&world->broker->commands);
+  cox_world_end_runs(world);
+  cox_broker_step_commands(world->broker);
+  cox_world_forget_results(world);
+  close_questions(world);
+  cox_world_forget_seen(world);
+  cox_world_forget_episodes(world);
+  world->scripts.set_broker(world->scripts.ctx, NULL);
+  cox_broker_destroy(world->broker);
+  world->broker = NULL;
+  for (unsigned i = 0; i < COX_WORLD_WORKERS_MAX; i++) {
+    if (world->vms[i] != NULL) world->scripts.ops->vm_destroy(world->vms[i]);
+    world->vms[i] = NULL;
+  }
+}
+
+/* ---- the loops ---- */
+
+static int64_t delay_us(struct cox_world *world) {
+  const int64_t usual_us = cox_world_span(world, COX_WORLD_PACE, 0.00001, 0.0001);
+  const int64_t late_us = cox_world_span(world, COX_WORLD_PACE, 0.001, 0.05);
+  return cox_world_roll(world, COX_WORLD_PACE, 0.1) ? late_us : usual_us;
+}
+
+static bool has_commands(const struct cox_commands *commands) {
+  return commands->is_woken || commands->queue[COX_PRIORITY_HIGH].count > 0 || commands->queue[COX_PRIORITY_LOW].count > 0;
+}
+
+void cox_world_pump(struct cox_world *world) {
+  struct cox_broker *const broker = world->broker;
+  if (broker == NULL) return;
+  if (!world->is_command_planned && has_commands(&broker->commands)) {
+    world->is_command_planned = true;
+    cox_world_plan(world, world->now_us + delay_us(world), COX_EVENT_COMMANDS, world->lives, 0);
+  }
+  if (!world->is_reconcile_planned && broker->reconciler.is_triggered) {
+    world->is_reconcile_planned = true;
+    cox_world_plan(world, world->now_us + delay_us(world), COX_EVENT_RECONCILE, world->lives, 0);
+  }
+}
+
+void cox_world_commands(struct cox_world *world) {
+  world->is_command_planned = false;
+  world->broker->commands.is_woken = false;
+  cox_world_handle_results(world);
+  const size_t count = cox_broker_step_commands(world->broker);
+  world->outcome.commands += count;
+  cox_world_check_commands(world, count);
+}
+
+void cox_world_reconcile(struct cox_world *world, uint64_t token) {
+  if (token != 0 && token != world->plan) return; /* it woke earlier, and planned anew */
+  if (token == 0) world->is_reconcile_planned = false;
+  if (token == 0) world->broker->reconciler.is_triggered = false;
+  int64_t next_us;
+  cox_broker_step_reconcile(world->broker, &next_us);
+  cox_world_check_pass(world);
+  cox_world_plan(world, next_us, COX_EVENT_RECONCILE, world->lives, ++world->plan);
+}
+
+/* ---- from outside ---- */
+
+static void on_answer(void *arg, const struct cox_answer *answer) {
+  struct cox_world_question *const question = arg;
+  struct cox_world *const world = question->world;
+  if (question->answers++ > 0) {
+    cox_world_break(world, "each command is answered once", NULL, "%s is answered for the second time", question->name);
+    return;
+  }
+  world->open_questions--;
+  json_t *const json = cox_answer_json(answer);
+  char *const text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+  cox_world_trace(world, "answer %s: %s", question->name, text);
+  free(text);
+  if (answer->outcome == COX_ANSWER_ERROR && (answer->err.code == COX_ESCRIPT || answer->err.code == COX_ETIME)) {
+    cox_world_break(world, "handlers do not fail", NULL, "%s", answer->err.text);
+  }
+  for (struct cox_world_run *run = world->runs; run != NULL; run = run->next) {
+    if (run->id != question->run || question->run == 0) continue;
+    run->answer = json_incref(json);
+    cox_world_plan(world, world->now_us, COX_EVENT_REPLY, run->id, 0);
+  }
+  json_decref(json);
+}
+
+bool cox_world_ask(struct cox_world *world, const char *name, json_t *args, uint64_t run, struct cox_err *err) {
+  struct cox_world_question *const question = calloc(1, sizeof *question);
+  if (question == NULL) abort();
+  question->world = world;
+  question->run = run;
+  snprintf(question->name, sizeof question->name, "%s", name);
+  const int rc = cox_broker_submit(world->broker, name, args, on_answer, question, err);
+  if (rc != 0) {
+    cox_world_trace(world, "refused %s: %s", name, err->text);
+    free(question);
+    return false;
+  }
+  question->next = world->questions;
+  world->questions = question;
+  world->open_questions++;
+  return true;
+}
+
+void cox_world_read(struct cox_world *world) {
+  struct cox_stats stats;
+  json_t *const nodes = cox_broker_nodes_json(world->broker);
+  if (cox_lock_held() == 0) { /* else the next lock would never be had: world_checks.c says so */
+    json_decref(cox_broker_world_json(world->broker));
+    cox_broker_stats(world->broker, &stats);
+    cox_world_trace(world, "nodes %zu of %zu converged, %zu in flight, %llu stale", stats.converged, stats.nodes, stats.in_flight,
+                    (unsigned long long)stats.stale_results);
+  }
+  json_decref(nodes);
+  if (!world->is_patient && cox_lock_held() == 0 && cox_world_is_settled(world)) world->is_over = true;
+  cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_PACE, 2, 10), COX_EVENT_READER, 0, 0);
+}

@@ -1,0 +1,296 @@
+/* Shared by the files that make up a simulated world; nobody else includes it. */
+#ifndef COX_SIM_WORLD_PRIVATE_H
+#define COX_SIM_WORLD_PRIVATE_H
+
+#include "base/rng.h"
+#include "core/engine.h"
+#include "sim/chain_feed.h"
+#include "sim/chain_state.h"
+#include "sim/fleet_node.h"
+#include "sim/world.h"
+
+enum {
+  COX_WORLD_MACHINES_MAX = 100,
+  COX_WORLD_WORKERS_MAX = 3,
+  COX_WORLD_RING = 64, /* lines of the trace that are kept */
+  COX_WORLD_LINE = 320,
+  COX_WORLD_EPISODES = 64,
+  COX_WORLD_MS = 1000,
+  COX_WORLD_S = 1000000
+};
+
+/* ---- world_events.c: what is to happen when; events of one moment in the order in which they were planned ---- */
+enum cox_world_event_kind {
+  COX_EVENT_COMMANDS,  /* cox-command wakes */
+  COX_EVENT_RECONCILE, /* cox-reconcile wakes; `token` 0: it was triggered, else the plan it belongs to */
+  COX_EVENT_BEGIN,     /* a worker starts the fiber of run `id` */
+  COX_EVENT_WAKE,      /* run `id` waited long enough, if its wait is still `token` */
+  COX_EVENT_CANCEL,    /* a worker reads the request to cancel run `id` */
+  COX_EVENT_ARRIVE,    /* call `id` reaches its machine, or nobody */
+  COX_EVENT_ANSWER,    /* the answer of call `id` is back */
+  COX_EVENT_MACHINE,   /* machine `id` moves by itself */
+  COX_EVENT_REPLY,     /* the answer to a job's command is there for run `id` */
+  COX_EVENT_BLOCK,
+  COX_EVENT_OPERATOR,
+  COX_EVENT_MISCHIEF,  /* something happens to a machine */
+  COX_EVENT_JUMP,      /* of the wall clock */
+  COX_EVENT_RESTART,
+  COX_EVENT_READER,    /* somebody looks at the nodes */
+  COX_EVENT_CALM,      /* the faults stop */
+  COX_EVENT_JUDGE,     /* the node of registration `id` must have converged */
+  COX_EVENT_END
+};
+
+struct cox_world_event {
+  int64_t at_us;
+  uint64_t order, id, token;
+  enum cox_world_event_kind kind;
+};
+
+struct cox_world_events {
+  struct cox_world_event *heap;
+  size_t count, capacity;
+  uint64_t order;
+};
+
+void cox_world_plan(struct cox_world *world, int64_t at_us, enum cox_world_event_kind kind, uint64_t id, uint64_t token);
+bool cox_world_next(struct cox_world *world, struct cox_world_event *out);
+
+/* ---- machines and calls ---- */
+struct cox_world_machine {
+  struct cox_fleet_node *node;
+  struct cox_fleet_node_options options;
+  char host[32];
+  int64_t wake_us;       /* planned event */
+  int64_t cut_until_us;  /* nothing gets through before */
+  unsigned open_posts;   /* mutating calls that some worker has open */
+  uint64_t loaded_life, loaded_by; /* process and registration that sent the last inference/up */
+  bool is_lying;         /* POSTs are answered OK and not carried out */
+  bool is_vague;         /* it lied, or did what an old call said: nobody can know what it runs */
+  bool is_spoilt;        /* a server was begun under a fault that only a restart ends */
+};
+
+enum cox_world_fate { COX_FATE_GOOD, COX_FATE_LOST, COX_FATE_ANSWER_LOST, COX_FATE_RESET, COX_FATE_ANSWER_RESET, COX_FATE_REFUSED };
+
+struct cox_world_call {
+  struct cox_fleet_call fleet; /* first: the node hands it back by this */
+  struct cox_world_call *next;
+  uint64_t id;
+  uint64_t run;       /* 0: nobody waits for it any more */
+  unsigned machine;
+  enum cox_world_fate fate;
+  bool is_at_node;    /* the node has it */
+  bool is_mutating;
+  bool is_lie;        /* it will be answered OK and not carried out */
+  char method[8], path[96];
+  /* the answer */
+  enum cox_class class_;
+  int status;
+  char *body, *error;
+};
+
+/* ---- world_worker.c: attempts and jobs as fibers on virtual I/O ---- */
+struct cox_world_run {
+  struct cox_world_run *next;
+  uint64_t id;
+  struct cox_attempt *attempt; /* NULL: a job */
+  struct cox_fiber *fiber;
+  unsigned worker;
+  uint64_t token;              /* of the present wait */
+  struct cox_world_call *call; /* the transfer that is open */
+  bool has_begun, waits_for_answer, is_cancel_asked;
+  json_t *answer;              /* of a job's command */
+};
+
+/* A completion on its way through the queue: what it must come to is foretold (world_oracle.c). */
+struct cox_world_result {
+  struct cox_world_result *next;
+  struct cox_fence fence;
+  enum cox_attempt_kind kind;
+  enum cox_class class_;
+  struct cox_target *target; /* held */
+  uint64_t change;
+};
+
+/* A command that was accepted. */
+struct cox_world_question {
+  struct cox_world_question *next;
+  struct cox_world *world;
+  uint64_t id, run;
+  char name[32];
+  unsigned answers;
+};
+
+struct cox_world_episode {
+  int64_t height;
+  char hash[COX_HASH_TEXT_MAX];
+  int64_t count;
+  struct {
+    int64_t node_id;
+    uint64_t registration;
+  } numbers[512];
+  size_t number_count;
+};
+
+struct cox_world_node { /* of a registration, as it was after the last look */
+  uint64_t registration, generation;
+  struct cox_target *target; /* held */
+};
+
+struct cox_world {
+  struct cox_world_options options;
+  struct cox_world_scripts scripts;
+  struct cox_world_outcome outcome;
+  struct cox_rng rng[COX_WORLD_FAMILIES], shape;
+  bool has[COX_WORLD_FAMILIES]; /* the family is at work */
+  double rate[COX_WORLD_FAMILIES]; /* how much of it, around 1 */
+  struct cox_world_events events;
+  int64_t now_us, wall_offset_ms;
+  struct cox_clock clock;
+  json_t *config, *participant;
+  uint64_t ids;
+  bool is_calm, is_over;
+  bool is_patient; /* lives on until the last judgement though all is well before */
+  int64_t calm_us, settled_us; /* settled: not before, so that what was on its way at the calm has come */
+  uint64_t hash;
+  char ring[COX_WORLD_RING][COX_WORLD_LINE];
+  uint64_t lines;
+  /* the network's far side */
+  struct cox_world_machine machines[COX_WORLD_MACHINES_MAX];
+  unsigned machine_count;
+  struct cox_world_call *calls;
+  /* the broker's process */
+  struct cox_broker *broker;
+  struct cox_transport transport;
+  void *vms[COX_WORLD_WORKERS_MAX];
+  struct cox_world_run *runs;
+  struct cox_world_result *results, **results_end;
+  struct cox_store store;
+  struct cox_world_question *questions; /* all that this process accepted */
+  size_t open_questions;
+  bool is_command_planned, is_reconcile_planned;
+  uint64_t plan; /* number of the reconciler's last plan to wake by itself */
+  int64_t reconcile_at_us;
+  size_t stray_results; /* given back and not handled yet */
+  unsigned lives;
+  /* what is remembered of it */
+  struct cox_world_node *seen;
+  size_t seen_count;
+  struct cox_world_episode *episodes;
+  size_t episode_count;
+  /* the chain */
+  struct cox_chain_state *chain;
+  struct cox_chain_feed feed;
+  struct cox_chain_faults chain_faults;
+  int64_t block_us, stall_until_us, unsynced_until_us;
+  int64_t said_epoch; /* epoch whose models were made up last */
+  unsigned said_life; /* of the process that was told all */
+  json_t *epoch_models, *preserved;
+  bool is_clock_job;
+  /* operators */
+  json_t *registered; /* {id: node object}: what they believe to be registered */
+  unsigned names;     /* given so far */
+  unsigned tasks;
+  bool has_trained;
+};
+
+/* ---- world.c ---- */
+/* The invariant `name` is broken; the first one counts. `node` may be NULL. */
+void cox_world_break(struct cox_world *world, const char *name, const char *node, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+/* One roll of a family's dice, which is always made: true with probability p · rate, when the family is at work. */
+bool cox_world_roll(struct cox_world *world, enum cox_world_family family, double p);
+uint64_t cox_world_below(struct cox_world *world, enum cox_world_family family, uint64_t bound);
+/* Microseconds, uniform in [from_s, to_s). */
+int64_t cox_world_span(struct cox_world *world, enum cox_world_family family, double from_s, double to_s);
+
+/* ---- world_trace.c ---- */
+void cox_world_trace(struct cox_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- world_shape.c: what the seed makes of a world ---- */
+int cox_world_shape(struct cox_world *world, struct cox_err *err);
+/* A node object for that machine. A new reference. */
+json_t *cox_world_node_object(struct cox_world *world, const char *id, unsigned machine, struct cox_rng *rng);
+
+/* ---- world_network.c ---- */
+/* Starts a transfer for the run; its answer comes as COX_EVENT_ANSWER. */
+void cox_world_send(struct cox_world *world, struct cox_world_run *run, const struct cox_io_request *request);
+/* The caller closes its connection. */
+void cox_world_hang_up(struct cox_world *world, struct cox_world_run *run);
+void cox_world_arrive(struct cox_world *world, uint64_t id);
+/* Call of that number, NULL: gone. */
+struct cox_world_call *cox_world_call_find(struct cox_world *world, uint64_t id);
+void cox_world_machine_move(struct cox_world *world, unsigned index);
+/* Breaks every connection that hangs. */
+void cox_world_heal_network(struct cox_world *world);
+void cox_world_forget_calls(struct cox_world *world);
+
+/* ---- world_mischief.c ---- */
+/* `token` 0: something happens to some machine; else the faults of machine token - 1 end. */
+void cox_world_mischief(struct cox_world *world, uint64_t token);
+void cox_world_heal_machines(struct cox_world *world);
+
+/* ---- world_worker.c ---- */
+void cox_world_worker_init(struct cox_world *world);
+void cox_world_begin(struct cox_world *world, uint64_t run);
+void cox_world_wake(struct cox_world *world, uint64_t run, uint64_t token);
+void cox_world_cancel(struct cox_world *world, uint64_t run);
+void cox_world_answered(struct cox_world *world, uint64_t call);
+void cox_world_replied(struct cox_world *world, uint64_t run);
+int cox_world_start_job(struct cox_world *world, const char *name);
+void cox_world_end_jobs(struct cox_world *world);
+/* Ends all runs as a process that ends does. */
+void cox_world_end_runs(struct cox_world *world);
+
+/* ---- world_daemon.c: the broker's loops as its threads would run them ---- */
+int cox_world_daemon_start(struct cox_world *world);
+void cox_world_daemon_stop(struct cox_world *world);
+void cox_world_commands(struct cox_world *world);
+void cox_world_reconcile(struct cox_world *world, uint64_t token);
+void cox_world_read(struct cox_world *world);
+/* Plans the loops that were woken since. */
+void cox_world_pump(struct cox_world *world);
+/* Sends a command; `run` 0: nobody waits for its answer but the book of questions. False: it was refused. */
+bool cox_world_ask(struct cox_world *world, const char *name, json_t *args, uint64_t run, struct cox_err *err);
+
+/* ---- world_chain.c ---- */
+void cox_world_block(struct cox_world *world);
+/* One last good block, which says all. */
+void cox_world_steady_chain(struct cox_world *world);
+/* Is the chain's next block in another phase, or is another command due there? */
+bool cox_world_at_boundary(struct cox_world *world);
+
+/* ---- world_operator.c ---- */
+/* Sends and forgets; takes `args`. */
+void cox_world_order(struct cox_world *world, const char *name, json_t *args);
+void cox_world_operate(struct cox_world *world);
+void cox_world_declare(struct cox_world *world);
+
+/* ---- world_oracle.c: what results must come to ---- */
+void cox_world_expect(struct cox_world *world, const struct cox_attempt *attempt);
+/* Handles the results that wait, with each outcome foretold and compared. */
+void cox_world_handle_results(struct cox_world *world);
+void cox_world_forget_results(struct cox_world *world);
+
+/* ---- world_checks.c: the invariants ---- */
+void cox_world_check(struct cox_world *world);
+/* After a command or more; `count`: how many ran. */
+void cox_world_check_commands(struct cox_world *world, uint64_t count);
+void cox_world_check_pass(struct cox_world *world);
+void cox_world_check_start(struct cox_world *world, const struct cox_attempt *attempt);
+void cox_world_check_init(struct cox_world *world, const struct cox_world_run *run, const char *path, const json_t *body);
+void cox_world_forget_seen(struct cox_world *world);
+void cox_world_forget_episodes(struct cox_world *world);
+
+/* ---- world_settle.c ---- */
+void cox_world_calm(struct cox_world *world);
+void cox_world_judge(struct cox_world *world, uint64_t registration);
+/* Is everything, some time after the calm, what it is to be? */
+bool cox_world_is_settled(struct cox_world *world);
+
+/* The machine of a node's configuration, NULL: none. */
+struct cox_world_machine *cox_world_machine_of(struct cox_world *world, const json_t *config);
+/* Reads "http://10.0.0.7:8080/path" → machine index; -1: nobody lives there. */
+int cox_world_find_machine(const struct cox_world *world, const char *url, bool *is_inference, const char **path);
+
+#endif
