@@ -33,7 +33,7 @@ struct fake {
   size_t opens;
   size_t started, started_probes;
   json_t *served;  /* names of the handlers that ran, in order */
-  json_t *records; /* what the store was given */
+  json_t *records; /* state records that the store was given */
   struct cox_answer last; /* of the last command sent by fake_send */
   int answers;
 };

@@ -99,7 +99,8 @@ unsigned cox_answer_status(const struct cox_answer *answer) {
   case COX_ESCRIPT:
   case COX_ETIME: return 422;
   case COX_EFULL: return 429;
-  case COX_ESTOPPED: return 503;
+  case COX_ESTOPPED:
+  case COX_EDEGRADED: return 503;
   default: return 500;
   }
 }

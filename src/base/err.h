@@ -18,7 +18,8 @@ enum cox_errc {
   COX_ESCRIPT = -7,  /* a script failed at run time */
   COX_ETIME = -8,    /* a budget or deadline was used up */
   COX_ESTOPPED = -9, /* the broker is stopping */
-  COX_EREFUSED = -10 /* a script refused in plain words (nil and a sentence) */
+  COX_EREFUSED = -10, /* a script refused in plain words (nil and a sentence) */
+  COX_EDEGRADED = -11 /* the store cannot be written: nothing that must be durable can be changed */
 };
 
 struct cox_err {

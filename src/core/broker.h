@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "core/answer.h"
 #include "core/attempt.h"
+#include "core/journal.h"
 #include "core/policy.h"
 #include "core/store.h"
 #include "core/transport.h"
@@ -37,21 +38,30 @@ struct cox_broker_options {
 };
 
 struct cox_broker *cox_broker_create(const struct cox_broker_options *options, struct cox_err *err);
+/* Before start: takes over what the store holds. Nodes are UNKNOWN and unsettled then, and no attempt starts before the first
+ * synced block. 0, or the reason why the store cannot be used.                                                                */
+int cox_broker_load(struct cox_broker *broker, struct cox_err *err);
+/* Number of this start of the daemon on its store: counts up with each, from 1. */
+uint32_t cox_broker_start_number(const struct cox_broker *broker);
 void cox_broker_set_transport(struct cox_broker *broker, const struct cox_transport *transport);
-/* All threads must be stopped and every attempt given back. */
+/* All threads must be stopped, every attempt given back and the store closed (the store itself may still be there). */
 void cox_broker_destroy(struct cox_broker *broker);
 int cox_broker_start(struct cox_broker *broker, struct cox_err *err);
 /* Refuses new commands, answers all waiting ones with COX_ESTOPPED, cancels all attempts and waits until each came
  * back (at most `timeout_ms`), joins the threads. The transport must still run.                                     */
 void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms);
 
-/* Called exactly once per accepted command, on cox-command; must not block. Borrows the answer. */
+/* Called exactly once per accepted command, on cox-command or the store's thread; must not block. Borrows the answer. What a
+ * change answers is stored.                                                                                                  */
 typedef void cox_reply_fn(void *arg, const struct cox_answer *answer);
 
 /* Any thread; never blocks. `args` is borrowed (NULL: {}). COX_ENOENT unknown command, COX_EFULL, COX_ESTOPPED:
  * then `reply` is not called. The name must be one of the policy's.                                              */
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err);
+/* Same, and says who asks, for the journal ("http 10.0.0.7", "nodes file"); cox_broker_submit gives the thread's name. */
+int cox_broker_submit_as(struct cox_broker *broker, const char *caller, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
+                         struct cox_err *err);
 /* Submits and waits at most `timeout_ms` for the answer (COX_ETIME: not answered in time, not undone). Not for threads
  * that must not wait. The caller ends `answer` with cox_answer_fini.                                                   */
 int cox_broker_call(struct cox_broker *broker, const char *name, json_t *args, int64_t timeout_ms,
@@ -69,8 +79,43 @@ json_t *cox_broker_nodes_json(struct cox_broker *broker);                 /* [{"
 json_t *cox_broker_node_json(struct cox_broker *broker, const char *id);  /* one of these, or NULL */
 json_t *cox_broker_world_json(struct cox_broker *broker);                 /* the world; {} before the first block */
 
+/* ---- the journal and the store ---- */
+
+/* Any thread: can nothing be changed that must be durable, because the store cannot be written? The reason goes into `err`. */
+bool cox_broker_is_degraded(struct cox_broker *broker, struct cox_err *err);
+/* Any thread; never blocks: a line of the journal. `kind` is "reload" or "note"; takes `fields` (an object), also when it fails.
+ * COX_EFULL: too many such lines are on their way.                                                                              */
+int cox_broker_note(struct cox_broker *broker, const char *kind, const char *node_id, json_t *fields, struct cox_err *err);
+
+/* Any thread: records of the journal after number `since` as {"events": [at most `max`], "next": go on after this number,
+ * "oldest": the oldest number in memory}. When since + 1 < oldest there may be records between them that only the store has:
+ * cox_broker_events_stored. A new reference.                                                                                   */
+json_t *cox_broker_events_json(struct cox_broker *broker, uint64_t since, size_t max, const struct cox_event_filter *filter);
+/* Any thread; never blocks: asks the store for older records. 0, or COX_EFULL; then `read->done` is not called. */
+int cox_broker_events_stored(struct cox_broker *broker, struct cox_store_read *read, struct cox_err *err);
+uint64_t cox_broker_events_last(struct cox_broker *broker);
+/* As cox_journal_wait and cox_journal_cancel. */
+bool cox_broker_events_wait(struct cox_broker *broker, uint64_t since, struct cox_event_waiter *waiter);
+bool cox_broker_events_cancel(struct cox_broker *broker, struct cox_event_waiter *waiter);
+
+/* Small durable tables for others: answers by idempotency key, what jobs save, the choice of scripts. Any thread; never blocks.
+ * Takes `value` (NULL: forget `name`), also when it fails. `done` (may be NULL) comes once, from any thread: after the commit,
+ * or with the error, and then the old value stands. COX_EFULL, COX_EINVAL (a bad name, or larger than COX_KEEP_VALUE_MAX).      */
+int cox_broker_keep(struct cox_broker *broker, const char *table, const char *name, json_t *value,
+                    void (*done)(void *arg, const struct cox_err *err), void *arg, struct cox_err *err);
+/* What was kept last; a new reference to an immutable value, NULL: nothing. */
+json_t *cox_broker_kept(struct cox_broker *broker, const char *table, const char *name);
+/* A whole table as a new object. */
+json_t *cox_broker_kept_all(struct cox_broker *broker, const char *table);
+
+/* Any thread; never blocks: a copy of the store in a new file. As cox_store.backup. */
+int cox_broker_backup(struct cox_broker *broker, const char *path, void (*done)(void *arg, const struct cox_err *err), void *arg,
+                      struct cox_err *err);
+
 struct cox_stats {
   uint64_t stale_results, cancels, attempts_started, attempts_succeeded, attempts_failed, probes, commands;
+  uint64_t unstored_records; /* of the journal, that the store could not take */
+  bool is_degraded;
   size_t nodes, converged, in_flight, queue_depth[COX_PRIORITY_COUNT];
 };
 void cox_broker_stats(struct cox_broker *broker, struct cox_stats *out);

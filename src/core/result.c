@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "core/backoff.h"
 #include "core/engine.h"
+#include "core/landing.h"
 
 #define LOCK broker->registry.lock
 
@@ -20,6 +21,7 @@ struct batch {
   enum verdict verdicts[BATCH];
   json_t *errors[BATCH]; /* made before the lock is taken */
   double waits_s[BATCH];
+  struct cox_landing landings[BATCH]; /* what the journal is told, after the lock */
 };
 
 static void count(atomic_uint_fast64_t *counter) { atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); }
@@ -130,14 +132,20 @@ static void handle_locked(struct cox_broker *broker, struct batch *batch, size_t
   struct cox_node *const node = cox_registry_find_registration(&broker->registry, attempt->fence.registration);
   batch->verdicts[i] = STALE;
   broker->registry.in_flight--;
+  cox_landing_begin_locked(broker, &batch->landings[i], node, attempt);
   if (node == NULL) {
     cox_registry_departed_locked(&broker->registry, attempt->fence.attempt);
   } else if (attempt->kind == COX_ATTEMPT_PROBE) {
-    if (node->probe != attempt->fence.attempt) return;
+    if (node->probe != attempt->fence.attempt) {
+      cox_registry_departed_locked(&broker->registry, attempt->fence.attempt);
+      return;
+    }
     batch->verdicts[i] = OBSERVED;
     if (cox_observe_locked(broker, node, attempt, now_ms)) cox_registry_mark_locked(&broker->registry, node);
   } else if (node->flight.attempt == attempt->fence.attempt) {
     finish_reach_locked(broker, node, batch, i, now_us, now_ms);
+  } else { /* of a node whose removal was undone */
+    cox_registry_departed_locked(&broker->registry, attempt->fence.attempt);
   }
 }
 
@@ -174,10 +182,14 @@ static void handle_batch(struct cox_broker *broker, struct batch *batch) COX_EXC
   const int64_t now_us = cox_clock_mono_us(broker->options.clock), now_ms = cox_clock_wall_ms(broker->options.clock);
   for (size_t i = 0; i < batch->count; i++) batch->errors[i] = error_of(batch->attempts[i]);
   cox_rwlock_write(&LOCK);
-  for (size_t i = 0; i < batch->count; i++) handle_locked(broker, batch, i, now_us, now_ms);
+  for (size_t i = 0; i < batch->count; i++) {
+    handle_locked(broker, batch, i, now_us, now_ms);
+    cox_landing_end_locked(broker, &batch->landings[i]);
+  }
   const bool has_work = broker->registry.dirty_first != NULL;
   cox_rwlock_write_unlock(&LOCK);
   if (has_work) cox_broker_trigger(broker);
+  cox_landings_tell(broker, batch->landings, batch->attempts, batch->count, now_us);
   for (size_t i = 0; i < batch->count; i++) {
     report(broker, batch, i);
     json_decref(batch->errors[i]);
