@@ -134,6 +134,18 @@ void fake_use_policy(struct fake *fake, const struct cox_policy *policy, json_t 
   make_broker(fake, policy, participant, callback_url);
 }
 
+static const struct cox_store own_store = {.append = append, .settle = settle};
+
+int fake_use_store(struct fake *fake, const struct cox_store *store, struct cox_err *err) {
+  cox_broker_destroy(fake->broker);
+  for (size_t i = 0; i < fake->opens; i++) cox_attempt_destroy(fake->open[i]);
+  fake->opens = 0;
+  fake->store = store != NULL ? *store : own_store;
+  if (store == NULL) fake->store.ctx = fake;
+  make_broker(fake, &fake->policy, NULL, NULL);
+  return cox_broker_load(fake->broker, err);
+}
+
 struct fake *fake_create(double probe_interval_s) {
   struct fake *const fake = calloc(1, sizeof *fake);
   fake->now_us = 1000000;
@@ -143,7 +155,8 @@ struct fake *fake_create(double probe_interval_s) {
   fake->clock = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .ctx = fake};
   fake->policy = (struct cox_policy){.ctx = fake, .lookup = lookup, .limit_s = limit_s, .run = run, .generation = generation};
   fake->transport = (struct cox_transport){.ctx = fake, .workers = 2, .start = start, .cancel = cancel};
-  fake->store = (struct cox_store){.ctx = fake, .append = append, .settle = settle};
+  fake->store = own_store;
+  fake->store.ctx = fake;
   fake->served = json_array();
   fake->records = json_array();
   make_broker(fake, &fake->policy, NULL, NULL);

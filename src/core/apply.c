@@ -174,7 +174,8 @@ static void record(const struct cox_change *change, struct cox_batch *batch) {
   if (change->removed_id != NULL || node == NULL) return;
   if (change->is_new || change->has_config) cox_batch_add(batch, config_record(change, node));
   if (change->is_new || change->has_admin) cox_batch_add(batch, cox_record_admin(node));
-  if (change->has_target) cox_batch_add(batch, cox_record_target(node));
+  const bool has_generation = change->has_forgotten && node->target != NULL;
+  if (change->has_target || has_generation) cox_batch_add(batch, cox_record_target(node));
 }
 
 bool cox_txn_is_durable(const struct cox_txn *txn) {

@@ -31,7 +31,7 @@ static void num_name(const json_t *record, char out[24]) {
 }
 
 static void fold_config(const struct sink *sink, const char *id, const json_t *record, bool is_new) {
-  static const char *const keys[] = {"node_num", "registration", "generation", "node", NULL};
+  static const char *const keys[] = {"node_num", "registration", "node", NULL};
   char num[24];
   num_name(record, num);
   write_fields(sink, "node", id, record, keys);
@@ -146,7 +146,6 @@ struct cox_record *cox_record_config(enum cox_record_kind kind, const struct cox
   struct cox_record *const record = cox_record_create(kind, node->id);
   if (record == NULL) return NULL;
   return checked(record, set_number(record, "node_num", node->num) && set_number(record, "registration", (int64_t)node->registration) &&
-                             set_number(record, "generation", (int64_t)node->generation) &&
                              cox_record_set(record, "node", json_incref(node->config)));
 }
 

@@ -22,7 +22,7 @@ enum cox_record_kind {
   COX_RECORD_STATUS,   /* a node's status changed */
   COX_RECORD_ATTEMPT,  /* an attempt ended; a state record when it carries the driver's part */
   /* from here on: state records */
-  COX_RECORD_REGISTER, /* fields: node_num, registration, generation, node */
+  COX_RECORD_REGISTER, /* fields: node_num, registration, node */
   COX_RECORD_UPDATE,   /* same, and `forgets` when the node is another machine now */
   COX_RECORD_REMOVE,   /* fields: node_num, and freed_at: start height of the episode that holds the number back */
   COX_RECORD_ADMIN,    /* fields: enabled, epoch, reason */

@@ -63,8 +63,7 @@ static struct cox_node *read_node(const char *id, const json_t *value, const jso
   }
   node->num = (int)num;
   node->registration = (uint64_t)registration;
-  node->generation = (uint64_t)number(value, "generation");
-  if (node->generation == 0) node->generation = 1;
+  node->generation = 1;
   if (read_parts(id, tables, node, err) == 0) return node;
   cox_node_destroy(node);
   return NULL;
