@@ -107,7 +107,7 @@ static int look_at_file(const struct cox_sqlite *self, struct cox_err *err) {
       return cox_err_set(err, COX_ESYS, "the store %s cannot be looked at: %s; " WAY_OUT, self->path, strerror(errno));
     }
     snprintf(log, sizeof log, "%s-wal", self->path);
-    if (stat(log, &info) != 0) return 0;
+    if (stat(log, &info) != 0 || info.st_size == 0) return 0;
     return cox_err_set(err, COX_EINVAL, "the store %s is missing, but its log %s is there: put the file back, or move the log away to begin anew",
                        self->path, log);
   }
