@@ -84,7 +84,8 @@ static void publish(struct cox_broker *broker, struct cox_pending *pending) {
   struct cox_batch *const batch = &pending->batch;
   for (size_t i = 0; i < batch->count; i++) {
     const enum cox_record_kind kind = batch->records[i]->kind;
-    const bool is_internal = kind == COX_RECORD_KEEP || (pending->is_rewrite && kind > COX_RECORD_ATTEMPT);
+    const bool is_internal = kind == COX_RECORD_KEEP || (pending->is_rewrite && kind > COX_RECORD_ATTEMPT) ||
+                             (pending->is_lost && kind == COX_RECORD_GAP);
     const bool is_shown = pending->is_undone ? kind == COX_RECORD_COMMAND : !is_internal;
     if (is_shown) cox_journal_publish(&broker->ledger.journal, &batch->records[i], 1);
   }
@@ -92,8 +93,8 @@ static void publish(struct cox_broker *broker, struct cox_pending *pending) {
 
 /* ---- degraded mode ---- */
 
-static void log_degraded(struct cox_broker *broker, bool is_degraded, const char *why) {
-  if (is_degraded) {
+static void log_degraded(struct cox_broker *broker, bool is_so, const char *why) {
+  if (is_so) {
     cox_log(COX_LOG_ERROR, "store", "the store cannot be written: changes that must be durable are refused until it can, everything else goes on",
             "reason", why, NULL);
   } else {
@@ -101,22 +102,29 @@ static void log_degraded(struct cox_broker *broker, bool is_degraded, const char
   }
   struct cox_pending *const pending = cox_pending_create(broker, NULL);
   struct cox_record *const record = cox_record_create(COX_RECORD_STORE, NULL);
-  if (pending == NULL || record == NULL || !cox_record_set(record, "state", json_string(is_degraded ? "degraded" : "working"))) {
+  if (pending == NULL || record == NULL || !cox_record_set(record, "state", json_string(is_so ? "degraded" : "working"))) {
     cox_record_release(record);
     free(pending);
     return;
   }
-  if (is_degraded) cox_record_set(record, "reason", json_string(why));
+  if (is_so) cox_record_set(record, "reason", json_string(why));
   cox_batch_add(&pending->batch, record);
   cox_ledger_submit(broker, pending);
 }
 
-/* False: it was so before. */
-static bool set_degraded(struct cox_ledger *ledger, bool is_degraded, const char *why) {
+static bool is_degraded(struct cox_ledger *ledger) {
   cox_mutex_lock(&ledger->mutex);
-  const bool is_new = ledger->is_degraded != is_degraded;
-  ledger->is_degraded = is_degraded;
-  if (is_degraded) snprintf(ledger->why, sizeof ledger->why, "%s", why);
+  const bool is_so = ledger->is_degraded;
+  cox_mutex_unlock(&ledger->mutex);
+  return is_so;
+}
+
+/* False: it was so before. */
+static bool set_degraded(struct cox_ledger *ledger, bool is_so, const char *why) {
+  cox_mutex_lock(&ledger->mutex);
+  const bool is_new = ledger->is_degraded != is_so;
+  ledger->is_degraded = is_so;
+  if (is_so) snprintf(ledger->why, sizeof ledger->why, "%s", why);
   cox_mutex_unlock(&ledger->mutex);
   return is_new;
 }
@@ -124,13 +132,13 @@ static bool set_degraded(struct cox_ledger *ledger, bool is_degraded, const char
 bool cox_broker_is_degraded(struct cox_broker *broker, struct cox_err *err) {
   struct cox_ledger *const ledger = &broker->ledger;
   cox_mutex_lock(&ledger->mutex);
-  const bool is_degraded = ledger->is_degraded;
-  if (is_degraded) {
+  const bool is_so = ledger->is_degraded;
+  if (is_so) {
     cox_err_set(err, COX_EDEGRADED, "the store cannot be written (%s): changes that must be durable are refused until it can, everything "
                 "else goes on; it is tried again all the time", ledger->why);
   }
   cox_mutex_unlock(&ledger->mutex);
-  return is_degraded;
+  return is_so;
 }
 
 int cox_ledger_admits(struct cox_broker *broker, struct cox_err *err) {
@@ -173,7 +181,7 @@ static void refuse(struct cox_pending *pending, int code, const char *why) {
 /* It stands, but the store does not know of it. */
 static void lose(struct cox_pending *pending) {
   struct cox_ledger *const ledger = &pending->broker->ledger;
-  const uint64_t count = pending->batch.count + pending->gap;
+  const uint64_t count = pending->batch.count - (pending->gap > 0 ? 1 : 0) + pending->gap;
   ledger->lost += count;
   atomic_fetch_add_explicit(&ledger->lost_total, count, memory_order_relaxed);
   if (pending->has_state) ledger->owes = true;
@@ -250,7 +258,8 @@ static void number_records(struct cox_broker *broker, struct cox_pending *pendin
 }
 
 static void tell_gap(struct cox_ledger *ledger, struct cox_pending *pending) {
-  if (ledger->lost == 0) return;
+  const bool is_vain = (is_degraded(ledger) && !pending->is_rewrite) || ledger->waiting > COX_LEDGER_SOFT_MAX;
+  if (ledger->lost == 0 || is_vain) return;
   struct cox_record *const record = cox_record_create(COX_RECORD_GAP, NULL);
   if (record == NULL) return;
   if (!cox_record_set(record, "count", json_integer((json_int_t)ledger->lost))) {
@@ -397,7 +406,7 @@ size_t cox_ledger_handle(struct cox_broker *broker) {
   struct cox_ledger *const ledger = &broker->ledger;
   const size_t count = take_outcomes(broker) + take_notes(broker);
   const bool is_back = atomic_exchange(&ledger->is_back, false);
-  const bool is_behind = ledger->owes && ledger->first == NULL && !cox_broker_is_degraded(broker, NULL);
+  const bool is_behind = ledger->owes && ledger->first == NULL && !is_degraded(ledger);
   if (is_back || is_behind) rewrite(broker);
   return count;
 }

@@ -31,7 +31,9 @@ static void restore_locked(struct cox_txn *txn, struct cox_change *change) COX_R
   struct cox_node *const node = change->fresh;
   change->fresh = NULL;
   change->removed_id = NULL;
-  if (node->flight.attempt != 0 && !rejoin_locked(txn, node->flight.attempt, &node->flight.is_cancelled)) {
+  if (node->flight.attempt != 0 && rejoin_locked(txn, node->flight.attempt, &node->flight.is_cancelled)) {
+    node->flight.is_unwanted = node->flight.is_cancelled; /* by us, so it has not failed */
+  } else if (node->flight.attempt != 0) {
     cox_target_release(node->flight.target);
     json_decref(node->flight.note);
     node->flight = (struct cox_in_flight){0};
