@@ -25,6 +25,8 @@ static const struct cox_route routes[] = {
     {"GET", "/v1/commands", cox_get_commands, 0, false},
     {"POST", "/v1/commands/:name", cox_post_command, COX_BODY_MAX, false},
     {"GET", "/v1/world", cox_get_world, 0, false},
+    {"GET", "/v1/events", cox_get_events, 0, false},
+    {"GET", "/v1/backup", cox_get_backup, 0, false},
 };
 
 const struct cox_route *cox_routes(size_t *count) {
@@ -39,8 +41,7 @@ static int hex(char digit) {
   return -1;
 }
 
-/* In place; false: a broken escape or a NUL. */
-static bool decode(char *text) {
+bool cox_percent_decode(char *text) {
   char *out = text;
   for (const char *in = text; *in != '\0'; in++) {
     if (*in != '%') {
@@ -74,7 +75,7 @@ bool cox_path_parse(const char *raw, struct cox_path *path) {
       path->count = COX_SEGMENTS_MAX + 1;
       return true;
     }
-    if (!decode(segment) || !is_utf8(segment)) return false;
+    if (!cox_percent_decode(segment) || !is_utf8(segment)) return false;
     path->segment[path->count - 1] = segment;
   }
   return true;

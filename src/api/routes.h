@@ -29,4 +29,10 @@ void cox_post_command(struct cox_request *request);
 void cox_get_config(struct cox_request *request);
 void cox_get_world(struct cox_request *request);
 
+/* routes_events.c */
+void cox_get_events(struct cox_request *request);
+
+/* routes_backup.c */
+void cox_get_backup(struct cox_request *request);
+
 #endif

@@ -88,7 +88,7 @@ bool cox_broker_is_degraded(struct cox_broker *broker, struct cox_err *err);
 int cox_broker_note(struct cox_broker *broker, const char *kind, const char *node_id, json_t *fields, struct cox_err *err);
 
 /* Any thread: records of the journal after number `since` as {"events": [at most `max`], "next": go on after this number,
- * "oldest": the oldest number in memory}. When since + 1 < oldest there may be records between them that only the store has:
+ * "oldest": the oldest number in memory, "last": the last number}. When since + 1 < oldest there may be records between them that only the store has:
  * cox_broker_events_stored. A new reference.                                                                                   */
 json_t *cox_broker_events_json(struct cox_broker *broker, uint64_t since, size_t max, const struct cox_event_filter *filter);
 /* Any thread; never blocks: asks the store for older records. 0, or COX_EFULL; then `read->done` is not called. */

@@ -9,12 +9,6 @@ void cox_journal_init(struct cox_journal *journal) {
   cox_mutex_init(&journal->mutex);
 }
 
-void cox_journal_fini(struct cox_journal *journal) {
-  assert(journal->waiters == NULL);
-  for (size_t i = 0; i < COX_JOURNAL_KEPT; i++) cox_record_release(journal->ring[i]);
-  cox_mutex_fini(&journal->mutex);
-}
-
 static struct cox_event_waiter *take_waiters_locked(struct cox_journal *journal) COX_REQUIRES(journal->mutex) {
   struct cox_event_waiter *const waiters = journal->waiters;
   for (struct cox_event_waiter *waiter = waiters; waiter != NULL; waiter = waiter->next) waiter->is_waiting = false;
@@ -28,6 +22,16 @@ static void wake_all(struct cox_event_waiter *waiters) {
     waiters->wake(waiters);
     waiters = next;
   }
+}
+
+/* Who still waits (a client that is gone, say) waits for nothing more. */
+void cox_journal_fini(struct cox_journal *journal) {
+  cox_mutex_lock(&journal->mutex);
+  struct cox_event_waiter *const waiters = take_waiters_locked(journal);
+  cox_mutex_unlock(&journal->mutex);
+  wake_all(waiters);
+  for (size_t i = 0; i < COX_JOURNAL_KEPT; i++) cox_record_release(journal->ring[i]);
+  cox_mutex_fini(&journal->mutex);
 }
 
 void cox_journal_publish(struct cox_journal *journal, struct cox_record *const *records, size_t count) {

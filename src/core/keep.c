@@ -149,7 +149,8 @@ json_t *cox_broker_kept_all(struct cox_broker *broker, const char *table) {
 json_t *cox_broker_events_json(struct cox_broker *broker, uint64_t since, size_t max, const struct cox_event_filter *filter) {
   uint64_t next, oldest;
   json_t *const events = cox_journal_read(&broker->ledger.journal, since, max, filter, &next, &oldest);
-  return json_pack("{so, sI, sI}", "events", events, "next", (json_int_t)next, "oldest", (json_int_t)oldest);
+  return json_pack("{so, sI, sI, sI}", "events", events, "next", (json_int_t)next, "oldest", (json_int_t)oldest, "last",
+                   (json_int_t)cox_broker_events_last(broker));
 }
 
 int cox_broker_events_stored(struct cox_broker *broker, struct cox_store_read *read, struct cox_err *err) {

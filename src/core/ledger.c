@@ -252,7 +252,7 @@ static void number_records(struct cox_broker *broker, struct cox_pending *pendin
   for (size_t i = 0; i < pending->batch.count; i++) {
     struct cox_record *const record = pending->batch.records[i];
     record->wall_ms = now_ms;
-    record->seq = ++broker->ledger.seq;
+    if (record->kind != COX_RECORD_KEEP) record->seq = ++broker->ledger.seq;
     pending->has_state = pending->has_state || cox_record_is_state(record);
   }
 }

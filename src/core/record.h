@@ -46,7 +46,7 @@ struct cox_driver_part {
 struct cox_record {
   atomic_uint references;
   enum cox_record_kind kind;
-  uint64_t seq;      /* counts up, 0: none yet */
+  uint64_t seq;      /* counts up without holes, but for what a failing store undid; 0: none yet, or KEEP */
   int64_t wall_ms;
   json_t *node_id;   /* string, held; NULL: about no node */
   json_t *fields;    /* object, held; NULL: none */

@@ -43,9 +43,10 @@ struct cox_stored {
 struct cox_store_read {
   struct cox_store_read *next;
   uint64_t since; /* records with a greater number */
-  uint64_t until; /* and not above this one */
+  uint64_t until; /* and not above this one; set with the answer: as far as was looked */
   size_t max;
   char kind[16], node_id[256]; /* "": any */
+  uint64_t first; /* set with the answer: oldest number that the store has, 0: none */
   /* Once, from any thread. `records`: a list in order, borrowed; NULL with the reason in `err`. */
   void (*done)(struct cox_store_read *read, json_t *records, const struct cox_err *err);
 };

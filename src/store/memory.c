@@ -58,6 +58,7 @@ static int read_records(void *ctx, struct cox_store_read *read, struct cox_err *
   json_t *const list = json_array();
   cox_mutex_lock(&memory->mutex);
   const uint64_t first = memory->appended > memory->records_max ? memory->appended - memory->records_max : 0;
+  read->first = first < memory->appended ? memory->ring[first % COX_STORE_MEMORY_RECORDS]->seq : 0;
   for (uint64_t n = first; n < memory->appended && json_array_size(list) < read->max; n++) {
     const struct cox_record *const record = memory->ring[n % COX_STORE_MEMORY_RECORDS];
     if (is_wanted(read, record)) json_array_append_new(list, cox_record_json(record));

@@ -82,7 +82,7 @@ static int write_all(struct cox_sqlite *self, const struct cox_batch *batches, u
   for (const struct cox_batch *batch = batches; batch != NULL && rc == SQLITE_OK; batch = batch->next) {
     for (size_t i = 0; i < batch->count && rc == SQLITE_OK; i++) {
       rc = write_record(self, batch->records[i]);
-      *seq = batch->records[i]->seq;
+      if (batch->records[i]->seq > *seq) *seq = batch->records[i]->seq;
       ++*count;
     }
   }
@@ -180,8 +180,11 @@ void cox_sqlite_answer(struct cox_sqlite *self, struct cox_store_read *read) {
     read->done(read, NULL, &err);
     return;
   }
-  sqlite3_stmt *const statement = self->statements[COX_SQL_READ];
+  sqlite3_stmt *const statement = self->statements[COX_SQL_READ], *const oldest = self->statements[COX_SQL_OLD];
   json_t *const list = json_array();
+  read->first = sqlite3_step(oldest) == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(oldest, 0) : 0;
+  sqlite3_reset(oldest);
+  if (read->since + 1 < read->first) read->since = read->first - 1;
   if (read->until > read->since + READ_WINDOW) read->until = read->since + READ_WINDOW;
   sqlite3_bind_int64(statement, 1, (sqlite3_int64)read->since);
   sqlite3_bind_int64(statement, 2, (sqlite3_int64)read->until);
