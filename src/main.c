@@ -24,7 +24,8 @@ int main(int argc, char **argv) {
       .run = run_sim,
   };
   const struct cox_cli_entry entries[] = {
-      cox_run_entry, cox_demo_entry, cox_check_entry, cox_cli_nodes, cox_cli_node, cox_cli_command, sim,
+      cox_run_entry, cox_demo_entry, cox_check_entry, cox_cli_nodes, cox_cli_node, cox_cli_command,
+      cox_cli_events, cox_cli_backup, cox_restore_entry, cox_cli_export, cox_cli_import, sim,
   };
   return cox_cli_main(entries, sizeof entries / sizeof *entries, &env, argc, argv);
 }

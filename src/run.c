@@ -78,13 +78,33 @@ static int run_daemon(json_t *config, const char *path, const char *const *overr
   return daemon != NULL ? COX_EXIT_DONE : COX_EXIT_FAILED;
 }
 
+/* The overrides, with --store as the last. free() it: its text stands behind the list. */
+static const char **with_store(const struct cox_cli_args *args) {
+  static const char key[] = "store=";
+  const char **const given = cox_overrides(args);
+  const char *const store = cox_cli_args_value(args, "store");
+  size_t count = 0;
+  while (given[count] != NULL) count++;
+  if (store == NULL) return given;
+  const size_t size = sizeof key + strlen(store);
+  const char **const list = malloc((count + 2) * sizeof *list + size);
+  if (list == NULL) abort(); /* at start-up, before anything lives */
+  char *const text = (char *)(void *)(list + count + 2);
+  memcpy(list, given, count * sizeof *list);
+  snprintf(text, size, "%s%s", key, store);
+  list[count] = text;
+  list[count + 1] = NULL;
+  free(given);
+  return list;
+}
+
 static int run(void *ctx, int argc, char **argv) {
   (void)ctx;
   struct cox_cli_args args;
   int exit_code;
   if (!cox_cli_args_parse(&args, &cox_run_entry, 0, 0, argc, argv, &exit_code)) return exit_code;
   const char *const path = cox_cli_args_value(&args, "config");
-  const char **const overrides = cox_overrides(&args);
+  const char **const overrides = with_store(&args);
   if (path == NULL) {
     exit_code = cox_cli_misuse(args.program, "-c FILE is missing: the configuration to run");
   } else {
@@ -100,12 +120,13 @@ static int run(void *ctx, int argc, char **argv) {
 static const struct cox_cli_option options[] = {
     {"config", 'c', "FILE", "the configuration, a Lua file that returns a table"},
     {"define", 'D', "KEY=VALUE", "override one key of it, as in -D admin.listen=127.0.0.1:9300; may be repeated"},
+    {"store", 0, "FILE", "keep the state in that file, or in none with :memory:; the same as -D store=FILE"},
     {0},
 };
 
 const struct cox_cli_entry cox_run_entry = {
     .name = "run",
-    .synopsis = "-c FILE [-D key=value]…",
+    .synopsis = "-c FILE [-D key=value]… [--store FILE]",
     .summary = "Runs the daemon in the foreground",
     .run = run,
     .detail = "The log goes to standard error. SIGTERM and SIGINT stop it within 5 s; SIGHUP reads the nodes file again.",

@@ -6,5 +6,6 @@
 #include "console/target.h"
 
 extern const struct cox_cli_entry cox_cli_nodes, cox_cli_node, cox_cli_command;
+extern const struct cox_cli_entry cox_cli_events, cox_cli_backup, cox_cli_export, cox_cli_import;
 
 #endif
