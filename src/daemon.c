@@ -181,14 +181,23 @@ static void declare(struct cox_daemon *daemon, json_t *config, struct cox_faults
           COX_LOG_INT(counts.removed), "kept_though_gone", COX_LOG_INT(counts.missing), NULL);
 }
 
+/* While the store cannot be written the fleet is what it was: better than none. */
+static bool start_nodes(struct cox_daemon *daemon, struct cox_faults *faults) {
+  const size_t before = faults->count;
+  if (cox_broker_is_degraded(daemon->broker, NULL)) {
+    cox_daemon_declare(daemon, daemon->config);
+    return true;
+  }
+  declare(daemon, daemon->config, faults);
+  return faults->count == before;
+}
+
 static bool start_all(struct cox_daemon *daemon, struct cox_faults *faults) {
   if (!start_store(daemon, faults) || !start_scripts(daemon, faults) || !start_broker(daemon, faults) ||
       !start_workers(daemon, faults) || !start_api(daemon, faults)) {
     return false;
   }
-  const size_t before = faults->count;
-  declare(daemon, daemon->config, faults);
-  return faults->count == before && start_jobs(daemon, faults);
+  return start_nodes(daemon, faults) && start_jobs(daemon, faults);
 }
 
 struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults) {

@@ -204,6 +204,7 @@ static void dispatch_never_waits_for_the_store(void **state) {
   send(&question, "intend", intent("node1", fake_target("INFERENCE", NULL)));
   assert_false(question.is_answered);
   assert_non_null(fake_open(f, "node1"));
+  commit_all(f);
 }
 
 /* Every kind of change, each on top of others, none of them stored. */
@@ -428,7 +429,9 @@ static void a_full_store_refuses_operators_and_counts_what_others_did(void **sta
   add("node1", 5000);
   for (int i = 0; f->broker->ledger.waiting <= COX_LEDGER_SOFT_MAX; i++) {
     json_t *const target = fake_target(i % 2 == 0 ? "INFERENCE" : "STOPPED", NULL);
-    assert_int_equal(cox_broker_submit(f->broker, "intend", intent("node1", target), NULL, NULL, NULL), 0);
+    json_t *const args = intent("node1", target);
+    assert_int_equal(cox_broker_submit(f->broker, "intend", args, NULL, NULL, NULL), 0);
+    json_decref(args);
     if (i % 32 == 0) fake_run(f);
   }
   fake_run(f);

@@ -124,6 +124,32 @@ static void a_failing_sync_is_fatal_for_what_it_was_to_make_durable_and_for_noth
   for (uint64_t at = 1; at < 12; at += 2) one_fault(FAULT_SYNC, at, 3);
 }
 
+static void a_disk_that_is_full_at_the_start_does_not_keep_the_fleet_from_starting(void **state) {
+  (void)state;
+  struct store_rig rig = {0};
+  struct cox_rng rng;
+  struct cox_err err;
+  cox_rng_init(&rng, 9);
+  fault_vfs_clear(9);
+  must_open(&rig);
+  for (int i = 0; i < 30; i++) assert_true(store_rig_change(&rig, &rng));
+  store_rig_close(&rig);
+  fault_vfs_plan(FAULT_FULL, 1, 50);
+  must_open(&rig);
+  assert_true(cox_broker_is_degraded(rig.fake->broker, &err));
+  assert_non_null(strstr(err.text, "full"));
+  store_rig_check_model(&rig);
+  assert_int_equal(cox_broker_start_number(rig.fake->broker), 2);
+  assert_true(store_rig_recover(&rig));
+  assert_true(store_rig_change(&rig, &rng));
+  store_rig_close(&rig);
+  must_open(&rig);
+  assert_int_equal(cox_broker_start_number(rig.fake->broker), 3); /* the second was written once that could be done */
+  store_rig_check_model(&rig);
+  store_rig_close(&rig);
+  json_decref(rig.model);
+}
+
 static int setup(void **state) {
   (void)state;
   cox_log_setup((enum cox_log_level)(COX_LOG_ERROR + 1), false, 2); /* what fails here fails on purpose */
@@ -137,6 +163,7 @@ int main(void) {
       cmocka_unit_test(a_full_disk_at_any_write_is_an_error_and_no_half_change),
       cmocka_unit_test(a_failing_write_at_any_place_is_an_error_and_no_half_change),
       cmocka_unit_test(a_disk_that_fails_for_a_while_is_waited_for),
+      cmocka_unit_test(a_disk_that_is_full_at_the_start_does_not_keep_the_fleet_from_starting),
       cmocka_unit_test(a_failing_sync_is_fatal_for_what_it_was_to_make_durable_and_for_nothing_else),
   };
   return cmocka_run_group_tests(tests, setup, NULL);

@@ -50,7 +50,7 @@ static void unregister_locked(struct cox_txn *txn, struct cox_change *change) CO
   struct cox_registry *const registry = &txn->broker->registry;
   struct cox_node *const node = change->node;
   const bool was_used = node->attempts > 0 || node->flight.attempt != 0;
-  cox_registry_remove_locked(registry, node);
+  cox_registry_remove_locked(&txn->broker->registry, node);
   if (!was_used) registry->num_freed_at[node->num] = change->freed_at;
   if (change->freed_at != INT64_MIN && (size_t)node->num >= registry->num_count) registry->num_count = (size_t)node->num + 1;
   change->fresh = node; /* freed with the transaction */
