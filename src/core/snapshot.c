@@ -300,6 +300,8 @@ void cox_broker_stats(struct cox_broker *broker, struct cox_stats *out) {
       .attempts_failed = atomic_load(&counters->attempts_failed),
       .probes = atomic_load(&counters->probes),
       .commands = atomic_load(&counters->commands),
+      .unstored_records = atomic_load(&broker->ledger.lost_total),
+      .is_degraded = cox_broker_is_degraded(broker, NULL),
   };
   cox_rwlock_read(&LOCK);
   const struct cox_registry *const registry = &broker->registry;
