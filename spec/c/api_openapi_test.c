@@ -159,7 +159,7 @@ static void close_rig(void) { rig_destroy(rig); }
 
 /* Routes whose statuses need what this rig has not: their own specs bring them about. */
 static bool is_elsewhere(const char *pattern) {
-  static const char *const starts[] = {"/v1/leases", "/v1/events", "/v1/scripts"};
+  static const char *const starts[] = {"/v1/leases", "/v1/events", "/v1/scripts", "/v1/backup"};
   for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
     if (strncmp(pattern, starts[i], strlen(starts[i])) == 0) return true;
   }

@@ -432,11 +432,14 @@ static int fail_until_ejected(const char *only, int most) {
 }
 
 static size_t ejections(void) {
+  json_t *const events = cox_broker_events_json(f->broker, 0, 1000, NULL);
   size_t count = 0, i;
   json_t *record;
-  json_array_foreach(f->records, i, record) {
-    count += strcmp(json_string_value(json_object_get(record, "op")), "eject") == 0;
+  json_array_foreach(json_object_get(events, "events"), i, record) {
+    const char *const op = json_string_value(json_object_get(record, "op"));
+    count += op != NULL && strcmp(op, "eject") == 0;
   }
+  json_decref(events);
   return count;
 }
 

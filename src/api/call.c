@@ -48,14 +48,15 @@ static void keep(void *arg, const struct cox_answer *answer) {
   cox_wait_release(&calls->wait);
 }
 
-/* "http ADDRESS"; over a unix socket there is no address. */
+/* "http NAME ADDRESS"; over a unix socket there is no address, nor for a job, which outlives its connection. */
 static void name_caller(const struct cox_request *request, char caller[64]) {
-  const union MHD_ConnectionInfo *const info = MHD_get_connection_info(request->native, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  const union MHD_ConnectionInfo *const info =
+      request->native != NULL ? MHD_get_connection_info(request->native, MHD_CONNECTION_INFO_CLIENT_ADDRESS) : NULL;
   const struct sockaddr *const from = info != NULL ? info->client_addr : NULL;
-  char address[INET6_ADDRSTRLEN] = "local";
+  char address[INET6_ADDRSTRLEN] = "";
   if (from != NULL && from->sa_family == AF_INET) inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, address, sizeof address);
   if (from != NULL && from->sa_family == AF_INET6) inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, address, sizeof address);
-  snprintf(caller, 64, "http %s", address);
+  snprintf(caller, 64, "http %.12s%s%s", request->caller->name, address[0] != '\0' ? " " : "", address);
 }
 
 struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int64_t deadline_us) {

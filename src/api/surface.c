@@ -44,6 +44,7 @@ static const struct cox_surface surfaces[] = {
      "200:Object 400:Error 404:Error 410:Error 413:Error 422:Error"},
     {"GET", "/v1/events", COX_SCOPE_READ, "The journal as server-sent events, resumable.", "since Last-Event-ID", NULL,
      "200:Events 400:Error"},
+    {"GET", "/v1/backup", COX_SCOPE_ADMIN, "A copy of the store, made while it works: an SQLite file.", NULL, NULL, "200:"},
     {"GET", "/v1/scripts", COX_SCOPE_READ, "The live set of scripts.", NULL, NULL, "200:Object"},
     {"POST", "/v1/scripts/reload", COX_SCOPE_ADMIN, "Loads the scripts anew.", KEY, "Object", "200:Reloaded 400:Error 422:Faults"},
     {"POST", "/v1/scripts/rollback", COX_SCOPE_ADMIN, "Goes back to the scripts before.", KEY, "Object", "200:Reloaded 400:Error 422:Faults"},
