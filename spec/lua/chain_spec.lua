@@ -9,7 +9,8 @@ local good = {
   new_block = { result = { data = { value = { block = { header = { height = "4611686018427387904", time = "t" } },
     block_id = { hash = ("AB"):rep(32) } } } } },
   epoch_info = { block_height = "77", params = { epoch_params = { epoch_length = "100", epoch_shift = "0", poc_stage_duration = "20",
-    poc_validation_delay = "2", poc_validation_duration = "10", name = "x", fraction = "0.5" } }, latest_epoch = { index = "3", poc_start_block_height = "50" } },
+    poc_validation_delay = "2", poc_validation_duration = "10", name = "x", fraction = "0.5" } },
+    latest_epoch = { index = "3", poc_start_block_height = "50" } },
   group_models = { epoch_group_data = { sub_group_models = { "m1", "m2" } } },
   group_of_model = { epoch_group_data = { model_snapshot = { model_args = { "--tp", "2" } }, validation_weights = {
     { member_address = "other", ml_nodes = { { node_id = "x", timeslot_allocation = { true, true } } } },

@@ -254,14 +254,20 @@ json_t *cox_broker_nodes_json(struct cox_broker *broker) {
 
 json_t *cox_broker_nodes_slice_json(struct cox_broker *broker, int *next, size_t max) {
   json_t *const list = json_array();
-  struct cox_snapshot snapshot = {.nodes = malloc(max * sizeof *snapshot.nodes), .now_us = cox_clock_mono_us(broker->options.clock)};
-  if (snapshot.nodes == NULL) return list;
+  struct cox_snapshot snapshot = {.nodes = malloc(max * sizeof *snapshot.nodes),
+                                  .leases = malloc(max * sizeof *snapshot.leases),
+                                  .now_us = cox_clock_mono_us(broker->options.clock)};
+  if (snapshot.nodes == NULL || snapshot.leases == NULL) {
+    cox_snapshot_release(&snapshot);
+    return list;
+  }
   cox_rwlock_read(&LOCK);
   begin_locked(broker, &snapshot);
   size_t num = *next > 0 ? (size_t)*next : 0;
   for (; num < broker->registry.num_count && snapshot.count < max; num++) {
     if (broker->registry.by_num[num] != NULL) copy_locked(broker, broker->registry.by_num[num], &snapshot);
   }
+  look_at_leases_locked(broker, &snapshot);
   cox_rwlock_read_unlock(&LOCK);
   *next = (int)num;
   for (size_t i = 0; i < snapshot.count; i++) json_array_append_new(list, node_json(&snapshot.nodes[i], &snapshot));
