@@ -87,7 +87,7 @@ static void send_order(struct wave *wave, struct cox_broker *broker, const char 
   wave->open++;
   cox_mutex_unlock(&wave->mutex);
   int rc;
-  while ((rc = cox_broker_submit(broker, command, args, answered, order, &err)) == COX_EFULL) {
+  while ((rc = cox_broker_submit_as(broker, "nodes file", command, args, NULL, answered, order, &err)) == COX_EFULL) {
     struct cox_mutex *const mutex = &wave->mutex; /* others fill the queue too: ask again soon */
     cox_mutex_lock(mutex);
     cox_cond_wait_us(&wave->cond, mutex, 2000);
@@ -177,6 +177,43 @@ void cox_declare_nodes(struct cox_broker *broker, json_t *applied, json_t *nodes
   wait_for(&wave, 0);
   json_decref(ids);
   json_decref(before);
+  cox_cond_fini(&wave.cond);
+  cox_mutex_fini(&wave.mutex);
+}
+
+/* ---- what was applied last ---- */
+
+static void kept(void *arg, const struct cox_err *err) {
+  struct wave *const wave = arg;
+  cox_mutex_lock(&wave->mutex);
+  if (err != NULL) cox_faults_add(wave->faults, NULL, 0, "keeping what the nodes file said failed: %s", err->text);
+  wave->open--;
+  cox_cond_signal(&wave->cond);
+  cox_mutex_unlock(&wave->mutex);
+}
+
+static void keep_one(struct wave *wave, struct cox_broker *broker, const char *id, json_t *entry) {
+  struct cox_err err = {0};
+  wait_for(wave, WINDOW - 1);
+  cox_mutex_lock(&wave->mutex);
+  wave->open++;
+  cox_mutex_unlock(&wave->mutex);
+  if (cox_broker_keep(broker, "declared", id, json_incref(entry), kept, wave, &err) != 0) kept(wave, &err);
+}
+
+void cox_declare_keep(struct cox_broker *broker, json_t *before, json_t *applied, struct cox_faults *faults) {
+  struct wave wave = {.faults = faults};
+  const char *id;
+  json_t *entry;
+  cox_mutex_init(&wave.mutex);
+  cox_cond_init(&wave.cond);
+  json_object_foreach(applied, id, entry) {
+    if (!json_equal(entry, json_object_get(before, id))) keep_one(&wave, broker, id, entry);
+  }
+  json_object_foreach(before, id, entry) {
+    if (json_object_get(applied, id) == NULL) keep_one(&wave, broker, id, NULL);
+  }
+  wait_for(&wave, 0);
   cox_cond_fini(&wave.cond);
   cox_mutex_fini(&wave.mutex);
 }

@@ -20,4 +20,7 @@ struct cox_declared {
 void cox_declare_nodes(struct cox_broker *broker, json_t *applied, json_t *nodes, bool prunes, struct cox_declared *counts,
                        struct cox_faults *faults);
 
+/* Keeps what changed from `before` to `applied` in the broker's table "declared", and waits until it is stored. */
+void cox_declare_keep(struct cox_broker *broker, json_t *before, json_t *applied, struct cox_faults *faults);
+
 #endif

@@ -106,6 +106,26 @@ static int run_here(json_t *config, const struct plan *plan, struct cox_pidfile 
   return daemon != NULL ? COX_EXIT_DONE : COX_EXIT_FAILED;
 }
 
+/* The overrides, with --store as the last. free() it: its text stands behind the list. */
+static const char **with_store(const struct cox_cli_args *args) {
+  static const char key[] = "store=";
+  const char **const given = cox_overrides(args);
+  const char *const store = cox_cli_args_value(args, "store");
+  size_t count = 0;
+  while (given[count] != NULL) count++;
+  if (store == NULL) return given;
+  const size_t size = sizeof key + strlen(store);
+  const char **const list = malloc((count + 2) * sizeof *list + size);
+  if (list == NULL) abort(); /* at start-up, before anything lives */
+  char *const text = (char *)(void *)(list + count + 2);
+  memcpy(list, given, count * sizeof *list);
+  snprintf(text, size, "%s%s", key, store);
+  list[count] = text;
+  list[count + 1] = NULL;
+  free(given);
+  return list;
+}
+
 static int run_plan(json_t *config, const struct plan *plan) {
   struct cox_err err;
   struct cox_pidfile pidfile;
@@ -131,7 +151,7 @@ static int run_parsed(const struct cox_cli_args *args) {
   const char *const path = cox_cli_args_value(args, "config");
   if (path == NULL) return cox_cli_misuse(args->program, "-c FILE is missing: the configuration to run");
   if (plan.is_detached && plan.log_file == NULL) return cox_cli_misuse(args->program, "--daemon needs --log-file L: a detached daemon has no other place to say anything");
-  const char **const overrides = cox_overrides(args);
+  const char **const overrides = with_store(args);
   int exit_code;
   json_t *const config = cox_load_config(path, overrides, &exit_code);
   plan.overrides = overrides;
@@ -159,12 +179,13 @@ static const struct cox_cli_option options[] = {
     {"daemon", 0, NULL, "detach: returns 0 once the daemon is ready, 1 with the reason when it does not get there"},
     {"pidfile", 0, "P", "write the process's number there, locked while it runs, removed when it stops"},
     {"log-file", 0, "L", "the log goes there instead of standard error; opened anew at SIGHUP"},
+    {"store", 0, "FILE", "keep the state in that file, or in none with :memory:; the same as -D store=FILE"},
     {0},
 };
 
 const struct cox_cli_entry cox_run_entry = {
     .name = "run",
-    .synopsis = "-c FILE [-D key=value]… [--daemon --log-file L] [--pidfile P]",
+    .synopsis = "-c FILE [-D key=value]… [--store FILE] [--daemon --log-file L] [--pidfile P]",
     .summary = "Runs the daemon, in the foreground or detached",
     .run = run,
     .detail = "In the foreground the log goes to standard error. SIGTERM and SIGINT stop it within 5 s; SIGHUP reads the nodes file\n"

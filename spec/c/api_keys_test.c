@@ -326,6 +326,19 @@ static void a_store_can_keep_outcomes_over_a_restart(void **state) {
   assert_int_equal(kept.count, 1);
 }
 
+static void refused_leases_with_a_key_may_be_asked_for_again(void **state) {
+  (void)state;
+  assert_int_equal(rig_status(rig, "PUT", "/admin/v1/nodes/a", rig_node("a", 5000)), 200);
+  assert_int_equal(ask("POST", "/v1/leases", "l1", "{\"model\":\"m\",\"bind\":\"connection\"}"), 400);
+  assert_non_null(strstr(reply_error(&reply), "Idempotency-Key"));
+  assert_int_equal(ask("POST", "/v1/leases", "l2", "{\"model\":\"m\"}"), 503); /* the node does not serve: try again, so not kept */
+  assert_int_equal(ask("POST", "/v1/leases", "l2", "{\"model\":\"m\",\"wait_ms\":100}"), 504);
+  assert_int_equal(ask("POST", "/v1/leases", "l2", "{\"model\":\"n\"}"), 404);
+  assert_int_equal(ask("DELETE", "/v1/leases/00000000000000000000000000000000", "l3", NULL), 404);
+  assert_int_equal(ask("DELETE", "/v1/leases/00000000000000000000000000000000", "l3", NULL), 404);
+  assert_true(is_replay());
+}
+
 static void open_gate(void *arg) {
   (void)arg;
   rig_open(rig);
@@ -378,6 +391,7 @@ int main(void) {
       TEST_WITH(outcomes_are_forgotten_after_their_time, setup_forgetful),
       TEST_WITH(nobody_gets_the_answers_of_another, setup_locked),
       TEST(a_store_can_keep_outcomes_over_a_restart),
+      TEST(refused_leases_with_a_key_may_be_asked_for_again),
       TEST(an_end_at_the_moment_of_the_outcomes_leaves_nothing_behind),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

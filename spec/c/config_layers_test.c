@@ -121,7 +121,7 @@ static void log_of_a_load(char *log, size_t size) {
 static void an_unknown_variable_is_a_warning_and_those_of_clients_are_not(void **state) {
   (void)state;
   const char *const quiet[] = {"COXSWAIN_SOCKET", "COXSWAIN_ADMIN", "COXSWAIN_CONFIG",
-                               "COXSWAIN_TOKEN",  "COXSWAIN_BIN",   "COXSWAIN_SOURCE"};
+                               "COXSWAIN_TOKEN",  "COXSWAIN_BIN",   "COXSWAIN_SOURCE", "COXSWAIN_SIM"};
   char log[4096];
   for (size_t i = 0; i < sizeof quiet / sizeof *quiet; i++) setenv(quiet[i], "{}", 1);
   log_of_a_load(log, sizeof log);

@@ -181,6 +181,10 @@ static void help_knows_the_commands(void **state) {
   assert_int_equal(eval("help()"), COX_CONSOLE_DONE);
   assert_non_null(strstr(text.data, "start_poc"));
   assert_non_null(strstr(text.data, "broker.command"));
+  json_t *const commands = console->commands(console->ctx);
+  assert_true(json_array_size(commands) >= 12);
+  assert_true(json_is_string(json_object_get(json_array_get(commands, 0), "help")));
+  json_decref(commands);
   assert_int_equal(eval("help('reconcile')"), COX_CONSOLE_DONE);
   assert_non_null(strstr(text.data, "Ends the backoff"));
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/record.h"
+
 static int64_t mono_us(void *ctx) { return ((struct fake *)ctx)->now_us; }
 static int64_t wall_ms(void *ctx) { return 1700000000000 + ((struct fake *)ctx)->now_us / 1000; }
 
@@ -99,11 +101,17 @@ static void cancel(void *ctx, unsigned worker, uint64_t number) {
   }
 }
 
-static void append(void *ctx, json_t *records, void (*done)(void *, const struct cox_err *), void *arg) {
+static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
   struct fake *const fake = ctx;
-  json_array_extend(fake->records, records);
-  done(arg, NULL);
+  (void)err;
+  for (size_t i = 0; i < batch->count; i++) {
+    if (cox_record_is_state(batch->records[i])) json_array_append_new(fake->records, cox_record_json(batch->records[i]));
+  }
+  batch->done(batch, NULL);
+  return 0;
 }
+
+static void settle(void *ctx) { (void)ctx; }
 
 static void make_broker(struct fake *fake, const struct cox_policy *policy, json_t *participant, const char *callback_url) {
   const struct cox_broker_options options = {
@@ -127,6 +135,18 @@ void fake_use_policy(struct fake *fake, const struct cox_policy *policy, json_t 
   make_broker(fake, policy, participant, callback_url);
 }
 
+static const struct cox_store own_store = {.append = append, .settle = settle};
+
+int fake_use_store(struct fake *fake, const struct cox_store *store, struct cox_err *err) {
+  cox_broker_destroy(fake->broker);
+  for (size_t i = 0; i < fake->opens; i++) cox_attempt_destroy(fake->open[i]);
+  fake->opens = 0;
+  fake->store = store != NULL ? *store : own_store;
+  if (store == NULL) fake->store.ctx = fake;
+  make_broker(fake, &fake->policy, NULL, NULL);
+  return cox_broker_load(fake->broker, err);
+}
+
 struct fake *fake_create(double probe_interval_s) {
   struct fake *const fake = calloc(1, sizeof *fake);
   fake->now_us = 1000000;
@@ -136,7 +156,8 @@ struct fake *fake_create(double probe_interval_s) {
   fake->clock = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .ctx = fake};
   fake->policy = (struct cox_policy){.ctx = fake, .lookup = lookup, .limit_s = limit_s, .run = run, .generation = generation};
   fake->transport = (struct cox_transport){.ctx = fake, .workers = 2, .start = start, .cancel = cancel};
-  fake->store = (struct cox_store){.ctx = fake, .append = append};
+  fake->store = own_store;
+  fake->store.ctx = fake;
   fake->served = json_array();
   fake->records = json_array();
   make_broker(fake, &fake->policy, NULL, NULL);

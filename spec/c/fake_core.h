@@ -34,7 +34,7 @@ struct fake {
   size_t opens;
   size_t started, started_probes;
   json_t *served;  /* names of the handlers that ran, in order */
-  json_t *records; /* what the store was given */
+  json_t *records; /* state records that the store was given */
   struct cox_answer last; /* of the last command sent by fake_send */
   int answers;
 };
@@ -44,6 +44,8 @@ struct fake *fake_create(double probe_interval_s);
 void fake_destroy(struct fake *fake);
 /* Begins anew with an empty broker that is decided for by another policy. */
 void fake_use_policy(struct fake *fake, const struct cox_policy *policy, json_t *participant, const char *callback_url);
+/* Begins anew with a broker that has what that store holds; NULL: our own again. 0, or the reason why not. */
+int fake_use_store(struct fake *fake, const struct cox_store *store, struct cox_err *err);
 /* Both loops until neither has anything to do. */
 void fake_run(struct fake *fake);
 /* Moves the clock on and runs. */

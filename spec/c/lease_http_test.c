@@ -332,9 +332,43 @@ static void who_waits_when_the_daemon_stops_is_told(void **state) {
   assert_int_equal(rig_status(rig, "POST", "/v1/leases", "{\"model\":\"m\"}"), 503);
 }
 
+static void a_lease_with_a_key_is_given_once_and_lives_on(void **state) {
+  (void)state;
+  static const char key[] = "Idempotency-Key: k\r\n", body[] = "{\"model\":\"m\",\"wait_ms\":50000}";
+  char first[80], path[96];
+  rig_serve(rig, "node1", 5000, 2);
+  for (int i = 0; i < 3; i++) {
+    struct reply reply = rig_ask(rig, "POST", "/v1/leases", key, body);
+    assert_int_equal(reply.status, 201);
+    if (i == 0) snprintf(first, sizeof first, "%s", text(&reply, "lease_id"));
+    assert_string_equal(text(&reply, "lease_id"), first);
+    reply_fini(&reply);
+  }
+  assert_int_equal(stats().active, 1);
+  lease();
+  struct reply waiting = {0};
+  const int fd = rig_connect(rig); /* with a key of its own, for a slot that is not free yet */
+  char bytes[256];
+  snprintf(bytes, sizeof bytes, "POST /v1/leases HTTP/1.1\r\nHost: x\r\nIdempotency-Key: w\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+  rig_send(fd, bytes);
+  until(2, 1);
+  snprintf(path, sizeof path, "/v1/leases/%s", first);
+  for (int i = 0; i < 2; i++) { /* the second time it is the kept answer, not a 410 */
+    struct reply reply = rig_ask(rig, "DELETE", path, "Idempotency-Key: d\r\n", NULL);
+    assert_int_equal(reply.status, 200);
+    reply_fini(&reply);
+  }
+  waiting = rig_read(fd, true);
+  assert_int_equal(waiting.status, 201);
+  reply_fini(&waiting);
+  close(fd);
+  assert_int_equal(stats().active, 2);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(a_lease_is_given_renewed_and_released_once, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_lease_with_a_key_is_given_once_and_lives_on, setup, teardown),
       cmocka_unit_test_setup_teardown(bad_requests_are_refused_and_change_nothing, setup, teardown),
       cmocka_unit_test_setup_teardown(no_free_node_is_answered_with_the_reasons, setup, teardown),
       cmocka_unit_test_setup_teardown(hundreds_wait_without_a_thread_and_are_served_in_their_order, setup, teardown),

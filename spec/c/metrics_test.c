@@ -46,7 +46,8 @@ static void every_outcome_is_there_from_the_start_at_zero(void **state) {
       "coxswain_attempt_duration_seconds_bucket{kind=\"POC\",le=\"+Inf\"}", "coxswain_stale_results_total", "coxswain_cancels_total",
       "coxswain_cancel_latency_seconds_count", "coxswain_command_queue_depth{priority=\"low\"}", "coxswain_block_height",
       "coxswain_phase{phase=\"PoCValidateWindDown\"}", "coxswain_script_reloads_total{outcome=\"rolled_back\"}",
-      "coxswain_loop_stall_seconds_count", "workqueue_depth{name=\"reconcile\"}", "workqueue_adds_total{name=\"reconcile\"}",
+      "coxswain_loop_stall_seconds_count", "coxswain_leases_active", "coxswain_lease_waiters",
+      "coxswain_lease_acquire_total{outcome=\"granted\"}", "coxswain_lease_acquire_total{outcome=\"cancelled\"}", "workqueue_depth{name=\"reconcile\"}", "workqueue_adds_total{name=\"reconcile\"}",
       "workqueue_retries_total{name=\"reconcile\"}", "workqueue_queue_duration_seconds_sum{name=\"reconcile\"}",
       "workqueue_work_duration_seconds_count{name=\"reconcile\"}", "workqueue_unfinished_work_seconds{name=\"reconcile\"}",
       "workqueue_longest_running_processor_seconds{name=\"reconcile\"}"};

@@ -180,6 +180,18 @@ static void node_urls_follow_scheme_port_and_segment(void **state) {
   json_decref(node);
 }
 
+static void an_empty_table_of_arguments_is_an_empty_list(void **state) {
+  (void)state;
+  struct cox_err err = {0};
+  json_t *const written = fake_node("node1", 5000);
+  json_object_set_new(json_object_get(json_object_get(written, "models"), "m"), "args", json_object()); /* Lua's {} */
+  json_t *const node = cox_node_config_create(written, &err);
+  assert_non_null(node);
+  assert_true(json_is_array(json_object_get(json_object_get(json_object_get(node, "models"), "m"), "args")));
+  json_decref(node);
+  json_decref(written);
+}
+
 static void targets_are_compared_by_value_without_words_and_drain(void **state) {
   (void)state;
   struct cox_err err;
@@ -233,6 +245,7 @@ int main(void) {
       cmocka_unit_test(log_lines_are_whole_and_quoted),
       cmocka_unit_test(every_fault_of_a_node_is_named_with_its_place),
       cmocka_unit_test(node_urls_follow_scheme_port_and_segment),
+      cmocka_unit_test(an_empty_table_of_arguments_is_an_empty_list),
       cmocka_unit_test(targets_are_compared_by_value_without_words_and_drain),
       cmocka_unit_test(wrong_targets_are_refused_with_the_accepted_values),
   };

@@ -128,7 +128,7 @@ static int update_if(struct fake *fake, enum cox_condition_kind kind, const char
   char id[] = "node1", *const own = tags != NULL ? strdup(tags) : NULL;
   const struct cox_condition condition = {.kind = kind, .node_id = id, .tags = own};
   json_t *const args = json_pack("{so}", "node", fake_node("node1", port));
-  assert_int_equal(cox_broker_submit_if(fake->broker, "update", args, &condition, keep, NULL, NULL), 0);
+  assert_int_equal(cox_broker_submit_as(fake->broker, "spec", "update", args, &condition, keep, NULL, NULL), 0);
   json_decref(args);
   free(own);
   fake_run(fake);

@@ -15,8 +15,8 @@ struct cox_api;
 
 struct cox_key_record;
 
-/* More for /metrics, from rooms that the core does not feed: leases and store have their places here. */
-enum { COX_METRICS_LEASES, COX_METRICS_STORE, COX_METRICS_MORE, COX_METRICS_SOURCES };
+/* More for /metrics, from rooms that the core does not feed: the store has its place here. */
+enum { COX_METRICS_STORE, COX_METRICS_MORE, COX_METRICS_SOURCES };
 struct cox_metrics_source {
   /* On cox-api-render: appends text as in core/metrics.h; false: out of memory. NULL: there is nothing. */
   bool (*add)(void *ctx, struct cox_buf *out);

@@ -1,5 +1,9 @@
 #include "api/call.h"
 
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +21,7 @@ struct cox_calls {
   struct cox_wait wait;
   struct cox_broker *broker;
   const struct cox_condition *condition; /* the request's: used while its handler runs */
+  char caller[64]; /* for the journal */
   atomic_size_t left; /* without an answer, and one for the sender */
   size_t count;
   struct call call[];
@@ -43,6 +48,16 @@ static void keep(void *arg, const struct cox_answer *answer) {
   cox_wait_release(&calls->wait);
 }
 
+/* "http ADDRESS"; over a unix socket there is no address. */
+static void name_caller(const struct cox_request *request, char caller[64]) {
+  const union MHD_ConnectionInfo *const info = MHD_get_connection_info(request->native, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  const struct sockaddr *const from = info != NULL ? info->client_addr : NULL;
+  char address[INET6_ADDRSTRLEN] = "local";
+  if (from != NULL && from->sa_family == AF_INET) inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, address, sizeof address);
+  if (from != NULL && from->sa_family == AF_INET6) inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, address, sizeof address);
+  snprintf(caller, 64, "http %s", address);
+}
+
 struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int64_t deadline_us) {
   struct cox_calls *const calls = calloc(1, sizeof *calls + count * sizeof calls->call[0]);
   if (calls == NULL) {
@@ -53,6 +68,7 @@ struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int
   calls->wait.destroy = destroy;
   calls->broker = request->api->options.broker;
   calls->condition = &request->condition;
+  name_caller(request, calls->caller);
   atomic_init(&calls->left, count + 1);
   calls->count = count;
   /* A job waits as long as its command takes: the key's outcome is the command's. */
@@ -66,7 +82,7 @@ void cox_calls_send(struct cox_calls *calls, size_t index, const char *name, jso
   struct cox_answer refused = {.outcome = COX_ANSWER_ERROR};
   call->calls = calls;
   cox_wait_hold(&calls->wait);
-  const int rc = cox_broker_submit_if(calls->broker, name, args, calls->condition, keep, call, &refused.err);
+  const int rc = cox_broker_submit_as(calls->broker, calls->caller, name, args, calls->condition, keep, call, &refused.err);
   if (rc == 0) return;
   refused.err.code = rc;
   keep(call, &refused);
@@ -103,7 +119,8 @@ unsigned cox_answer_status(const struct cox_answer *answer) {
   case COX_ESCRIPT:
   case COX_ETIME: return 422;
   case COX_EFULL: return 429;
-  case COX_ESTOPPED: return 503;
+  case COX_ESTOPPED:
+  case COX_EDEGRADED: return 503;
   default: return 500;
   }
 }

@@ -68,6 +68,7 @@ bool cox_holding_add(struct cox_request *request, struct cox_lease_id id) {
 }
 
 void cox_holding_drop(struct cox_request *request, struct cox_lease_id id) {
+  if (request->connection == NULL) return; /* a job's: whatever its client's connection holds is found to be over later */
   struct cox_holding *const holding = request->connection->holding;
   for (size_t i = 0; holding != NULL && i < holding->count; i++) {
     if (!cox_lease_id_equal(holding->ids[i], id)) continue;

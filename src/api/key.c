@@ -298,6 +298,7 @@ static void keep(const struct cox_keys *keys, const struct cox_key *key, const s
 void cox_key_settle(struct cox_job *job) {
   struct cox_keys *const keys = job->keys;
   struct cox_settlement *const outcome = outcome_of(job->request);
+  job->request->is_delivered = outcome != NULL; /* the key keeps it */
   keep(keys, job->key, outcome);
   cox_mutex_lock(&keys->mutex);
   struct cox_key_waiter *waiter = unlink_locked(keys, job, outcome);

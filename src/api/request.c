@@ -51,8 +51,9 @@ struct cox_request *cox_request_create(struct cox_api *api, struct MHD_Connectio
 }
 
 /* The connection runs again: the wait is over, and nobody else looks at it. Takes over the request's reference. */
-static struct cox_wait *take_wait(struct cox_request *request) {
+struct cox_wait *cox_request_take_wait(struct cox_request *request) {
   struct cox_wait *const wait = request->wait;
+  if (wait == NULL) return NULL;
   request->wait = NULL;
   if (request->job != NULL) {
     cox_job_awake(request->job);
@@ -70,8 +71,9 @@ static void drop_body(struct cox_request *request) {
 
 void cox_request_destroy(struct cox_request *request) {
   if (request == NULL) return;
-  if (request->wait != NULL) cox_wait_release(take_wait(request)); /* the client went away: its handler was not called again */
+  if (request->wait != NULL) cox_wait_release(cox_request_take_wait(request)); /* the client went away: its handler was not called again */
   if (request->state != NULL) request->state_destroy(request->state);
+  if (request->stream_state != NULL) request->stream_destroy(request->stream_state); /* it was never sent */
   drop_body(request);
   cox_blob_release(request->answer);
   cox_path_fini(&request->path);
@@ -131,7 +133,7 @@ static void fail_late(struct cox_request *request) {
 }
 
 static void awake(struct cox_request *request) {
-  struct cox_wait *const wait = take_wait(request);
+  struct cox_wait *const wait = cox_request_take_wait(request);
   switch (cox_wait_end(wait)) {
   case COX_WAIT_OPEN: assert(false && "a connection was resumed while it waits"); break;
   case COX_WAIT_ANSWERED: request->resume(request, wait); break;
@@ -160,6 +162,17 @@ void cox_request_answer_blob(struct cox_request *request, unsigned status, const
   request->status = blob != NULL ? status : 500;
   request->content_type = blob != NULL ? content_type : "application/json";
   request->answer = blob;
+}
+
+void cox_request_answer_stream(struct cox_request *request, const char *content_type,
+                               ssize_t (*stream)(void *state, uint64_t position, char *out, size_t room), void *state,
+                               void (*destroy)(void *state)) {
+  assert(request->status == 0);
+  request->status = 200;
+  request->content_type = content_type;
+  request->stream = stream;
+  request->stream_state = state;
+  request->stream_destroy = destroy;
 }
 
 void cox_request_answer(struct cox_request *request, unsigned status, json_t *value) {

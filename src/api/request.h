@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "api/auth.h"
 #include "api/blob.h"
@@ -52,6 +54,9 @@ struct cox_request {
   /* Runs after the wait was answered; may begin the next one. Reads what it waited for through request->wait, which is
    * replaced or released after it.                                                                                     */
   void (*resume)(struct cox_request *request, struct cox_wait *wait);
+  ssize_t (*stream)(void *stream_state, uint64_t position, char *out, size_t room); /* an answer without an end; see below */
+  void *stream_state;
+  void (*stream_destroy)(void *stream_state);
   void *state;                 /* of the handler, across waits */
   void (*state_destroy)(void *state);
 };
@@ -70,6 +75,19 @@ void cox_request_advance(struct cox_request *request);
 void cox_request_answer(struct cox_request *request, unsigned status, json_t *value);
 /* Takes `blob` (NULL: out of memory). */
 void cox_request_answer_blob(struct cox_request *request, unsigned status, const char *content_type, struct cox_blob *blob);
+/* 200 with a body that comes in pieces: `stream` is called on the server thread whenever there is room, and gives how many
+ * bytes it wrote, or COX_STREAM_END or COX_STREAM_BROKEN. To wait it begins a wait of the request and returns 0; it is called again
+ * when that ended, and takes it with cox_request_take_wait. `destroy` gets `state` at the end, perhaps after the request.          */
+enum { COX_STREAM_END = -1, COX_STREAM_BROKEN = -2 };
+void cox_request_answer_stream(struct cox_request *request, const char *content_type,
+                               ssize_t (*stream)(void *state, uint64_t position, char *out, size_t room), void *state,
+                               void (*destroy)(void *state));
+/* The wait that has ended, with the request's reference to it; NULL: it did not wait. */
+struct cox_wait *cox_request_take_wait(struct cox_request *request);
+/* A parameter of the query, decoded: true, and it is in `out`; false: not given, or `*is_bad`: longer than `size` or broken. */
+bool cox_request_query(struct cox_request *request, const char *name, char *out, size_t size, bool *is_bad);
+/* False: the query has other parameters than those of the NULL-ended list; answered (400) and one is named. */
+bool cox_request_query_has_only(struct cox_request *request, const char *const *names);
 /* {"error": …}: what, on what, why, what next. */
 void cox_request_fail(struct cox_request *request, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

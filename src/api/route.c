@@ -30,6 +30,8 @@ static const struct cox_route routes[] = {
     {"PUT", "/v1/leases/:id", cox_put_lease, COX_BODY_MAX, false},
     {"DELETE", "/v1/leases/:id", cox_delete_lease, COX_BODY_MAX, false},
     {"GET", "/v1/world", cox_get_world, 0, false},
+    {"GET", "/v1/events", cox_get_events, 0, false},
+    {"GET", "/v1/backup", cox_get_backup, 0, false},
 };
 
 const struct cox_route *cox_routes(size_t *count) {
@@ -44,8 +46,7 @@ static int hex(char digit) {
   return -1;
 }
 
-/* In place; false: a broken escape or a NUL. */
-static bool decode(char *text) {
+bool cox_percent_decode(char *text) {
   char *out = text;
   for (const char *in = text; *in != '\0'; in++) {
     if (*in != '%') {
@@ -79,7 +80,7 @@ bool cox_path_parse(const char *raw, struct cox_path *path) {
       path->count = COX_SEGMENTS_MAX + 1;
       return true;
     }
-    if (!decode(segment) || !is_utf8(segment)) return false;
+    if (!cox_percent_decode(segment) || !is_utf8(segment)) return false;
     path->segment[path->count - 1] = segment;
   }
   return true;

@@ -34,6 +34,8 @@ struct cox_match {
 /* Starts with '/'. False: a broken escape, a %00, no UTF-8, or out of memory. More segments than any route has leave
  * count at COX_SEGMENTS_MAX + 1.                                                                                    */
 bool cox_path_parse(const char *raw, struct cox_path *path);
+/* Percent escapes, in place; false: a broken one or a NUL. */
+bool cox_percent_decode(char *text);
 void cox_path_fini(struct cox_path *path);
 void cox_route_match(const char *method, const struct cox_path *path, struct cox_match *match);
 /* The table, for whoever lists it. */

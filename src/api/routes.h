@@ -38,4 +38,10 @@ void cox_post_lease(struct cox_request *request);
 void cox_put_lease(struct cox_request *request);
 void cox_delete_lease(struct cox_request *request);
 
+/* routes_events.c */
+void cox_get_events(struct cox_request *request);
+
+/* routes_backup.c */
+void cox_get_backup(struct cox_request *request);
+
 #endif

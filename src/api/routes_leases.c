@@ -133,6 +133,9 @@ static bool read_bind(struct leasing *leasing) {
   const json_t *const value = json_object_get(leasing->body, "bind");
   if (value == NULL) return true;
   leasing->is_bound = json_is_string(value) && strcmp(json_string_value(value), "connection") == 0;
+  if (leasing->is_bound && leasing->request->connection == NULL) { /* a job's: its answer may be read on another connection */
+    return fail(leasing->request, "bind", "left out beside an Idempotency-Key");
+  }
   return leasing->is_bound || fail(leasing->request, "bind", "\"connection\", or left out");
 }
 
@@ -235,8 +238,8 @@ static void begin_wait(struct leasing *leasing) {
   cox_wait_hold(&pending->wait); /* the leases' */
   struct cox_lease_grant grant;
   const int rc = cox_lease_acquire(pending->broker, &leasing->ask, leasing->wait_ms, &pending->lease, &grant, NULL);
-  if (rc == COX_LEASE_WAITS) cox_connection_watch(request->connection);
-  else granted(&pending->lease, rc, &grant);
+  if (rc != COX_LEASE_WAITS) granted(&pending->lease, rc, &grant);
+  else if (request->connection != NULL) cox_connection_watch(request->connection);
 }
 
 void cox_post_lease(struct cox_request *request) {

@@ -16,7 +16,16 @@
 
 static void release_blob(void *blob) { cox_blob_release(blob); }
 
+/* The response has the state from here on, and gives it back when it goes. */
+static struct MHD_Response *stream_of(struct cox_request *request) {
+  struct MHD_Response *const response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, COX_API_PIECE_BYTES, request->stream,
+                                                                          request->stream_state, request->stream_destroy);
+  if (response != NULL) request->stream_state = NULL;
+  return response;
+}
+
 static struct MHD_Response *response_of(struct cox_request *request) {
+  if (request->stream != NULL) return stream_of(request);
   static char no_memory[] = "{\"error\":\"the answer was not made: out of memory; try again later\"}\n";
   struct cox_blob *const blob = request->answer;
   request->answer = NULL;

@@ -29,7 +29,9 @@ enum {
   COX_API_POOL_BYTES = 16 * 1024,             /* per connection: request line and headers together; a path of 10 000 fits */
   COX_API_BODIES_MAX = 64 * 1024 * 1024,      /* of all requests together */
   COX_API_DRAIN_MAX = 8 * COX_BODY_MAX, /* of a refused body, so that its sender can read why */
-  COX_API_CONNECTIONS_MAX = 12000
+  COX_API_CONNECTIONS_MAX = 12000,
+  COX_API_STREAMS_MAX = 256,                  /* of events, at a time */
+  COX_API_PIECE_BYTES = 32 * 1024             /* of a stream, at a time */
 };
 
 struct cox_api {
@@ -52,6 +54,7 @@ struct cox_api {
   atomic_size_t suspended;        /* connections that libmicrohttpd must not be stopped with */
   atomic_size_t busy;             /* requests that are complete and not yet answered in full */
   atomic_size_t body_bytes;       /* held by all requests */
+  atomic_size_t streams;          /* of events */
   atomic_uint_fast64_t requests;
 };
 

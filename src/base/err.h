@@ -20,7 +20,8 @@ enum cox_errc {
   COX_ESTOPPED = -9, /* the broker is stopping */
   COX_EREFUSED = -10, /* a script refused in plain words (nil and a sentence) */
   COX_EGONE = -11,   /* it existed and has ended */
-  COX_EMATCH = -12    /* what the caller had seen is not so any more */
+  COX_EMATCH = -12,   /* what the caller had seen is not so any more */
+  COX_EDEGRADED = -13 /* the store cannot be written: nothing that must be durable can be changed */
 };
 
 struct cox_err {

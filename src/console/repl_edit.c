@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "base/buf.h"
 #include "console/text.h"
@@ -168,8 +169,9 @@ struct cox_repl_edit *cox_repl_edit_create(const char *history_path, cox_repl_co
   el_set(edit->native, EL_PROMPT, prompt_of);
   el_set(edit->native, EL_EDITOR, "emacs");
   load_history(edit, history_path);
-  el_set(edit->native, EL_ADDFN, "coxswain-complete", "Ask the daemon what may follow", complete);
-  el_set(edit->native, EL_ADDFN, "coxswain-abandon", "Give the line up", abandon);
+  /* By the wide call: the other one keeps copies of its texts for ever. */
+  el_wset(edit->native, EL_ADDFN, L"coxswain-complete", L"Ask the daemon what may follow", complete);
+  el_wset(edit->native, EL_ADDFN, L"coxswain-abandon", L"Give the line up", abandon);
   el_set(edit->native, EL_BIND, "^I", "coxswain-complete", NULL);
   el_set(edit->native, EL_BIND, "^R", "em-inc-search-prev", NULL);
   el_source(edit->native, NULL);

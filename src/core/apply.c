@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/fault.h"
+#include "core/durable.h"
+#include "core/record.h"
 #include "core/txn_private.h"
 
 #define LOCK txn->broker->registry.lock
@@ -27,13 +29,6 @@ void cox_txn_fini(struct cox_txn *txn) {
   json_decref(txn->issued);
 }
 
-#define SWAP(type, left, right) \
-  do {                          \
-    type swapped = (left);      \
-    (left) = (right);           \
-    (right) = swapped;          \
-  } while (0)
-
 static void remove_locked(struct cox_txn *txn, struct cox_change *change) COX_REQUIRES(LOCK) {
   struct cox_node *const node = txn->broker->registry.by_num[change->slot];
   cox_lease_push_removed_locked(txn->broker, node);
@@ -41,11 +36,13 @@ static void remove_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   change->fresh = node;
   change->node = NULL;
   change->removed_id = node->id;
+  change->freed_at = txn->broker->registry.num_freed_at[change->slot];
 }
 
 /* Another address or another kind of driver is another machine: nothing is known about it. */
 static void forget_machine_locked(struct cox_txn *txn, struct cox_change *change, struct cox_node *node) COX_REQUIRES(LOCK) {
   (void)txn;
+  change->has_forgotten = true;
   node->generation++;
   node->is_settled = false;
   node->current = COX_STATUS_UNKNOWN;
@@ -84,6 +81,7 @@ static void begin_episode_locked(struct cox_txn *txn, const struct cox_target *t
       strcmp(registry->episode.hash, hash) == 0) {
     return;
   }
+  registry->episodes++;
   registry->episode.is_set = true;
   registry->episode.height = json_integer_value(height);
   registry->episode.node_count = (int)json_integer_value(count);
@@ -101,6 +99,7 @@ static void intend_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   node->failures = 0;
   node->next_at_us = 0;
   change->has_target = true;
+  change->generation = node->generation;
 }
 
 static void restart_locked(struct cox_txn *txn, struct cox_node *node, bool with_flight) COX_REQUIRES(LOCK) {
@@ -113,6 +112,7 @@ static void restart_locked(struct cox_txn *txn, struct cox_node *node, bool with
 static void change_locked(struct cox_txn *txn, struct cox_change *change) COX_REQUIRES(LOCK) {
   const struct cox_registry *const registry = &txn->broker->registry;
   if (change->fresh != NULL) {
+    change->freed_at = (size_t)change->slot < registry->num_capacity ? registry->num_freed_at[change->slot] : INT64_MIN;
     cox_registry_insert_locked(&txn->broker->registry, change->fresh);
     change->fresh = NULL;
     change->is_new = true;
@@ -122,8 +122,8 @@ static void change_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   change->node = node;
   if (change->config != NULL) reconfigure_locked(txn, change);
   if (change->has_admin) {
-    node->admin.is_enabled = change->is_enabled;
-    node->admin.epoch = change->admin_epoch;
+    SWAP(bool, node->admin.is_enabled, change->is_enabled);
+    SWAP(int64_t, node->admin.epoch, change->admin_epoch);
     SWAP(json_t *, node->admin.reason, change->admin_reason);
   }
   if (change->target != NULL) intend_locked(txn, change);
@@ -156,54 +156,40 @@ static void all_locked(struct cox_txn *txn) COX_REQUIRES(LOCK) {
   }
 }
 
-/* By hand and without checks of what is ours: a phase command makes one record for each node, and json_pack costs three times
- * as much.                                                                                                                  */
-static json_t *begin_record(const char *op, json_t *node_id) {
-  json_t *const record = json_object();
-  json_object_set_new_nocheck(record, "op", json_string_nocheck(op));
-  json_object_set_nocheck(record, "node_id", node_id);
-  return record;
+static struct cox_record *config_record(const struct cox_change *change, const struct cox_node *node) {
+  struct cox_record *const record = cox_record_config(change->is_new ? COX_RECORD_REGISTER : COX_RECORD_UPDATE, node);
+  if (record == NULL || !change->has_forgotten || cox_record_set(record, "forgets", json_true())) return record;
+  cox_record_release(record);
+  return NULL;
 }
 
-static void set_number(json_t *record, const char *key, uint64_t number) {
-  json_object_set_new_nocheck(record, key, json_integer((json_int_t)number));
-}
-
-static json_t *config_record(const struct cox_change *change, const struct cox_node *node) {
-  json_t *const record = begin_record(change->is_new ? "register_node" : "update_node", node->id);
-  set_number(record, "node_num", (uint64_t)node->num);
-  set_number(record, "registration", node->registration);
-  json_object_set_nocheck(record, "node", node->config);
-  return record;
-}
-
-static json_t *admin_record(const struct cox_node *node) {
-  json_t *const record = begin_record("set_admin_state", node->id);
-  json_object_set_new_nocheck(record, "enabled", json_boolean(node->admin.is_enabled));
-  set_number(record, "epoch", (uint64_t)node->admin.epoch);
-  if (node->admin.reason != NULL) json_object_set_nocheck(record, "reason", node->admin.reason);
-  return record;
-}
-
-static json_t *target_record(const struct cox_node *node) {
-  const struct cox_target *const target = node->target;
-  json_t *const record = begin_record("target", node->id);
-  set_number(record, "generation", node->generation);
-  json_object_set_new_nocheck(record, "status", json_string_nocheck(cox_status_name(target->status)));
-  json_object_set_new_nocheck(record, "poc", json_string_nocheck(cox_poc_name(target->poc)));
-  json_object_set_nocheck(record, "params", target->params); /* immutable: shared, not copied */
-  if (target->reason != NULL) json_object_set_new_nocheck(record, "reason", json_string_nocheck(target->reason));
-  return record;
+static struct cox_record *remove_record(const struct cox_change *change) {
+  struct cox_record *const record = cox_record_create(COX_RECORD_REMOVE, change->removed_id);
+  if (record == NULL) return NULL;
+  bool is_good = cox_record_set(record, "node_num", json_integer(change->slot));
+  if (change->freed_at != INT64_MIN) is_good = is_good && cox_record_set(record, "freed_at", json_integer(change->freed_at));
+  if (is_good) return record;
+  cox_record_release(record);
+  return NULL;
 }
 
 /* What the store is told about one change. Runs without the lock: this thread is the only writer of what it reads. */
-static void record(const struct cox_change *change, json_t *records) {
+static void record(const struct cox_change *change, struct cox_batch *batch) {
   const struct cox_node *const node = change->node;
-  if (change->removed_id != NULL) json_array_append_new(records, begin_record("remove_node", change->removed_id));
+  if (change->removed_id != NULL) cox_batch_add(batch, remove_record(change));
   if (change->removed_id != NULL || node == NULL) return;
-  if (change->is_new || change->has_config) json_array_append_new(records, config_record(change, node));
-  if (change->is_new || change->has_admin) json_array_append_new(records, admin_record(node));
-  if (change->has_target) json_array_append_new(records, target_record(node));
+  if (change->is_new || change->has_config) cox_batch_add(batch, config_record(change, node));
+  if (change->is_new || change->has_admin) cox_batch_add(batch, cox_record_admin(node));
+  const bool has_generation = change->has_forgotten && node->target != NULL;
+  if (change->has_target || has_generation) cox_batch_add(batch, cox_record_target(node));
+}
+
+bool cox_txn_is_durable(const struct cox_txn *txn) {
+  for (const struct cox_change *change = txn->first; change != NULL; change = change->next) {
+    if (change->fresh != NULL || change->is_removed || change->config != NULL || change->has_admin) return true;
+    if (change->target != NULL && change->target->status == COX_STATUS_TRAINING) return true;
+  }
+  return false;
 }
 
 static int reserve(struct cox_txn *txn, struct cox_err *err) {
@@ -212,7 +198,7 @@ static int reserve(struct cox_txn *txn, struct cox_err *err) {
   return cox_err_set(err, COX_ENOMEM, "registering a node failed: out of memory for %zu nodes", slots);
 }
 
-int cox_txn_apply(struct cox_txn *txn, json_t *records, struct cox_err *err) {
+int cox_txn_apply(struct cox_txn *txn, struct cox_batch *batch, struct cox_err *err) {
   struct cox_broker *const broker = txn->broker;
   if (txn->end > 0 && reserve(txn, err) != 0) return COX_ENOMEM;
   const bool has_world = txn->world != NULL;
@@ -225,6 +211,7 @@ int cox_txn_apply(struct cox_txn *txn, json_t *records, struct cox_err *err) {
   }
   const bool has_work = txn->first != NULL || txn->reconciles_all || txn->probes_all;
   if (!has_work && !has_world) return 0;
+  const uint64_t episode = broker->registry.episodes;
   cox_rwlock_write(&LOCK);
   for (struct cox_change *change = txn->first; change != NULL; change = change->next) {
     if (change->is_removed) remove_locked(txn, change);
@@ -235,7 +222,8 @@ int cox_txn_apply(struct cox_txn *txn, json_t *records, struct cox_err *err) {
   if (has_world) set_world_locked(txn);
   if (txn->reconciles_all || txn->probes_all) all_locked(txn);
   cox_rwlock_write_unlock(&LOCK);
-  for (const struct cox_change *change = txn->first; change != NULL; change = change->next) record(change, records);
+  if (episode != broker->registry.episodes) cox_batch_add(batch, cox_record_episode(&broker->registry));
+  for (const struct cox_change *change = txn->first; change != NULL; change = change->next) record(change, batch);
   if (has_work) cox_broker_trigger(broker);
   return 0;
 }

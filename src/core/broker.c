@@ -9,7 +9,7 @@
 #include "core/engine.h"
 #include "core/serve.h"
 
-enum { QUEUE_MAX = 4096 };
+enum { QUEUE_MAX = 4096, STORE_MS = 500 /* for the store to commit the last changes */ };
 
 static double seconds_or(double value, double fallback) { return value == 0 ? fallback : value; }
 
@@ -49,6 +49,7 @@ struct cox_broker *cox_broker_create(const struct cox_broker_options *options, s
   cox_queue_init(&broker->results, false, NULL);
   cox_queue_init(&broker->extensions, false, NULL);
   cox_reconciler_init(&broker->reconciler);
+  cox_ledger_init(&broker->ledger);
   return broker;
 }
 
@@ -64,6 +65,7 @@ void cox_broker_destroy(struct cox_broker *broker) {
     link = link->next;
     free(extension);
   }
+  cox_ledger_fini(broker);
   cox_queue_fini(&broker->extensions);
   cox_queue_fini(&broker->results);
   cox_reconciler_fini(&broker->reconciler);
@@ -90,7 +92,7 @@ size_t cox_broker_step_commands(struct cox_broker *broker) {
   int64_t since_us = cox_clock_mono_us(broker->options.clock);
   for (;;) {
     atomic_store_explicit(&broker->heart.command_us, cox_clock_mono_us(broker->options.clock), memory_order_relaxed);
-    const size_t results = cox_results_handle(broker) + cox_lease_journal(broker);
+    const size_t results = cox_ledger_handle(broker) + cox_results_handle(broker) + cox_lease_journal(broker);
     since_us = note_stall(broker, since_us, results > 0);
     struct cox_command *const command = cox_commands_take(&broker->commands);
     if (command != NULL) cox_serve(broker, command);
@@ -104,6 +106,7 @@ static void run_commands(void *arg) {
   struct cox_broker *const broker = arg;
   while (cox_commands_wait(&broker->commands)) cox_broker_step_commands(broker);
   cox_broker_step_commands(broker);
+  cox_ledger_drain(broker, STORE_MS);
 }
 
 int cox_broker_start(struct cox_broker *broker, struct cox_err *err) {
@@ -163,18 +166,18 @@ static int submit_chore(struct cox_broker *broker, const char *name, json_t *arg
 
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err) {
-  return cox_broker_submit_if(broker, name, args, NULL, reply, arg, err);
+  return cox_broker_submit_as(broker, cox_thread_name(), name, args, NULL, reply, arg, err);
 }
 
-int cox_broker_submit_if(struct cox_broker *broker, const char *name, json_t *args, const struct cox_condition *condition,
-                         cox_reply_fn *reply, void *arg, struct cox_err *err) {
+int cox_broker_submit_as(struct cox_broker *broker, const char *caller, const char *name, json_t *args,
+                         const struct cox_condition *condition, cox_reply_fn *reply, void *arg, struct cox_err *err) {
   enum cox_priority priority;
   const struct cox_policy *const policy = broker->options.policy;
   if (policy->lookup(policy->ctx, name, &priority) != 0) {
     return cox_err_set(err, COX_ENOENT, "unknown command %s: see GET /v1/commands or scripts/commands for those there are", name);
   }
   if (policy->waits != NULL && policy->waits(policy->ctx, name)) return submit_chore(broker, name, args, reply, arg, err);
-  struct cox_command *const command = cox_command_create(name, args, reply, arg);
+  struct cox_command *const command = cox_command_create(name, caller, args, reply, arg);
   if (command == NULL || (condition != NULL && cox_condition_copy(&command->condition, condition) != 0)) {
     cox_command_destroy(command);
     return cox_err_set(err, COX_ENOMEM, "command %s was not accepted: out of memory", name);

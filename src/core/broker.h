@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "core/attempt.h"
 #include "core/condition.h"
+#include "core/journal.h"
 #include "core/lease.h"
 #include "core/metrics.h"
 #include "core/policy.h"
@@ -42,8 +43,13 @@ struct cox_broker_options {
 };
 
 struct cox_broker *cox_broker_create(const struct cox_broker_options *options, struct cox_err *err);
+/* Before start: takes over what the store holds. Nodes are UNKNOWN and unsettled then, and no attempt starts before the first
+ * synced block. 0, or the reason why the store cannot be used.                                                                */
+int cox_broker_load(struct cox_broker *broker, struct cox_err *err);
+/* Number of this start of the daemon on its store: counts up with each, from 1. */
+uint32_t cox_broker_start_number(const struct cox_broker *broker);
 void cox_broker_set_transport(struct cox_broker *broker, const struct cox_transport *transport);
-/* All threads must be stopped and every attempt given back. */
+/* All threads must be stopped, every attempt given back and the store closed (the store itself may still be there). */
 void cox_broker_destroy(struct cox_broker *broker);
 int cox_broker_start(struct cox_broker *broker, struct cox_err *err);
 /* Refuses new commands, answers all waiting ones with COX_ESTOPPED, cancels all attempts and waits until each came
@@ -51,12 +57,14 @@ int cox_broker_start(struct cox_broker *broker, struct cox_err *err);
 void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms);
 
 /* Any thread; never blocks. `args` is borrowed (NULL: {}). COX_ENOENT unknown command, COX_EFULL, COX_ESTOPPED:
- * then `reply` is not called. It is called on cox-command, or, for a command that waits, on the worker that ran it. */
+ * then `reply` is not called. It is called on cox-command, on the store's thread (what a change answers is stored), or, for a command
+ * that waits, on the worker that ran it. */
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err);
-/* Same, but the handler runs only if `condition` (borrowed, NULL: none) holds then; else the answer is COX_EMATCH. */
-int cox_broker_submit_if(struct cox_broker *broker, const char *name, json_t *args, const struct cox_condition *condition,
-                         cox_reply_fn *reply, void *arg, struct cox_err *err);
+/* Same, and says who asks, for the journal ("http 10.0.0.7", "nodes file"); cox_broker_submit gives the thread's name. The handler
+ * runs only if `condition` (borrowed, NULL: none) holds then; else the answer is COX_EMATCH.                                      */
+int cox_broker_submit_as(struct cox_broker *broker, const char *caller, const char *name, json_t *args,
+                         const struct cox_condition *condition, cox_reply_fn *reply, void *arg, struct cox_err *err);
 /* Submits and waits at most `timeout_ms` for the answer (COX_ETIME: not answered in time, not undone). Not for threads
  * that must not wait. The caller ends `answer` with cox_answer_fini.                                                   */
 int cox_broker_call(struct cox_broker *broker, const char *name, json_t *args, int64_t timeout_ms,
@@ -84,8 +92,43 @@ bool cox_broker_has_node(struct cox_broker *broker, const char *id);
 int cox_broker_nodes_text(struct cox_broker *broker, struct cox_buf *buf);
 int cox_broker_node_text(struct cox_broker *broker, const char *id, struct cox_buf *buf, char tag[COX_TAG_MAX]);
 
+/* ---- the journal and the store ---- */
+
+/* Any thread: can nothing be changed that must be durable, because the store cannot be written? The reason goes into `err`. */
+bool cox_broker_is_degraded(struct cox_broker *broker, struct cox_err *err);
+/* Any thread; never blocks: a line of the journal. `kind` is "reload" or "note"; takes `fields` (an object), also when it fails.
+ * COX_EFULL: too many such lines are on their way.                                                                              */
+int cox_broker_note(struct cox_broker *broker, const char *kind, const char *node_id, json_t *fields, struct cox_err *err);
+
+/* Any thread: records of the journal after number `since` as {"events": [at most `max`], "next": go on after this number,
+ * "oldest": the oldest number in memory, "last": the last number}. When since + 1 < oldest there may be records between them that only the store has:
+ * cox_broker_events_stored. A new reference.                                                                                   */
+json_t *cox_broker_events_json(struct cox_broker *broker, uint64_t since, size_t max, const struct cox_event_filter *filter);
+/* Any thread; never blocks: asks the store for older records. 0, or COX_EFULL; then `read->done` is not called. */
+int cox_broker_events_stored(struct cox_broker *broker, struct cox_store_read *read, struct cox_err *err);
+uint64_t cox_broker_events_last(struct cox_broker *broker);
+/* As cox_journal_wait and cox_journal_cancel. */
+bool cox_broker_events_wait(struct cox_broker *broker, uint64_t since, struct cox_event_waiter *waiter);
+bool cox_broker_events_cancel(struct cox_broker *broker, struct cox_event_waiter *waiter);
+
+/* Small durable tables for others: answers by idempotency key, what jobs save, the choice of scripts. Any thread; never blocks.
+ * Takes `value` (NULL: forget `name`), also when it fails. `done` (may be NULL) comes once, from any thread: after the commit,
+ * or with the error, and then the old value stands. COX_EFULL, COX_EINVAL (a bad name, or larger than COX_KEEP_VALUE_MAX).      */
+int cox_broker_keep(struct cox_broker *broker, const char *table, const char *name, json_t *value,
+                    void (*done)(void *arg, const struct cox_err *err), void *arg, struct cox_err *err);
+/* What was kept last; a new reference to an immutable value, NULL: nothing. */
+json_t *cox_broker_kept(struct cox_broker *broker, const char *table, const char *name);
+/* A whole table as a new object. */
+json_t *cox_broker_kept_all(struct cox_broker *broker, const char *table);
+
+/* Any thread; never blocks: a copy of the store in a new file. As cox_store.backup. */
+int cox_broker_backup(struct cox_broker *broker, const char *path, void (*done)(void *arg, const struct cox_err *err), void *arg,
+                      struct cox_err *err);
+
 struct cox_stats {
   uint64_t stale_results, cancels, attempts_started, attempts_succeeded, attempts_failed, probes, commands;
+  uint64_t unstored_records; /* of the journal, that the store could not take */
+  bool is_degraded;
   size_t nodes, converged, in_flight, queue_depth[COX_PRIORITY_COUNT];
 };
 void cox_broker_stats(struct cox_broker *broker, struct cox_stats *out);

@@ -1,6 +1,7 @@
 #include "core/command.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,10 +18,11 @@ void cox_commands_fini(struct cox_commands *commands) {
   cox_mutex_fini(&commands->mutex);
 }
 
-struct cox_command *cox_command_create(const char *name, json_t *args, cox_reply_fn *reply, void *arg) {
+struct cox_command *cox_command_create(const char *name, const char *caller, json_t *args, cox_reply_fn *reply, void *arg) {
   struct cox_command *const command = calloc(1, sizeof *command);
   if (command == NULL) return NULL;
   command->name = strdup(name);
+  snprintf(command->caller, sizeof command->caller, "%s", caller);
   command->args = args != NULL ? json_incref(args) : json_object();
   command->reply = reply;
   command->arg = arg;

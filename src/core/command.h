@@ -14,6 +14,7 @@ enum { COX_COMMAND_HIGHS = 16 };
 struct cox_command {
   struct cox_command *next;
   char *name;
+  char caller[64]; /* who sent it, for the journal */
   json_t *args;
   struct cox_condition condition; /* must hold when it runs */
   cox_reply_fn *reply; /* may be NULL */
@@ -38,8 +39,8 @@ void cox_commands_init(struct cox_commands *commands, size_t max);
 /* The queues must be empty. */
 void cox_commands_fini(struct cox_commands *commands);
 
-/* Copies the name, holds the arguments. */
-struct cox_command *cox_command_create(const char *name, json_t *args, cox_reply_fn *reply, void *arg);
+/* Copies the texts, holds the arguments. */
+struct cox_command *cox_command_create(const char *name, const char *caller, json_t *args, cox_reply_fn *reply, void *arg);
 void cox_command_destroy(struct cox_command *command);
 
 /* Any thread. Takes the command when it returns 0; COX_EFULL or COX_ESTOPPED leave it with the caller. */

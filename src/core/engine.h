@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "core/broker.h"
 #include "core/command.h"
+#include "core/ledger.h"
 #include "core/lease_push.h"
 #include "core/metrics.h"
 #include "core/registry.h"
@@ -73,6 +74,7 @@ struct cox_broker {
   struct cox_metrics metrics;
   uint64_t world_version, fleet_version; /* cox-command only: they move when something that policy decides from changes */
   struct cox_due due;                    /* cox-command only */
+  struct cox_ledger ledger;
   atomic_bool is_stopping;               /* nothing is dispatched any more, everything in flight is cancelled */
   struct cox_thread command_thread, reconcile_thread;
 };

@@ -163,12 +163,27 @@ static bool put_workqueue(struct cox_buf *out, struct cox_broker *broker, const 
          seconds(out, "workqueue_longest_running_processor_seconds", "The longest of these.", working_s);
 }
 
+static bool put_leases(struct cox_buf *out, struct cox_broker *broker) {
+  static const char name[] = "coxswain_lease_acquire_total";
+  struct cox_lease_stats stats;
+  cox_lease_stats(broker, &stats);
+  bool is_whole = single(out, "coxswain_leases_active", "gauge", "Leases that live.", stats.active) &&
+                  single(out, "coxswain_lease_waiters", "gauge", "Requests that wait for a lease.", stats.waiters) &&
+                  cox_metrics_head(out, name, "counter", "Requests for a lease by what became of them.");
+  for (int outcome = COX_LEASE_GRANTED; outcome <= COX_LEASE_CANCELLED && is_whole; outcome++) {
+    char labels[64];
+    snprintf(labels, sizeof labels, "outcome=\"%s\"", cox_lease_count_name((enum cox_lease_count)outcome));
+    is_whole = cox_metrics_count(out, name, labels, stats.counts[outcome]);
+  }
+  return is_whole;
+}
+
 int cox_broker_metrics_text(struct cox_broker *broker, struct cox_buf *out) {
   struct census census;
   take(broker, &census);
   const bool is_whole = put_nodes(out, &census) && put_attempts(out, &broker->metrics) && put_results(out, broker) &&
                         put_commands(out, &broker->metrics) && put_loop(out, broker) && put_world(out, census.world) &&
-                        put_scripts(out, broker) && put_workqueue(out, broker, &census);
+                        put_scripts(out, broker) && put_workqueue(out, broker, &census) && put_leases(out, broker);
   json_decref(census.world);
   return is_whole ? 0 : COX_ENOMEM;
 }

@@ -85,8 +85,9 @@ struct cox_node {
   int64_t next_at_ms; /* the same moment on the wall clock, for people */
   uint64_t attempts;  /* ended so far */
   struct cox_attempt_note notes[COX_NODE_NOTES]; /* ring, attempts % COX_NODE_NOTES is the next to write */
-  bool wants_probe, has_probe_timer, is_probe_cancelled;
-  int64_t look_at_us; /* a timer for that moment exists already */
+  bool wants_probe, is_probe_cancelled;
+  int64_t probe_at_us; /* the timer of the next probe; 0: none */
+  int64_t look_at_us;  /* a timer for that moment exists already */
 
   /* the registry's links */
   struct cox_node *next_by_id, *next_by_registration, *next_by_url, *next_by_inference;

@@ -73,9 +73,13 @@ static void check_segment(const json_t *object, const char *key, const char *id,
   fault(report, id, message);
 }
 
+/* Lua's {} is an object for all we know: as a list it is an empty one. */
+static bool is_empty_object(const json_t *value) { return json_is_object(value) && json_object_size(value) == 0; }
+
 static bool is_text_list(const json_t *list) {
   size_t i;
   json_t *item;
+  if (is_empty_object(list)) return true;
   if (!json_is_array(list)) return false;
   json_array_foreach(list, i, item) {
     if (!json_is_string(item)) return false;
@@ -164,6 +168,14 @@ void cox_node_config_check(const json_t *object, const char *file, const char *p
   check_all(object, &report);
 }
 
+static void normalise_models(json_t *models) {
+  const char *name;
+  json_t *model;
+  json_object_foreach(models, name, model) {
+    if (is_empty_object(json_object_get(model, "args"))) json_object_set_new(model, "args", json_array());
+  }
+}
+
 json_t *cox_node_config_create(const json_t *object, struct cox_err *err) {
   struct report report = {.err = err};
   check_all(object, &report);
@@ -175,6 +187,7 @@ json_t *cox_node_config_create(const json_t *object, struct cox_err *err) {
     if (value != NULL) is_whole = json_object_set_new(config, known_keys[i], json_deep_copy(value)) == 0;
   }
   if (is_whole && json_object_get(config, "kind") == NULL) is_whole = json_object_set_new(config, "kind", json_string("mlnode")) == 0;
+  normalise_models(json_object_get(config, "models"));
   if (is_whole) return config;
   json_decref(config);
   cox_err_set(err, COX_ENOMEM, "node: out of memory");

@@ -96,10 +96,10 @@ static void plan_probe_locked(struct cox_broker *broker, struct cox_node *node, 
   const double interval_s = broker->options.probe_interval_s;
   if (interval_s < 0) return;
   const double first_s = interval_s / 10 < 1 ? interval_s / 10 : 1;
-  const double wait_s = node->has_probe_timer ? draw_locked(broker, 0.9 * interval_s, 1.1 * interval_s)
+  const double wait_s = node->probe_at_us != 0 ? draw_locked(broker, 0.9 * interval_s, 1.1 * interval_s)
                                               : draw_locked(broker, 0, first_s);
   const int64_t at_us = now_us + (int64_t)(wait_s * 1e6);
-  if (cox_timers_add(&broker->reconciler.timers, at_us, node->registration, COX_TIMER_PROBE) == 0) node->has_probe_timer = true;
+  if (cox_timers_add(&broker->reconciler.timers, at_us, node->registration, COX_TIMER_PROBE) == 0) node->probe_at_us = at_us;
 }
 
 static struct cox_attempt *begin_locked(struct cox_broker *broker, struct cox_node *node, struct pass *pass,
@@ -185,7 +185,7 @@ static bool look_locked(struct cox_broker *broker, struct cox_node *node, struct
     stop_probe_locked(broker, node, pass);
     return true;
   }
-  if (!node->has_probe_timer) plan_probe_locked(broker, node, pass->now_us);
+  if (node->probe_at_us == 0) plan_probe_locked(broker, node, pass->now_us);
   if (node->flight.attempt != 0) return true;
   if (broker->registry.is_armed && cox_node_needs_attempt(node)) {
     int64_t look_us;
@@ -253,6 +253,7 @@ static void timer_due_locked(struct cox_broker *broker, const struct cox_timer *
   struct cox_node *const node = cox_registry_find_registration(&broker->registry, timer->registration);
   if (node == NULL) return; /* removed meanwhile */
   if (timer->kind == COX_TIMER_PROBE) {
+    if (node->probe_at_us != timer->at_us) return; /* the node was away meanwhile and has a new one */
     plan_probe_locked(broker, node, now_us);
     node->wants_probe = true;
   } else if (node->look_at_us == timer->at_us) {

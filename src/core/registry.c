@@ -201,7 +201,8 @@ void cox_registry_insert_locked(struct cox_registry *registry, struct cox_node *
   if (num >= registry->num_count) registry->num_count = num + 1;
   registry->by_num[num] = node;
   registry->num_freed_at[num] = INT64_MIN;
-  node->registration = ++registry->registrations;
+  if (node->registration == 0) node->registration = registry->registrations + 1; /* else it was here before */
+  if (node->registration > registry->registrations) registry->registrations = node->registration;
   link_buckets(&registry->buckets, node);
   registry->count++;
   cox_registry_mark_locked(registry, node);

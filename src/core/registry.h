@@ -51,6 +51,7 @@ struct cox_registry {
     char hash[COX_HASH_TEXT_MAX];
     int node_count;
   } episode;
+  uint64_t episodes; /* begun in this process */
   bool is_armed; /* attempts may start */
   size_t in_flight; /* attempts and probes that have not come back */
 };
@@ -66,7 +67,8 @@ struct cox_node *cox_node_url_next(const struct cox_node *node, bool is_poc);
 
 /* Makes room for numbers < `nums` and one more node, so that the insert below cannot fail. Takes the lock. 0 or COX_ENOMEM. */
 int cox_registry_reserve(struct cox_registry *registry, size_t nums) COX_EXCLUDES(registry->lock);
-/* The node gets its registration number and belongs to the registry; its `num` is set by the caller. */
+/* The node gets a registration number, unless it has one from before, and belongs to the registry; its `num` is set by the
+ * caller.                                                                                                                   */
 void cox_registry_insert_locked(struct cox_registry *registry, struct cox_node *node) COX_REQUIRES(registry->lock);
 /* Takes it out of everything; the caller destroys it later, outside of the lock. An attempt in flight departs. */
 void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *node) COX_REQUIRES(registry->lock);

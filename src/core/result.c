@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "core/backoff.h"
 #include "core/engine.h"
+#include "core/landing.h"
 
 #define LOCK broker->registry.lock
 
@@ -22,6 +23,7 @@ struct batch {
   json_t *errors[BATCH]; /* made before the lock is taken */
   double waits_s[BATCH];
   int64_t cancels_us[BATCH]; /* when its end was asked for; 0: it was not */
+  struct cox_landing landings[BATCH]; /* what the journal is told, after the lock */
 };
 
 static void count(atomic_uint_fast64_t *counter) { atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); }
@@ -147,6 +149,7 @@ static void handle_locked(struct cox_broker *broker, struct batch *batch, size_t
   batch->verdicts[i] = STALE;
   batch->cancels_us[i] = 0;
   broker->registry.in_flight--;
+  cox_landing_begin_locked(broker, &batch->landings[i], node, attempt);
   cox_registry_departed_locked(&broker->registry, attempt->fence.attempt);
   if (node == NULL) return;
   if (attempt->kind == COX_ATTEMPT_PROBE) {
@@ -204,10 +207,14 @@ static void handle_batch(struct cox_broker *broker, struct batch *batch) COX_EXC
   const int64_t now_us = cox_clock_mono_us(broker->options.clock), now_ms = cox_clock_wall_ms(broker->options.clock);
   for (size_t i = 0; i < batch->count; i++) batch->errors[i] = error_of(batch->attempts[i]);
   cox_rwlock_write(&LOCK);
-  for (size_t i = 0; i < batch->count; i++) handle_locked(broker, batch, i, now_us, now_ms);
+  for (size_t i = 0; i < batch->count; i++) {
+    handle_locked(broker, batch, i, now_us, now_ms);
+    cox_landing_end_locked(broker, &batch->landings[i]);
+  }
   const bool has_work = broker->registry.dirty_first != NULL || cox_lease_has_work(broker);
   cox_rwlock_write_unlock(&LOCK);
   if (has_work && !cox_fault("result.wakes_nobody")) cox_broker_trigger(broker);
+  cox_landings_tell(broker, batch->landings, batch->attempts, batch->count, now_us);
   for (size_t i = 0; i < batch->count; i++) {
     measure(broker, batch, i, now_us);
     report(broker, batch, i);

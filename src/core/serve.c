@@ -5,32 +5,8 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "core/record.h"
 #include "core/txn_private.h"
-
-/* A command whose effects are applied and whose records are on their way to the store. */
-struct pending {
-  struct cox_command *command;
-  struct cox_answer answer;
-};
-
-static void give_answer(struct pending *pending) {
-  const bool is_lost = pending->answer.outcome == COX_ANSWER_SKIPPED && cox_fault("serve.forgets_skipped");
-  if (pending->command->reply != NULL && !is_lost) pending->command->reply(pending->command->arg, &pending->answer);
-  cox_answer_fini(&pending->answer);
-  cox_command_destroy(pending->command);
-  free(pending);
-}
-
-/* Any thread: the store's. */
-static void stored(void *arg, const struct cox_err *err) {
-  struct pending *const pending = arg;
-  if (err != NULL) {
-    cox_answer_fini(&pending->answer);
-    pending->answer.outcome = COX_ANSWER_ERROR;
-    cox_err_set(&pending->answer.err, err->code, "command %s is in force but was not stored: %s", pending->command->name, err->text);
-  }
-  give_answer(pending);
-}
 
 static void arm(struct cox_broker *broker) {
   if (broker->registry.is_armed) return; /* this thread is its only writer */
@@ -45,8 +21,57 @@ static void arm(struct cox_broker *broker) {
   cox_broker_trigger(broker);
 }
 
+/* Keeps what an applied transaction replaced until it is stored. */
+static void keep_image(struct cox_pending *pending, struct cox_txn *txn) {
+  struct cox_txn *const kept = malloc(sizeof *kept);
+  if (kept == NULL) abort(); /* it is in force and could not be taken back */
+  *kept = *txn;
+  kept->older = pending->undo;
+  pending->undo = kept;
+  pending->is_durable = true;
+  *txn = (struct cox_txn){.broker = txn->broker};
+}
+
+static void refuse(struct cox_answer *answer, const char *name, const struct cox_err *why) {
+  cox_answer_fini(answer);
+  answer->outcome = COX_ANSWER_ERROR;
+  cox_err_set(&answer->err, why->code, "command %s changed nothing: %s", name, why->text);
+}
+
+/* False: refused, and nothing happened. */
+static bool apply(struct cox_broker *broker, const char *name, struct cox_txn *txn, struct cox_pending *pending, struct cox_answer *answer) {
+  struct cox_err err = {0};
+  const bool is_durable = cox_txn_is_durable(txn);
+  if (is_durable && cox_ledger_admits(broker, &err) != 0) {
+    refuse(answer, name, &err);
+    return false;
+  }
+  if (cox_txn_apply(txn, &pending->batch, &err) != 0) {
+    cox_err_set(&err, COX_ENOMEM, "out of memory");
+    refuse(answer, name, &err);
+    return false;
+  }
+  if (is_durable) keep_image(pending, txn);
+  return true;
+}
+
+/* The journal's line about a command: who asked and what came of it. */
+static void tell(struct cox_pending *pending, const char *name, const char *caller, const json_t *args, const struct cox_answer *answer) {
+  static const char *const outcomes[] = {"done", "skipped", "error"};
+  const json_t *const id = json_object_get(args, "node_id");
+  const json_t *const node_id = json_is_string(id) ? id : json_object_get(json_object_get(args, "node"), "id");
+  struct cox_record *const record = cox_record_create(COX_RECORD_COMMAND, json_is_string(node_id) ? (json_t *)(uintptr_t)node_id : NULL);
+  if (record == NULL) return;
+  cox_record_set(record, "name", json_string(name));
+  cox_record_set(record, "caller", json_string(caller));
+  cox_record_set(record, "outcome", json_string(outcomes[answer->outcome]));
+  if (answer->outcome == COX_ANSWER_SKIPPED && answer->reason != NULL) cox_record_set(record, "reason", json_string(answer->reason));
+  if (answer->outcome == COX_ANSWER_ERROR) cox_record_set(record, "error", json_string(answer->err.text));
+  cox_batch_add(&pending->batch, record);
+}
+
 /* Runs a handler as one transaction. Returns the names it issued (new reference) or NULL; `has_world`: it set the world. */
-static json_t *execute(struct cox_broker *broker, const char *name, json_t *args, struct cox_answer *answer, json_t *records,
+static json_t *execute(struct cox_broker *broker, const char *name, json_t *args, struct cox_answer *answer, struct cox_pending *pending,
                        bool *has_world) {
   const struct cox_policy *const policy = broker->options.policy;
   struct cox_txn txn;
@@ -55,14 +80,10 @@ static json_t *execute(struct cox_broker *broker, const char *name, json_t *args
   json_t *issued = NULL;
   *has_world = false;
   if (answer->outcome == COX_ANSWER_DONE) {
+    json_t *const names = json_incref(txn.issued);
     *has_world = txn.world != NULL;
-    if (cox_txn_apply(&txn, records, &answer->err) != 0) {
-      cox_answer_fini(answer);
-      answer->outcome = COX_ANSWER_ERROR;
-      cox_err_set(&answer->err, COX_ENOMEM, "command %s changed nothing: out of memory", name);
-    } else {
-      issued = json_incref(txn.issued);
-    }
+    if (apply(broker, name, &txn, pending, answer)) issued = json_incref(names);
+    json_decref(names);
   } else if (answer->outcome == COX_ANSWER_ERROR) {
     cox_log(COX_LOG_WARN, "command", "command failed", "name", name, "error", answer->err.text, NULL);
   }
@@ -70,12 +91,13 @@ static json_t *execute(struct cox_broker *broker, const char *name, json_t *args
   return issued;
 }
 
-static json_t *issue(struct cox_broker *broker, const char *name, json_t *records) {
+static json_t *issue(struct cox_broker *broker, const char *name, struct cox_pending *pending) {
   if (!cox_due_is_needed(broker, name)) return NULL;
   struct cox_answer answer = {0};
   bool has_world;
   json_t *const args = json_object();
-  json_decref(execute(broker, name, args, &answer, records, &has_world)); /* what it issues itself is not followed */
+  json_decref(execute(broker, name, args, &answer, pending, &has_world)); /* what it issues itself is not followed */
+  tell(pending, name, pending->command->name, args, &answer);
   json_decref(args);
   atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
   if (answer.outcome == COX_ANSWER_DONE) {
@@ -91,16 +113,18 @@ static json_t *issue(struct cox_broker *broker, const char *name, json_t *record
   return outcome;
 }
 
-static void run(struct cox_broker *broker, struct pending *pending, json_t *records) {
+static void run(struct cox_broker *broker, struct cox_pending *pending) {
   struct cox_answer *const answer = &pending->answer;
+  const struct cox_command *const command = pending->command;
   bool has_world;
-  json_t *const names = execute(broker, pending->command->name, pending->command->args, answer, records, &has_world);
+  json_t *const names = execute(broker, command->name, command->args, answer, pending, &has_world);
+  tell(pending, command->name, command->caller, command->args, answer);
   if (names == NULL && !has_world) return;
   json_t *const issued = json_array();
   size_t i;
   json_t *name;
   json_array_foreach(names, i, name) {
-    json_t *const outcome = issue(broker, json_string_value(name), records);
+    json_t *const outcome = issue(broker, json_string_value(name), pending);
     if (outcome != NULL) json_array_append_new(issued, outcome);
   }
   json_decref(names);
@@ -109,22 +133,19 @@ static void run(struct cox_broker *broker, struct pending *pending, json_t *reco
 }
 
 void cox_serve(struct cox_broker *broker, struct cox_command *command) {
-  struct pending *const pending = calloc(1, sizeof *pending);
-  json_t *const records = json_array();
-  if (pending == NULL || records == NULL) abort(); /* the promise of one answer could not be kept */
-  pending->command = command;
+  struct cox_pending *const pending = cox_pending_create(broker, command);
+  if (pending == NULL) abort(); /* the promise of one answer could not be kept */
   if (cox_commands_is_closed(&broker->commands)) {
     pending->answer.outcome = COX_ANSWER_ERROR;
     cox_err_set(&pending->answer.err, COX_ESTOPPED, "command %s was not run: the broker is stopping", command->name);
+    tell(pending, command->name, command->caller, command->args, &pending->answer);
   } else if (cox_condition_check(&command->condition, &broker->registry, &pending->answer.err) != 0) {
     pending->answer.outcome = COX_ANSWER_ERROR;
+    tell(pending, command->name, command->caller, command->args, &pending->answer);
   } else {
     atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
-    run(broker, pending, records);
+    run(broker, pending);
   }
   cox_metrics_command(&broker->metrics, command->name, (enum cox_command_outcome)pending->answer.outcome);
-  const struct cox_store *const store = broker->options.store;
-  if (json_array_size(records) == 0 || store == NULL) give_answer(pending);
-  else store->append(store->ctx, records, stored, pending);
-  json_decref(records);
+  cox_ledger_submit(broker, pending);
 }

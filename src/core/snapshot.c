@@ -122,7 +122,7 @@ const struct cox_lease_look *cox_snapshot_lease(const struct cox_node *node, con
   return &snapshot->leases[node - snapshot->nodes];
 }
 
-const char *cox_snapshot_lease_why(const struct cox_lease_look *lease, const struct cox_snapshot *snapshot, char *text, size_t size) {
+const char *cox_snapshot_why(const struct cox_lease_look *lease, const struct cox_snapshot *snapshot, char *text, size_t size) {
   if (lease->is_ejected) {
     snprintf(text, size, "ejected after failed requests, for another %.1f s", (double)(lease->ejected_us - snapshot->now_us) / 1e6);
     return text;
@@ -137,7 +137,7 @@ static json_t *lease_json(const struct cox_lease_look *lease, const struct cox_s
   json_t *const object = json_object();
   char text[96];
   json_object_set_new(object, "eligible", json_boolean(lease->is_serving && !lease->is_ejected));
-  json_object_set_new(object, "why", json_string(cox_snapshot_lease_why(lease, snapshot, text, sizeof text)));
+  json_object_set_new(object, "why", json_string(cox_snapshot_why(lease, snapshot, text, sizeof text)));
   json_object_set_new(object, "leases", json_integer(lease->count));
   if (!lease->is_serving && lease->count > 0) json_object_set_new(object, "draining", json_true());
   return object;
@@ -254,9 +254,9 @@ json_t *cox_broker_nodes_json(struct cox_broker *broker) {
 
 json_t *cox_broker_nodes_slice_json(struct cox_broker *broker, int *next, size_t max) {
   json_t *const list = json_array();
-  struct cox_snapshot snapshot = {.nodes = malloc(max * sizeof *snapshot.nodes),
-                                  .leases = malloc(max * sizeof *snapshot.leases),
-                                  .now_us = cox_clock_mono_us(broker->options.clock)};
+  struct cox_snapshot snapshot = {.now_us = cox_clock_mono_us(broker->options.clock)};
+  snapshot.nodes = malloc(max * sizeof *snapshot.nodes);
+  snapshot.leases = malloc(max * sizeof *snapshot.leases);
   if (snapshot.nodes == NULL || snapshot.leases == NULL) {
     cox_snapshot_release(&snapshot);
     return list;
@@ -300,6 +300,8 @@ void cox_broker_stats(struct cox_broker *broker, struct cox_stats *out) {
       .attempts_failed = atomic_load(&counters->attempts_failed),
       .probes = atomic_load(&counters->probes),
       .commands = atomic_load(&counters->commands),
+      .unstored_records = atomic_load(&broker->ledger.lost_total),
+      .is_degraded = cox_broker_is_degraded(broker, NULL),
   };
   cox_rwlock_read(&LOCK);
   const struct cox_registry *const registry = &broker->registry;

@@ -150,7 +150,7 @@ static void add_lease(struct out *out, const struct cox_node *node, const struct
   key(out, "lease");
   open(out);
   truth(out, "eligible", lease->is_serving && !lease->is_ejected);
-  text(out, "why", cox_snapshot_lease_why(lease, snapshot, words, sizeof words));
+  text(out, "why", cox_snapshot_why(lease, snapshot, words, sizeof words));
   integer(out, "leases", lease->count);
   if (!lease->is_serving && lease->count > 0) truth(out, "draining", true);
   close(out);

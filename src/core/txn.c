@@ -31,6 +31,7 @@ static struct cox_change *touch(struct cox_txn *txn, int slot) {
   struct cox_change *const change = calloc(1, sizeof *change);
   if (change == NULL) return NULL;
   change->slot = slot;
+  change->prev = txn->last;
   if (txn->last != NULL) txn->last->next = change;
   else txn->first = change;
   txn->last = change;

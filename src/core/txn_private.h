@@ -5,9 +5,10 @@
 #include "core/engine.h"
 #include "core/txn.h"
 
-/* What is to happen to one slot. Applying swaps: afterwards it holds what the node had before, and frees it. */
+/* What is to happen to one slot. Applying swaps: afterwards it holds what the node had before: the before image that undoing
+ * puts back, and that is freed with the transaction.                                                                        */
 struct cox_change {
-  struct cox_change *next;
+  struct cox_change *prev, *next;
   int slot;
   struct cox_node *fresh; /* to be registered; after applying a removal: the removed node */
   bool is_removed;
@@ -20,11 +21,14 @@ struct cox_change {
   struct cox_target *old_applied;
   json_t *old_memory;
   struct cox_node *node; /* set by applying: the registered node, NULL after a removal */
-  bool is_new, has_config, has_target; /* set by applying: what really changed */
+  bool is_new, has_config, has_target, has_forgotten; /* set by applying: what really changed */
+  uint64_t generation;         /* set by applying: of the target that was set */
+  int64_t freed_at;            /* set by applying: what held the number of a new node back, or that of a removed one now */
   json_t *removed_id;          /* set by applying, borrowed from `fresh` */
 };
 
 struct cox_txn {
+  struct cox_txn *older; /* of the same command, applied before: kept until they are stored */
   struct cox_broker *broker;
   struct cox_change **changes; /* by slot */
   size_t capacity;
@@ -35,11 +39,21 @@ struct cox_txn {
   bool reconciles_all, probes_all;
 };
 
+#define SWAP(type, left, right) \
+  do {                          \
+    type swapped = (left);      \
+    (left) = (right);           \
+    (right) = swapped;          \
+  } while (0)
+
 void cox_txn_init(struct cox_txn *txn, struct cox_broker *broker);
 /* Frees everything, the collected changes too. */
 void cox_txn_fini(struct cox_txn *txn);
 /* Applies all of it in one write section and wakes the reconciler when there is work. 0, or COX_ENOMEM and nothing happened.
- * Appends one record per durable change to `records`.                                                                         */
-int cox_txn_apply(struct cox_txn *txn, json_t *records, struct cox_err *err) COX_EXCLUDES(txn->broker->registry.lock);
+ * Appends one record per durable change to `batch`.                                                                           */
+int cox_txn_apply(struct cox_txn *txn, struct cox_batch *batch, struct cox_err *err) COX_EXCLUDES(txn->broker->registry.lock);
+/* Is it an operator's change: one that nothing could compute again? (Nodes, admin states, training; other targets are what a
+ * phase asks for.)                                                                                                          */
+bool cox_txn_is_durable(const struct cox_txn *txn);
 
 #endif

@@ -13,7 +13,7 @@ enum { PATH_BYTES = 256, SHOWN_BYTES = 80 };
 #define PREFIX "COXSWAIN_"
 
 /* Said to clients and to our own specs, not to the daemon. */
-static const char *const not_ours[] = {"SOCKET", "ADMIN", "CONFIG", "TOKEN", "BIN", "SOURCE"};
+static const char *const not_ours[] = {"SOCKET", "ADMIN", "CONFIG", "TOKEN", "BIN", "SOURCE", "SIM"};
 
 bool cox_config_layers_init(struct cox_config_layers *layers, json_t *config, struct cox_faults *faults) {
   *layers = (struct cox_config_layers){.config = config, .origins = json_object(), .faults = faults};

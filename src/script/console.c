@@ -455,6 +455,11 @@ static void cancel(struct cox_console_session *session) {
   cox_mutex_unlock(&session->mutex);
 }
 
+static json_t *list_commands(void *ctx) {
+  const struct cox_console_context *const context = ctx;
+  return context->commands(context->ctx);
+}
+
 struct cox_console cox_console_make(struct cox_console_context *context) {
   if (context->line_budget_s == 0) context->line_budget_s = LINE_BUDGET_S;
   return (struct cox_console){
@@ -465,6 +470,6 @@ struct cox_console cox_console_make(struct cox_console_context *context) {
       .cancel = cancel,
       .eval = eval,
       .complete = complete,
-      .commands = context->commands,
+      .commands = list_commands,
   };
 }

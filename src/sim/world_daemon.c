@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/record.h"
 #include "core/serve.h"
 #include "sim/world_private.h"
 
@@ -10,24 +11,21 @@ enum { QUEUE_MAX = 64 };
 
 /* ---- the store: what is appended is in memory at once. A durable one goes into this place. ---- */
 
-static json_t *load(void *ctx, struct cox_err *err) {
-  (void)ctx;
+static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
   (void)err;
-  return json_pack("{s[]}", "nodes");
-}
-
-static void append(void *ctx, json_t *records, void (*done)(void *arg, const struct cox_err *err), void *arg) {
-  size_t i;
-  json_t *record;
-  json_array_foreach(records, i, record) {
+  for (size_t i = 0; i < batch->count; i++) {
+    if (!cox_record_is_state(batch->records[i])) continue;
+    json_t *const record = cox_record_json(batch->records[i]);
     char *const text = json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS);
     cox_world_trace(ctx, "record %s", text);
     free(text);
+    json_decref(record);
   }
-  done(arg, NULL);
+  batch->done(batch, NULL);
+  return 0;
 }
 
-static void close_nothing(void *ctx) { (void)ctx; }
+static void settle(void *ctx) { (void)ctx; }
 
 /* ---- start and end ---- */
 
@@ -52,7 +50,7 @@ static struct cox_broker_options options_of(struct cox_world *world) {
 
 int cox_world_daemon_start(struct cox_world *world) {
   struct cox_err err = {0};
-  world->store = (struct cox_store){.ctx = world, .load = load, .append = append, .close = close_nothing};
+  world->store = (struct cox_store){.ctx = world, .append = append, .settle = settle};
   cox_world_worker_init(world);
   const struct cox_broker_options options = options_of(world);
   world->broker = cox_broker_create(&options, &err);

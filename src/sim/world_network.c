@@ -74,6 +74,8 @@ static void bring_back(struct cox_world *world, struct cox_world_call *call) {
   struct cox_fleet_node *const node = world->machines[call->machine].node;
   const enum cox_fleet_manner manner = call->fleet.answer.manner;
   if (manner > COX_MANNER_RESET) cox_fleet_node_close(node, &call->fleet);
+  const bool is_carried_out = call->is_mutating && !call->is_lie && !call->fleet.is_abandoned && call->fleet.answer.status == 200;
+  if (is_carried_out) world->machines[call->machine].is_vague = false; /* what it was asked is what it is */
   if (call->run == 0 || call->fate == COX_FATE_ANSWER_LOST) {
     if (call->run == 0) forget(world, call);
   } else if (call->fate == COX_FATE_ANSWER_RESET || manner == COX_MANNER_RESET) {
@@ -142,7 +144,8 @@ void cox_world_arrive(struct cox_world *world, uint64_t id) {
     return;
   }
   if (call->run == 0) arrive_late(world, call);
-  if (call->is_mutating && machine->is_lying) machine->is_vague = true;
+  call->is_lie = call->is_mutating && machine->is_lying;
+  if (call->is_lie) machine->is_vague = true;
   call->is_at_node = true;
   world->outcome.calls++;
   cox_fleet_node_take(machine->node, &call->fleet, call->method, call->path, world->now_us);
@@ -176,7 +179,6 @@ static void duplicate(struct cox_world *world, const struct cox_world_call *call
 static void open_post(struct cox_world *world, struct cox_world_run *run, struct cox_world_call *call) {
   struct cox_world_machine *const machine = &world->machines[call->machine];
   machine->open_posts++;
-  machine->is_vague = false; /* what it is asked now is what it is to be */
   if (strstr(call->path, "/inference/up") != NULL && run->attempt != NULL) {
     machine->loaded_life = world->lives;
     machine->loaded_by = run->attempt->fence.registration;

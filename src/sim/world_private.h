@@ -80,7 +80,8 @@ struct cox_world_call {
   unsigned machine;
   enum cox_world_fate fate;
   bool is_at_node;    /* the node has it */
-  bool is_mutating, is_late; /* late: arrives after its caller has left */
+  bool is_mutating;
+  bool is_lie;        /* it will be answered OK and not carried out */
   char method[8], path[96];
   /* the answer */
   enum cox_class class_;

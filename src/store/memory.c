@@ -1,36 +1,87 @@
-/* The broker needs a store from the first day; this one answers at once and keeps the last records for people to read. */
+/* Commits at once and never fails. It keeps the last records for readers, as the file would, and no tables: nobody loads them. */
 #include "store/memory.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/lock.h"
+#include "core/journal.h"
+#include "core/record.h"
 
 struct cox_store_memory {
   struct cox_store store;
   struct cox_mutex mutex; /* guards the rest */
   uint64_t appended;      /* record n stands in ring[n % COX_STORE_MEMORY_RECORDS] */
-  json_t *ring[COX_STORE_MEMORY_RECORDS];
+  uint64_t records_max;   /* at most COX_STORE_MEMORY_RECORDS */
+  struct cox_record *ring[COX_STORE_MEMORY_RECORDS];
 };
 
-static json_t *load(void *ctx, struct cox_err *err) {
+static int load(void *ctx, struct cox_stored *out, struct cox_err *err) {
   (void)ctx;
-  json_t *const state = json_pack("{s:[]}", "nodes");
-  if (state == NULL) cox_err_set(err, COX_ENOMEM, "reading the state from memory failed: out of memory");
-  return state;
+  *out = (struct cox_stored){.tables = json_object(), .start = 1};
+  return out->tables != NULL ? 0 : cox_err_set(err, COX_ENOMEM, "reading the state from memory failed: out of memory");
 }
 
-static void append(void *ctx, json_t *records, void (*done)(void *arg, const struct cox_err *err), void *arg) {
+static void watch(void *ctx, void (*is_back)(void *arg), void *arg) {
+  (void)ctx;
+  (void)is_back;
+  (void)arg;
+}
+
+static void settle(void *ctx) { (void)ctx; }
+
+static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
   struct cox_store_memory *const memory = ctx;
-  size_t i;
-  json_t *record;
+  (void)err;
   cox_mutex_lock(&memory->mutex);
-  json_array_foreach(records, i, record) {
-    json_t **const place = &memory->ring[memory->appended++ % COX_STORE_MEMORY_RECORDS];
-    json_decref(*place);
-    *place = json_incref(record);
+  for (size_t i = 0; i < batch->count; i++) {
+    if (batch->records[i]->kind == COX_RECORD_KEEP) continue;
+    struct cox_record **const place = &memory->ring[memory->appended++ % COX_STORE_MEMORY_RECORDS];
+    cox_record_release(*place);
+    *place = cox_record_hold(batch->records[i]);
   }
   cox_mutex_unlock(&memory->mutex);
-  done(arg, NULL);
+  batch->done(batch, NULL);
+  return 0;
+}
+
+static bool is_wanted(const struct cox_store_read *read, const struct cox_record *record) {
+  const struct cox_event_filter filter = {.kind = read->kind[0] != '\0' ? read->kind : NULL,
+                                          .node_id = read->node_id[0] != '\0' ? read->node_id : NULL};
+  return record->seq > read->since && record->seq <= read->until &&
+         cox_event_passes(&filter, cox_record_kind_name(record->kind), json_string_value(record->node_id));
+}
+
+static int read_records(void *ctx, struct cox_store_read *read, struct cox_err *err) {
+  struct cox_store_memory *const memory = ctx;
+  (void)err;
+  json_t *const list = json_array();
+  cox_mutex_lock(&memory->mutex);
+  const uint64_t first = memory->appended > memory->records_max ? memory->appended - memory->records_max : 0;
+  read->first = first < memory->appended ? memory->ring[first % COX_STORE_MEMORY_RECORDS]->seq : 0;
+  for (uint64_t n = first; n < memory->appended && json_array_size(list) < read->max; n++) {
+    const struct cox_record *const record = memory->ring[n % COX_STORE_MEMORY_RECORDS];
+    if (is_wanted(read, record)) json_array_append_new(list, cox_record_json(record));
+  }
+  cox_mutex_unlock(&memory->mutex);
+  read->done(read, list, NULL);
+  json_decref(list);
+  return 0;
+}
+
+static int backup(void *ctx, const char *path, void (*done)(void *arg, const struct cox_err *err), void *arg, struct cox_err *err) {
+  (void)ctx;
+  (void)done;
+  (void)arg;
+  return cox_err_set(err, COX_EINVAL, "%s was not written: this daemon keeps its state in memory only; `coxswain export` gives the nodes", path);
+}
+
+static void compact(void *ctx, uint64_t records_max, int64_t age_max_s) {
+  struct cox_store_memory *const memory = ctx;
+  (void)age_max_s;
+  cox_mutex_lock(&memory->mutex);
+  if (records_max > 0 && records_max < COX_STORE_MEMORY_RECORDS) memory->records_max = records_max;
+  cox_mutex_unlock(&memory->mutex);
 }
 
 static void close_nothing(void *ctx) { (void)ctx; }
@@ -42,26 +93,17 @@ struct cox_store_memory *cox_store_memory_create(struct cox_err *err) {
     return NULL;
   }
   cox_mutex_init(&memory->mutex);
-  memory->store = (struct cox_store){.ctx = memory, .load = load, .append = append, .close = close_nothing};
+  memory->records_max = COX_STORE_MEMORY_RECORDS;
+  memory->store = (struct cox_store){.ctx = memory, .load = load, .watch = watch, .append = append, .settle = settle, .read = read_records,
+                                     .backup = backup, .compact = compact, .close = close_nothing};
   return memory;
 }
 
 void cox_store_memory_destroy(struct cox_store_memory *memory) {
   if (memory == NULL) return;
-  for (size_t i = 0; i < COX_STORE_MEMORY_RECORDS; i++) json_decref(memory->ring[i]);
+  for (size_t i = 0; i < COX_STORE_MEMORY_RECORDS; i++) cox_record_release(memory->ring[i]);
   cox_mutex_fini(&memory->mutex);
   free(memory);
 }
 
 const struct cox_store *cox_store_memory_store(struct cox_store_memory *memory) { return &memory->store; }
-
-json_t *cox_store_memory_records(struct cox_store_memory *memory, uint64_t *dropped) {
-  json_t *const list = json_array();
-  cox_mutex_lock(&memory->mutex);
-  const uint64_t end = memory->appended;
-  const uint64_t first = end > COX_STORE_MEMORY_RECORDS ? end - COX_STORE_MEMORY_RECORDS : 0;
-  for (uint64_t n = first; n < end; n++) json_array_append(list, memory->ring[n % COX_STORE_MEMORY_RECORDS]);
-  cox_mutex_unlock(&memory->mutex);
-  if (dropped != NULL) *dropped = first;
-  return list;
-}

@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "core/store.h"
 
-enum { COX_STORE_MEMORY_RECORDS = 4096 }; /* records kept; older ones are dropped and counted */
+enum { COX_STORE_MEMORY_RECORDS = 16384 }; /* records kept for readers; older ones are dropped */
 
 struct cox_store_memory;
 
@@ -17,7 +17,5 @@ struct cox_store_memory *cox_store_memory_create(struct cox_err *err);
 void cox_store_memory_destroy(struct cox_store_memory *memory);
 /* The core's interface to it; valid until destroy. Its `close` does nothing: destroy frees. */
 const struct cox_store *cox_store_memory_store(struct cox_store_memory *memory);
-/* Any thread: the records kept, oldest first, as a new array; `dropped` (may be NULL) gets how many were lost. */
-json_t *cox_store_memory_records(struct cox_store_memory *memory, uint64_t *dropped);
 
 #endif

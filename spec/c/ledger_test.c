@@ -1,0 +1,481 @@
+/* What happens when the store is slow, full or broken: a store that commits and fails when the spec says so. */
+#include "fake_core.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "core/durable.h"
+#include "core/engine.h"
+#include "store_rig.h"
+
+enum { HELD = 70000 };
+
+/* ---- the store ---- */
+
+static struct {
+  struct cox_store store;
+  struct cox_batch *held[HELD];
+  size_t count, appended, settled;
+  bool is_shut;
+  void (*is_back)(void *arg);
+  void *arg;
+} manual;
+
+static int load(void *ctx, struct cox_stored *out, struct cox_err *err) {
+  (void)ctx;
+  (void)err;
+  *out = (struct cox_stored){.tables = json_object(), .start = 1};
+  return 0;
+}
+
+static void watch(void *ctx, void (*is_back)(void *arg), void *arg) {
+  (void)ctx;
+  manual.is_back = is_back;
+  manual.arg = arg;
+}
+
+static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
+  (void)ctx;
+  if (manual.is_shut) return cox_err_set(err, COX_EDEGRADED, "the disk is on fire");
+  assert_true(manual.count < HELD);
+  manual.held[manual.count++] = batch;
+  manual.appended++;
+  return 0;
+}
+
+static void settle(void *ctx) {
+  (void)ctx;
+  manual.settled++;
+}
+
+/* Commits the oldest `count`. */
+static void commit(size_t count) {
+  assert_true(count <= manual.count);
+  for (size_t i = 0; i < count; i++) {
+    struct cox_batch *const batch = manual.held[0];
+    memmove(manual.held, manual.held + 1, --manual.count * sizeof(struct cox_batch *));
+    batch->done(batch, NULL);
+  }
+}
+
+static void commit_all(struct fake *f) {
+  fake_run(f);
+  while (manual.count > 0) {
+    struct cox_batch *held[256];
+    const size_t count = manual.count < 256 ? manual.count : 256;
+    memcpy(held, manual.held, count * sizeof(struct cox_batch *));
+    manual.count -= count;
+    memmove(manual.held, manual.held + count, manual.count * sizeof(struct cox_batch *));
+    for (size_t i = 0; i < count; i++) held[i]->done(held[i], NULL);
+    fake_run(f);
+  }
+}
+
+/* Everything that is held fails; the core hears of the first before the others when `is_halting`. */
+static void burn(struct fake *f, bool is_halting) {
+  const struct cox_err err = {.code = COX_ESYS, .text = "the disk is on fire"};
+  manual.is_shut = true;
+  for (size_t i = 0, count = manual.count; i < count; i++) {
+    manual.held[i]->done(manual.held[i], &err);
+    if (i == 0 && is_halting) fake_run(f);
+  }
+  manual.count = 0;
+  fake_run(f);
+}
+
+static void put_out(struct fake *f) {
+  manual.is_shut = false;
+  manual.is_back(manual.arg);
+  fake_run(f);
+}
+
+/* ---- the rest ---- */
+
+static struct fake *f;
+
+static int setup(void **state) {
+  (void)state;
+  cox_log_setup((enum cox_log_level)(COX_LOG_ERROR + 1), false, 2);
+  f = fake_create(0);
+  manual.store = (struct cox_store){.ctx = &manual, .load = load, .watch = watch, .append = append, .settle = settle};
+  manual.count = manual.appended = manual.settled = 0;
+  manual.is_shut = false;
+  assert_int_equal(fake_use_store(f, &manual.store, NULL), 0);
+  commit_all(f);
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  commit_all(f);
+  fake_destroy(f);
+  return 0;
+}
+
+struct question {
+  bool is_answered;
+  enum cox_outcome outcome;
+  struct cox_err err;
+};
+
+static void answered(void *arg, const struct cox_answer *answer) {
+  struct question *const question = arg;
+  assert_false(question->is_answered);
+  question->is_answered = true;
+  question->outcome = answer->outcome;
+  question->err = answer->err;
+}
+
+/* Sends it and runs; it may stay unanswered. */
+static void send(struct question *question, const char *name, json_t *args) {
+  *question = (struct question){0};
+  assert_int_equal(cox_broker_submit(f->broker, name, args, answered, question, NULL), 0);
+  json_decref(args);
+  fake_run(f);
+}
+
+static json_t *admin(const char *id, bool is_enabled) { return json_pack("{ss, sb}", "node_id", id, "enabled", (int)is_enabled); }
+static json_t *intent(const char *id, json_t *target) { return json_pack("{ss, so}", "node_id", id, "target", target); }
+static json_t *named(const char *id) { return json_pack("{ss}", "node_id", id); }
+
+static void must(const char *name, json_t *args) {
+  struct question question;
+  send(&question, name, args);
+  commit_all(f);
+  assert_true(question.is_answered);
+  assert_int_equal(question.outcome, COX_ANSWER_DONE);
+}
+
+static void add(const char *id, int port) { must("register", json_pack("{so}", "node", fake_node(id, port))); }
+
+/* The durable state as text, without what counts up and never goes back. */
+static char *image(void) {
+  struct store_rig rig = {.fake = f};
+  json_t *const tables = store_rig_memory(&rig);
+  const char *id;
+  json_t *value;
+  json_object_del(tables, "counter");
+  json_object_foreach(json_object_get(tables, "target"), id, value) json_object_del(value, "generation");
+  char *const text = json_dumps(tables, JSON_SORT_KEYS);
+  json_decref(tables);
+  return text;
+}
+
+static void refused(const struct question *question) {
+  assert_true(question->is_answered);
+  assert_int_equal(question->outcome, COX_ANSWER_ERROR);
+  assert_int_equal(question->err.code, COX_EDEGRADED);
+  assert_non_null(strstr(question->err.text, "on fire"));
+}
+
+static void an_answer_comes_after_the_commit_and_not_before(void **state) {
+  (void)state;
+  struct question question;
+  send(&question, "register", json_pack("{so}", "node", fake_node("node1", 5000)));
+  assert_false(question.is_answered);
+  assert_string_equal(fake_state(f, "node1", "admin_state"), "present"); /* in force already */
+  json_t *page = cox_broker_events_json(f->broker, 1, 100, NULL);
+  assert_int_equal(json_array_size(json_object_get(page, "events")), 0); /* and not yet told */
+  json_decref(page);
+  commit(1);
+  assert_true(question.is_answered);
+  fake_run(f);
+  page = cox_broker_events_json(f->broker, 1, 100, NULL);
+  assert_int_equal(json_array_size(json_object_get(page, "events")), 3);
+  json_decref(page);
+}
+
+static void what_changes_nothing_durable_is_answered_at_once(void **state) {
+  (void)state;
+  struct question question;
+  send(&question, "skip", json_object());
+  assert_true(question.is_answered);
+  send(&question, "fail", json_object());
+  assert_true(question.is_answered);
+}
+
+static void dispatch_never_waits_for_the_store(void **state) {
+  (void)state;
+  struct question question;
+  add("node1", 5000);
+  fake_arm(f);
+  send(&question, "intend", intent("node1", fake_target("INFERENCE", NULL)));
+  assert_false(question.is_answered);
+  assert_non_null(fake_open(f, "node1"));
+  commit_all(f);
+}
+
+/* Every kind of change, each on top of others, none of them stored. */
+static void a_failed_batch_puts_everything_back_in_reverse_order(void **state) {
+  (void)state;
+  for (int is_halting = 0; is_halting < 2; is_halting++) {
+    char a[16], b[16], c[16], d[16];
+    snprintf(a, sizeof a, "a%d", is_halting);
+    snprintf(b, sizeof b, "b%d", is_halting);
+    snprintf(c, sizeof c, "c%d", is_halting);
+    snprintf(d, sizeof d, "d%d", is_halting);
+    const int port = 5000 + 10 * is_halting;
+    add(a, port);
+    add(b, port + 1);
+    add(c, port + 2);
+    must("intend", intent(b, fake_target("STOPPED", NULL)));
+    char *const before = image();
+    struct question questions[12];
+    json_t *const moved = fake_node(a, port + 5), *const again = fake_node(c, port + 7);
+    json_object_set_new(moved, "max_concurrent", json_integer(77));
+    send(&questions[0], "admin", admin(a, false));
+    send(&questions[1], "update", json_pack("{so}", "node", moved));
+    send(&questions[2], "remove", named(b));
+    send(&questions[3], "register", json_pack("{so}", "node", fake_node(d, port + 1))); /* on the address of the one that left */
+    send(&questions[4], "admin", admin(a, true));
+    send(&questions[5], "remove", named(c));
+    send(&questions[6], "register", json_pack("{so}", "node", again)); /* the same id, another registration */
+    send(&questions[7], "admin", admin(c, false));
+    send(&questions[8], "remove", named(d));
+    for (int i = 0; i < 9; i++) assert_false(questions[i].is_answered);
+    burn(f, is_halting != 0);
+    for (int i = 0; i < 9; i++) refused(&questions[i]);
+    char *const after = image();
+    assert_string_equal(before, after);
+    free(before);
+    free(after);
+    assert_true(manual.settled > 0);
+    put_out(f);
+    commit_all(f);
+    assert_false(cox_broker_is_degraded(f->broker, NULL));
+  }
+}
+
+static void what_is_stored_already_stays_when_the_next_fails(void **state) {
+  (void)state;
+  struct question first, second;
+  add("node1", 5000);
+  send(&first, "admin", admin("node1", false));
+  send(&second, "remove", named("node1"));
+  commit(1); /* and the core has not heard of it yet */
+  burn(f, false);
+  assert_int_equal(first.outcome, COX_ANSWER_DONE);
+  refused(&second);
+  json_t *const node = cox_broker_node_json(f->broker, "node1");
+  assert_true(json_is_false(json_object_get(json_object_get(json_object_get(node, "state"), "admin_state"), "enabled")));
+  json_decref(node);
+}
+
+static void a_removal_that_is_undone_gives_the_attempt_in_flight_back(void **state) {
+  (void)state;
+  struct question question;
+  add("node1", 5000);
+  fake_arm(f);
+  commit_all(f);
+  must("intend", intent("node1", fake_target("INFERENCE", NULL)));
+  struct cox_attempt *const attempt = fake_open(f, "node1");
+  assert_non_null(attempt);
+  send(&question, "remove", named("node1"));
+  assert_true(fake_is_cancelled(f, "node1"));
+  burn(f, false);
+  refused(&question);
+  assert_ptr_equal(fake_open(f, "node1"), attempt); /* no second one beside it */
+  fake_finish(f, "node1", COX_CLASS_CANCELLED, NULL);
+  assert_non_null(fake_open(f, "node1")); /* verified anew */
+  fake_finish(f, "node1", COX_CLASS_NONE, NULL);
+  assert_string_equal(fake_state(f, "node1", "current_status"), "INFERENCE");
+}
+
+static void an_attempt_that_came_back_during_a_removal_leaves_the_node_to_be_verified(void **state) {
+  (void)state;
+  struct question question;
+  add("node1", 5000);
+  fake_arm(f);
+  commit_all(f);
+  must("intend", intent("node1", fake_target("INFERENCE", NULL)));
+  send(&question, "remove", named("node1"));
+  fake_finish(f, "node1", COX_CLASS_CANCELLED, NULL);
+  assert_null(fake_open(f, "node1"));
+  burn(f, false);
+  refused(&question);
+  assert_non_null(fake_open(f, "node1"));
+  struct cox_stats stats;
+  fake_finish(f, "node1", COX_CLASS_NONE, NULL);
+  cox_broker_stats(f->broker, &stats);
+  assert_int_equal(stats.in_flight, 0);
+  assert_true(stats.is_degraded);
+}
+
+static void what_a_phase_decided_since_stands(void **state) {
+  (void)state;
+  struct question change, phase;
+  add("node1", 5000);
+  must("intend", intent("node1", fake_target("INFERENCE", NULL)));
+  send(&change, "admin", admin("node1", false));
+  send(&phase, "intend", intent("node1", fake_target("POC", "GENERATING")));
+  burn(f, false);
+  refused(&change);
+  assert_true(phase.is_answered);
+  assert_int_equal(phase.outcome, COX_ANSWER_DONE);
+  assert_string_equal(fake_state(f, "node1", "poc_intended_status"), "GENERATING");
+}
+
+static void degraded_mode_refuses_what_must_be_durable_and_lets_the_rest_go_on(void **state) {
+  (void)state;
+  struct question question;
+  struct cox_err err;
+  add("node1", 5000);
+  fake_arm(f);
+  commit_all(f);
+  send(&question, "admin", admin("node1", false));
+  burn(f, false);
+  refused(&question);
+  assert_true(cox_broker_is_degraded(f->broker, &err));
+  assert_non_null(strstr(err.text, "on fire"));
+  char *const before = image();
+  static const char *const names[] = {"admin", "remove", "register", "update", "intend"};
+  json_t *const training = json_pack("{ss, s{ss}}", "status", "TRAINING", "task", "id", "t");
+  json_t *const args[] = {admin("node1", false), named("node1"), json_pack("{so}", "node", fake_node("node2", 5001)),
+                          json_pack("{so}", "node", fake_node("node1", 5009)), intent("node1", training)};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    send(&question, names[i], args[i]);
+    refused(&question);
+  }
+  char *const after = image();
+  assert_string_equal(before, after);
+  free(before);
+  free(after);
+  send(&question, "intend", intent("node1", fake_target("POC", "GENERATING"))); /* a phase goes on, and so does the work */
+  assert_true(question.is_answered);
+  assert_int_equal(question.outcome, COX_ANSWER_DONE);
+  fake_finish(f, "node1", COX_CLASS_NONE, NULL);
+  assert_string_equal(fake_state(f, "node1", "poc_current_status"), "GENERATING");
+  assert_int_equal(cox_broker_keep(f->broker, "jobs", "x", json_true(), NULL, NULL, NULL), 0);
+  fake_run(f);
+  assert_null(cox_broker_kept(f->broker, "jobs", "x"));
+}
+
+static json_t *folded; /* what the store would hold */
+
+static void fold_all(void) {
+  for (size_t i = 0; i < manual.count; i++) {
+    for (size_t k = 0; k < manual.held[i]->count; k++) {
+      json_t *const record = cox_record_json(manual.held[i]->records[k]);
+      cox_durable_fold_into(folded, record);
+      json_decref(record);
+    }
+  }
+}
+
+static void it_ends_with_the_whole_state_written_anew_and_the_gap_told(void **state) {
+  (void)state;
+  struct question question;
+  add("node1", 5000);
+  fake_arm(f);
+  commit_all(f);
+  send(&question, "admin", admin("node1", false));
+  burn(f, false);
+  send(&question, "intend", intent("node1", fake_target("POC", "GENERATING"))); /* the store never hears of this one */
+  fake_finish(f, "node1", COX_CLASS_NONE, NULL);
+  put_out(f);
+  assert_true(cox_broker_is_degraded(f->broker, NULL)); /* until it is committed */
+  folded = json_pack("{s{ss}}", "node", "ghost", "of what had failed");
+  fold_all();
+  commit_all(f);
+  assert_false(cox_broker_is_degraded(f->broker, NULL));
+  struct store_rig rig = {.fake = f};
+  json_t *const memory = store_rig_memory(&rig);
+  assert_true(store_rig_same(folded, memory));
+  json_decref(memory);
+  json_decref(folded);
+  const struct cox_event_filter gaps = {.kind = "gap"}, stores = {.kind = "store"};
+  json_t *const gap = cox_broker_events_json(f->broker, 0, 10, &gaps), *const both = cox_broker_events_json(f->broker, 0, 10, &stores);
+  assert_int_equal(json_array_size(json_object_get(gap, "events")), 1);
+  assert_true(json_integer_value(json_object_get(json_array_get(json_object_get(gap, "events"), 0), "count")) >= 4);
+  assert_int_equal(json_array_size(json_object_get(both, "events")), 2); /* degraded, working */
+  json_decref(gap);
+  json_decref(both);
+  must("admin", admin("node1", false));
+}
+
+static void a_store_that_fails_again_while_the_state_is_written_anew_stays_degraded(void **state) {
+  (void)state;
+  struct question question;
+  add("node1", 5000);
+  send(&question, "admin", admin("node1", false));
+  burn(f, false);
+  put_out(f);
+  burn(f, false);
+  assert_true(cox_broker_is_degraded(f->broker, NULL));
+  put_out(f);
+  commit_all(f);
+  assert_false(cox_broker_is_degraded(f->broker, NULL));
+  must("admin", admin("node1", false));
+}
+
+static void a_store_that_shuts_by_itself_is_noticed_at_the_next_change(void **state) {
+  (void)state;
+  struct question question;
+  add("node1", 5000);
+  manual.is_shut = true;
+  send(&question, "remove", named("node1"));
+  refused(&question);
+  assert_string_equal(fake_state(f, "node1", "admin_state"), "present");
+  assert_true(cox_broker_is_degraded(f->broker, NULL));
+  assert_true(manual.settled > 0);
+}
+
+static void a_full_store_refuses_operators_and_counts_what_others_did(void **state) {
+  (void)state;
+  struct question question;
+  struct cox_stats stats;
+  add("node1", 5000);
+  for (int i = 0; f->broker->ledger.waiting <= COX_LEDGER_SOFT_MAX; i++) {
+    json_t *const target = fake_target(i % 2 == 0 ? "INFERENCE" : "STOPPED", NULL);
+    json_t *const args = intent("node1", target);
+    assert_int_equal(cox_broker_submit(f->broker, "intend", args, NULL, NULL, NULL), 0);
+    json_decref(args);
+    if (i % 32 == 0) fake_run(f);
+  }
+  fake_run(f);
+  cox_broker_stats(f->broker, &stats);
+  const uint64_t lost = stats.unstored_records;
+  const size_t appended = manual.appended;
+  send(&question, "intend", intent("node1", fake_target("POC", "GENERATING")));
+  assert_true(question.is_answered); /* in force, and the store is not told */
+  assert_int_equal(manual.appended, appended);
+  cox_broker_stats(f->broker, &stats);
+  assert_true(stats.unstored_records > lost);
+  send(&question, "admin", admin("node1", false)); /* operators have room left, */
+  assert_int_equal(manual.appended, appended + 1);
+  f->broker->ledger.waiting += COX_LEDGER_RECORDS_MAX; /* and then none */
+  struct question late;
+  send(&late, "admin", admin("node1", true));
+  assert_true(late.is_answered);
+  assert_int_equal(late.err.code, COX_EFULL);
+  f->broker->ledger.waiting -= COX_LEDGER_RECORDS_MAX;
+  commit_all(f);
+  assert_true(question.is_answered);
+  const struct cox_event_filter gaps = {.kind = "gap"};
+  json_t *const gap = cox_broker_events_json(f->broker, 0, 10, &gaps);
+  assert_int_equal(json_array_size(json_object_get(gap, "events")), 1);
+  json_decref(gap);
+  assert_false(f->broker->ledger.owes);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+  const struct CMUnitTest tests[] = {
+      TEST(an_answer_comes_after_the_commit_and_not_before),
+      TEST(what_changes_nothing_durable_is_answered_at_once),
+      TEST(dispatch_never_waits_for_the_store),
+      TEST(a_failed_batch_puts_everything_back_in_reverse_order),
+      TEST(what_is_stored_already_stays_when_the_next_fails),
+      TEST(a_removal_that_is_undone_gives_the_attempt_in_flight_back),
+      TEST(an_attempt_that_came_back_during_a_removal_leaves_the_node_to_be_verified),
+      TEST(what_a_phase_decided_since_stands),
+      TEST(degraded_mode_refuses_what_must_be_durable_and_lets_the_rest_go_on),
+      TEST(it_ends_with_the_whole_state_written_anew_and_the_gap_told),
+      TEST(a_store_that_fails_again_while_the_state_is_written_anew_stays_degraded),
+      TEST(a_store_that_shuts_by_itself_is_noticed_at_the_next_change),
+      TEST(a_full_store_refuses_operators_and_counts_what_others_did),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

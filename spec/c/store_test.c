@@ -1,0 +1,541 @@
+/* The store in its file: what survives, what is refused, copies, bounds. */
+#include "store_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sqlite3.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "core/durable.h"
+#include "core/engine.h"
+
+static char folder[64];
+static char path[128];
+
+static int setup(void **state) {
+  (void)state;
+  cox_log_setup((enum cox_log_level)(COX_LOG_ERROR + 1), false, 2);
+  snprintf(folder, sizeof folder, "/tmp/cox-store-XXXXXX");
+  assert_non_null(mkdtemp(folder));
+  snprintf(path, sizeof path, "%s/cox.db", folder);
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  return system(command);
+}
+
+static void must_open(struct store_rig *rig) {
+  struct cox_err err = {0};
+  if (!store_rig_open(rig, path, NULL, &err)) fail_msg("%s", err.text);
+}
+
+static void end(struct store_rig *rig) {
+  store_rig_close(rig);
+  json_decref(rig->model);
+}
+
+static json_t *explain(struct fake *fake, const char *id) {
+  json_t *const node = cox_broker_node_json(fake->broker, id);
+  json_t *const value = json_incref(json_object_get(json_object_get(node, "state"), "explain"));
+  json_decref(node);
+  return value;
+}
+
+/* A registered node that reached INFERENCE, with a driver's notes. */
+static void serve(struct store_rig *rig) {
+  assert_int_equal(store_rig_ask(rig, "register", json_pack("{so}", "node", fake_node("node1", 5000))), COX_ANSWER_DONE);
+  assert_int_equal(store_rig_ask(rig, "block", json_pack("{si, ss, sb, ss}", "height", 10, "hash", "AA", "synced", 1, "command", "due")), COX_ANSWER_DONE);
+  assert_int_equal(store_rig_ask(rig, "intend", json_pack("{ss, so, ss}", "node_id", "node1", "target", fake_target("INFERENCE", NULL), "reason",
+                                                          "it serves")), COX_ANSWER_DONE);
+  fake_run(rig->fake);
+  struct cox_attempt *const attempt = fake_open(rig->fake, "node1");
+  assert_non_null(attempt);
+  attempt->result.memory = json_pack("{ss}", "seen", "before");
+  snprintf(attempt->result.unanswered.call, sizeof attempt->result.unanswered.call, "POST /api/v1/stop");
+  attempt->result.unanswered.at_ms = 1234;
+  fake_finish(rig->fake, "node1", COX_CLASS_NONE, NULL);
+  assert_string_equal(fake_state(rig->fake, "node1", "current_status"), "INFERENCE");
+}
+
+static void a_restart_keeps_what_is_durable_and_believes_no_status(void **state) {
+  (void)state;
+  struct store_rig rig = {0};
+  must_open(&rig);
+  assert_int_equal(cox_broker_start_number(rig.fake->broker), 1);
+  serve(&rig);
+  assert_int_equal(store_rig_ask(&rig, "admin", json_pack("{ss, sb}", "node_id", "node1", "enabled", 0)), COX_ANSWER_DONE);
+  assert_true(store_rig_recover(&rig));
+  json_t *const before = cox_broker_node_json(rig.fake->broker, "node1");
+  store_rig_close(&rig);
+  must_open(&rig);
+  struct fake *const f = rig.fake;
+  json_t *const after = cox_broker_node_json(f->broker, "node1");
+  assert_true(json_equal(json_object_get(before, "node"), json_object_get(after, "node")));
+  static const char *const kept[] = {"intended_status", "admin_state", "generation", "registration"};
+  for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+    assert_true(json_equal(json_object_get(json_object_get(before, "state"), kept[i]), json_object_get(json_object_get(after, "state"), kept[i])));
+  }
+  assert_int_equal(cox_broker_start_number(f->broker), 2);
+  assert_string_equal(fake_state(f, "node1", "current_status"), "UNKNOWN");
+  json_t *const told = explain(f, "node1");
+  assert_string_equal(json_string_value(json_object_get(told, "reason")), "it serves");
+  assert_true(json_is_false(json_object_get(told, "settled")));
+  assert_non_null(json_object_get(told, "applied"));
+  assert_string_equal(json_string_value(json_object_get(told, "unanswered")), "POST /api/v1/stop");
+  fake_pass_time(f, 100);
+  assert_int_equal(f->opens, 0); /* nothing before the first synced block */
+  fake_arm(f);
+  struct cox_attempt *const attempt = fake_open(f, "node1");
+  assert_non_null(attempt); /* verified, though nothing seems to have changed */
+  assert_string_equal(json_string_value(json_object_get(attempt->memory, "seen")), "before");
+  assert_non_null(attempt->applied);
+  json_decref(told);
+  json_decref(before);
+  json_decref(after);
+  end(&rig);
+}
+
+static void the_episode_and_its_numbers_outlive_a_restart(void **state) {
+  (void)state;
+  struct store_rig rig = {0};
+  must_open(&rig);
+  for (int i = 0; i < 3; i++) {
+    char id[8];
+    snprintf(id, sizeof id, "n%d", i);
+    assert_int_equal(store_rig_ask(&rig, "register", json_pack("{so}", "node", fake_node(id, 5000 + i))), COX_ANSWER_DONE);
+  }
+  assert_int_equal(store_rig_ask(&rig, "intend", json_pack("{ss, so}", "node_id", "n1", "target", fake_target("POC", "GENERATING"))), COX_ANSWER_DONE);
+  assert_int_equal(store_rig_ask(&rig, "remove", json_pack("{ss}", "node_id", "n2")), COX_ANSWER_DONE);
+  store_rig_close(&rig);
+  must_open(&rig);
+  assert_int_equal(store_rig_ask(&rig, "register", json_pack("{so}", "node", fake_node("n3", 5003))), COX_ANSWER_DONE);
+  json_t *const node = cox_broker_node_json(rig.fake->broker, "n3");
+  assert_int_equal(json_integer_value(json_object_get(json_object_get(node, "node"), "node_num")), 3); /* 2 is held back */
+  assert_int_equal(json_integer_value(json_object_get(json_object_get(node, "state"), "registration")), 4);
+  assert_true(rig.fake->broker->registry.episode.is_set);
+  assert_int_equal(rig.fake->broker->registry.episode.node_count, 3);
+  json_decref(node);
+  end(&rig);
+}
+
+/* ---- the journal ---- */
+
+struct page {
+  struct cox_store_read read;
+  atomic_bool is_there;
+  json_t *records;
+  struct cox_err err;
+};
+
+static void page_came(struct cox_store_read *read, json_t *records, const struct cox_err *err) {
+  struct page *const page = (struct page *)(void *)read;
+  page->records = json_incref(records);
+  if (err != NULL) page->err = *err;
+  atomic_store(&page->is_there, true);
+}
+
+/* A new reference. */
+static json_t *stored(struct store_rig *rig, uint64_t since, size_t max, const char *kind, const char *node_id) {
+  struct page page = {.read = {.since = since, .until = UINT64_MAX / 4, .max = max, .done = page_came}};
+  snprintf(page.read.kind, sizeof page.read.kind, "%s", kind);
+  snprintf(page.read.node_id, sizeof page.read.node_id, "%s", node_id);
+  assert_int_equal(cox_broker_events_stored(rig->fake->broker, &page.read, NULL), 0);
+  while (!atomic_load(&page.is_there)) nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+  assert_non_null(page.records);
+  return page.records;
+}
+
+static void the_journal_folded_is_the_state_byte_for_byte(void **state) {
+  (void)state;
+  struct store_rig rig = {0};
+  struct cox_rng rng;
+  cox_rng_init(&rng, 77);
+  must_open(&rig);
+  serve(&rig);
+  assert_int_equal(store_rig_ask(&rig, "remove", json_pack("{ss}", "node_id", "node1")), COX_ANSWER_DONE);
+  for (int i = 0; i < 300; i++) store_rig_change(&rig, &rng);
+  assert_true(store_rig_recover(&rig));
+  json_t *const records = stored(&rig, 0, 100000, "", ""), *const replayed = json_object(), *const memory = store_rig_memory(&rig);
+  size_t i;
+  json_t *record;
+  int64_t seq = 0;
+  json_array_foreach(records, i, record) {
+    assert_true(json_integer_value(json_object_get(record, "seq")) > seq);
+    seq = json_integer_value(json_object_get(record, "seq"));
+    cox_durable_fold_into(replayed, record);
+  }
+  store_rig_close(&rig);
+  json_t *const tables = store_rig_tables(path, NULL);
+  assert_true(store_rig_same(tables, memory));
+  char *const left = json_dumps(tables, JSON_SORT_KEYS), *const right = json_dumps(replayed, JSON_SORT_KEYS);
+  assert_string_equal(left, right);
+  free(left);
+  free(right);
+  json_decref(tables);
+  json_decref(memory);
+  json_decref(replayed);
+  json_decref(records);
+  json_decref(rig.model);
+}
+
+static void the_journal_tells_who_did_what_and_what_came_of_it(void **state) {
+  (void)state;
+  struct store_rig rig = {0};
+  must_open(&rig);
+  serve(&rig);
+  struct cox_err err;
+  assert_int_equal(cox_broker_submit_as(rig.fake->broker, "http 10.0.0.7", "fail", NULL, NULL, NULL, NULL, &err), 0);
+  assert_int_equal(cox_broker_note(rig.fake->broker, "reload", NULL, json_pack("{si}", "generation", 2), NULL), 0);
+  assert_int_equal(cox_broker_note(rig.fake->broker, "gossip", NULL, json_object(), &err), COX_EINVAL);
+  assert_true(store_rig_recover(&rig));
+  json_t *const commands = stored(&rig, 0, 1000, "command", ""), *const reloads = stored(&rig, 0, 1000, "reload", "");
+  json_t *const failed = json_array_get(commands, json_array_size(commands) - 1);
+  assert_string_equal(json_string_value(json_object_get(failed, "caller")), "http 10.0.0.7");
+  assert_string_equal(json_string_value(json_object_get(failed, "outcome")), "error");
+  assert_non_null(strstr(json_string_value(json_object_get(failed, "error")), "fail.lua:1"));
+  assert_int_equal(json_array_size(reloads), 1);
+  json_t *const attempts = stored(&rig, 0, 1000, "attempt", "node1"), *const moves = stored(&rig, 0, 1000, "status", "node1");
+  json_t *const attempt = json_array_get(attempts, 0), *const move = json_array_get(moves, 0);
+  assert_int_equal(json_integer_value(json_object_get(json_object_get(attempt, "fence"), "generation")), 2);
+  assert_string_equal(json_string_value(json_object_get(attempt, "outcome")), "succeeded");
+  assert_string_equal(json_string_value(json_object_get(move, "from")), "UNKNOWN");
+  assert_string_equal(json_string_value(json_object_get(move, "to")), "INFERENCE");
+  json_decref(commands);
+  json_decref(reloads);
+  json_decref(attempts);
+  json_decref(moves);
+  end(&rig);
+}
+
+static void memory_and_file_tell_the_same_and_numbers_go_on_over_a_restart(void **state) {
+  (void)state;
+  struct store_rig rig = {0};
+  must_open(&rig);
+  serve(&rig);
+  assert_true(store_rig_recover(&rig));
+  json_t *const page = cox_broker_events_json(rig.fake->broker, 0, 1000, NULL), *const file = stored(&rig, 0, 1000, "", "");
+  assert_true(json_equal(json_object_get(page, "events"), file));
+  const uint64_t last = cox_broker_events_last(rig.fake->broker);
+  json_decref(page);
+  json_decref(file);
+  store_rig_close(&rig);
+  must_open(&rig);
+  assert_true(store_rig_recover(&rig));
+  json_t *const next = cox_broker_events_json(rig.fake->broker, last, 1000, NULL);
+  assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(next, "events"), 0), "seq")), last + 1);
+  assert_int_equal(json_integer_value(json_object_get(next, "oldest")), last + 1); /* what was before is the file's */
+  json_decref(next);
+  end(&rig);
+}
+
+/* ---- bounds ---- */
+
+static void the_journal_is_bounded_by_number_and_age(void **state) {
+  (void)state;
+  struct cox_err err = {0};
+  struct fake *const fake = fake_create(0); /* lends its clock: 2023 */
+  fake->now_us = 0;
+  const struct cox_sqlite_options options = {.path = path, .records_max = 3000, .age_max_s = 100 * 365 * 86400LL};
+  struct cox_sqlite *const sqlite = cox_sqlite_create(&options, &err);
+  assert_non_null(sqlite);
+  assert_int_equal(fake_use_store(fake, cox_sqlite_store(sqlite), &err), 0);
+  struct store_rig rig = {.fake = fake, .sqlite = sqlite, .model = json_object()};
+  for (int i = 0; i < 9000; i++) {
+    assert_int_equal(cox_broker_note(fake->broker, "note", NULL, json_pack("{si}", "n", i), NULL), 0);
+    if (i % 500 == 0) assert_true(store_rig_recover(&rig));
+  }
+  assert_true(store_rig_recover(&rig));
+  json_t *const kept = stored(&rig, 0, 100000, "", "");
+  assert_in_range(json_array_size(kept), 3000, 3000 + 2000 + 500);
+  json_decref(kept);
+  cox_sqlite_store(sqlite)->compact(cox_sqlite_store(sqlite)->ctx, 0, 1); /* all of it is older than a second */
+  for (int i = 0; i < 2500; i++) {
+    assert_int_equal(cox_broker_note(fake->broker, "note", NULL, json_pack("{si}", "n", i), NULL), 0);
+    if (i % 500 == 0) assert_true(store_rig_recover(&rig));
+  }
+  assert_true(store_rig_recover(&rig));
+  json_t *const young = stored(&rig, 0, 100000, "", "");
+  assert_in_range(json_array_size(young), 0, 6000);
+  json_decref(young);
+  end(&rig);
+}
+
+/* ---- tables of others ---- */
+
+static void kept(void *arg, const struct cox_err *err) { atomic_store((atomic_int *)arg, err == NULL ? 1 : err->code); }
+
+static int keep(struct store_rig *rig, const char *name, json_t *value) {
+  atomic_int outcome = 0;
+  struct cox_err err;
+  const int rc = cox_broker_keep(rig->fake->broker, "jobs", name, value, kept, &outcome, &err);
+  if (rc != 0) return rc;
+  while (atomic_load(&outcome) == 0) {
+    if (cox_broker_step_commands(rig->fake->broker) == 0) nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+  }
+  return outcome;
+}
+
+static void what_others_keep_is_there_after_a_restart(void **state) {
+  (void)state;
+  struct store_rig rig = {0};
+  must_open(&rig);
+  assert_int_equal(keep(&rig, "feed", json_pack("{si}", "height", 7)), 1);
+  assert_int_equal(keep(&rig, "gone", json_string("soon")), 1);
+  assert_int_equal(keep(&rig, "gone", NULL), 1);
+  assert_int_equal(keep(&rig, "", json_true()), COX_EINVAL);
+  char *const long_text = calloc(1, COX_KEEP_VALUE_MAX + 8);
+  memset(long_text, 'x', COX_KEEP_VALUE_MAX + 1);
+  assert_int_equal(keep(&rig, "big", json_string(long_text)), COX_EINVAL);
+  free(long_text);
+  store_rig_close(&rig);
+  must_open(&rig);
+  json_t *const all = cox_broker_kept_all(rig.fake->broker, "jobs"), *const one = cox_broker_kept(rig.fake->broker, "jobs", "feed");
+  assert_int_equal(json_object_size(all), 1);
+  assert_int_equal(json_integer_value(json_object_get(one, "height")), 7);
+  assert_null(cox_broker_kept(rig.fake->broker, "jobs", "gone"));
+  json_decref(all);
+  json_decref(one);
+  end(&rig);
+}
+
+/* ---- copies ---- */
+
+static char copy_error[1024];
+
+static void copied(void *arg, const struct cox_err *err) {
+  if (err != NULL) snprintf(copy_error, sizeof copy_error, "%s", err->text);
+  atomic_store((atomic_int *)arg, err == NULL ? 1 : -1);
+}
+
+static int copy_to(struct store_rig *rig, const char *to) {
+  atomic_int outcome = 0;
+  assert_int_equal(cox_broker_backup(rig->fake->broker, to, copied, &outcome, NULL), 0);
+  struct cox_rng rng;
+  cox_rng_init(&rng, 5);
+  for (int i = 0; atomic_load(&outcome) == 0; i++) { /* the work goes on meanwhile */
+    if (i < 500) store_rig_change(rig, &rng);
+    else nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+  }
+  return outcome;
+}
+
+static void a_copy_is_made_while_the_work_goes_on_and_can_be_put_back(void **state) {
+  (void)state;
+  struct store_rig rig = {0};
+  struct cox_err err = {0};
+  char copy[160], kept_as[PATH_MAX];
+  snprintf(copy, sizeof copy, "%s/copy.db", folder);
+  must_open(&rig);
+  serve(&rig);
+  assert_int_equal(copy_to(&rig, copy), 1);
+  assert_int_equal(copy_to(&rig, copy), -1); /* never over another file */
+  assert_non_null(strstr(copy_error, "already"));
+  assert_int_equal(cox_sqlite_check(copy, &err), 0);
+  assert_int_equal(cox_sqlite_restore(copy, path, kept_as, &err), 0); /* this process's own lock is not seen; see the next spec */
+  store_rig_close(&rig);
+  json_decref(rig.model);
+  rig.model = NULL;
+  assert_string_not_equal(kept_as, "");
+  assert_int_equal(access(kept_as, F_OK), 0);
+  must_open(&rig);
+  json_t *const node = cox_broker_node_json(rig.fake->broker, "node1");
+  assert_non_null(node);
+  json_decref(node);
+  end(&rig);
+}
+
+/* ---- what is refused ---- */
+
+static void write_file(const char *name, const void *bytes, size_t count) {
+  const int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  assert_true(fd >= 0 && write(fd, bytes, count) == (ssize_t)count);
+  close(fd);
+}
+
+static json_t *content(const char *name) {
+  char *const bytes = calloc(1, 1 << 20);
+  const int fd = open(name, O_RDONLY | O_CLOEXEC);
+  const ssize_t count = fd >= 0 ? read(fd, bytes, 1 << 20) : -1;
+  if (fd >= 0) close(fd);
+  json_t *const list = json_array();
+  for (ssize_t i = 0; i < count; i++) json_array_append_new(list, json_integer((unsigned char)bytes[i]));
+  free(bytes);
+  return list;
+}
+
+/* Opening fails, says the file and every word, and leaves the file alone. */
+static void refused(const char *const *words) {
+  struct store_rig rig = {0};
+  struct cox_err err = {0};
+  json_t *const before = content(path);
+  assert_false(store_rig_open(&rig, path, NULL, &err));
+  json_t *const after = content(path);
+  assert_true(json_equal(before, after));
+  if (strstr(err.text, path) == NULL) fail_msg("no name of the file in: %s", err.text);
+  for (; *words != NULL; words++) {
+    if (strstr(err.text, *words) == NULL) fail_msg("no \"%s\" in: %s", *words, err.text);
+  }
+  json_decref(before);
+  json_decref(after);
+  end(&rig);
+}
+
+#define REFUSED(...) refused((const char *const[]){__VA_ARGS__, NULL})
+
+static void make_store(void) {
+  struct store_rig rig = {0};
+  must_open(&rig);
+  serve(&rig);
+  end(&rig);
+}
+
+static void run_sql(const char *sql) {
+  sqlite3 *db;
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+  sqlite3_close(db);
+}
+
+static void files_that_are_no_store_are_refused_with_a_way_out(void **state) {
+  (void)state;
+  unsigned char noise[8192];
+  struct cox_rng rng;
+  cox_rng_init(&rng, 3);
+  for (size_t i = 0; i < sizeof noise; i++) noise[i] = (unsigned char)cox_rng_next(&rng);
+  write_file(path, noise, sizeof noise);
+  REFUSED("no database", "coxswain restore", "--store :memory:");
+  write_file(path, "", 0);
+  REFUSED("empty (0 bytes)", "coxswain restore", "remove it");
+  unlink(path);
+  mkdir(path, 0700);
+  REFUSED("is a folder");
+  rmdir(path);
+  run_sql("CREATE TABLE other (x)");
+  REFUSED("another program");
+  unlink(path);
+  make_store();
+  run_sql("PRAGMA user_version = 99");
+  REFUSED("schema 99", "newer coxswain");
+  run_sql("PRAGMA user_version = 1");
+  struct store_rig rig = {0};
+  must_open(&rig); /* and it is still good */
+  end(&rig);
+}
+
+static void a_damaged_store_is_refused_and_never_replaced(void **state) {
+  (void)state;
+  make_store();
+  struct stat info;
+  assert_int_equal(stat(path, &info), 0);
+  assert_int_equal(truncate(path, info.st_size - 4096), 0);
+  REFUSED("damaged", "coxswain restore");
+  assert_int_equal(truncate(path, 100), 0);
+  REFUSED("coxswain restore");
+  unlink(path);
+  make_store();
+  const int fd = open(path, O_WRONLY | O_CLOEXEC);
+  char zeros[4096] = {0};
+  for (off_t at = 4096; at + 4096 <= info.st_size; at += 4096) assert_int_equal(pwrite(fd, zeros, sizeof zeros, at), sizeof zeros);
+  close(fd);
+  REFUSED("damaged", "coxswain restore");
+}
+
+static void a_missing_store_whose_log_is_there_is_not_begun_anew(void **state) {
+  (void)state;
+  char log[160];
+  snprintf(log, sizeof log, "%s-wal", path);
+  write_file(log, "something", 9);
+  REFUSED("missing", "-wal");
+}
+
+static void a_place_that_cannot_be_written_is_refused(void **state) {
+  (void)state;
+  char deep[128];
+  snprintf(deep, sizeof deep, "%s/none/cox.db", folder);
+  struct cox_err err = {0};
+  const struct cox_sqlite_options options = {.path = deep};
+  assert_null(cox_sqlite_create(&options, &err));
+  assert_non_null(strstr(err.text, "folder is not there"));
+  make_store();
+  chmod(folder, 0755);
+  if (geteuid() == 0) assert_int_equal(seteuid(65534), 0);
+  else chmod(path, 0400);
+  const struct cox_sqlite_options own = {.path = path};
+  assert_null(cox_sqlite_create(&own, &err));
+  if (geteuid() == 65534 && getuid() == 0) assert_int_equal(seteuid(0), 0);
+  assert_non_null(strstr(err.text, path));
+  assert_non_null(strstr(err.text, "right to write"));
+}
+
+static void a_store_that_another_process_has_open_is_refused_with_its_number(void **state) {
+  (void)state;
+  int ready[2], over[2];
+  char byte = 0, copy[160], kept_as[PATH_MAX], number[32];
+  make_store();
+  assert_true(pipe(ready) == 0 && pipe(over) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const struct cox_sqlite_options options = {.path = path};
+    struct cox_sqlite *const sqlite = cox_sqlite_create(&options, NULL);
+    if (sqlite == NULL || write(ready[1], &byte, 1) != 1 || read(over[0], &byte, 1) != 1) _exit(1);
+    cox_sqlite_destroy(sqlite);
+    _exit(0);
+  }
+  assert_int_equal(read(ready[0], &byte, 1), 1);
+  snprintf(number, sizeof number, "process %ld", (long)child);
+  struct cox_err err = {0};
+  const struct cox_sqlite_options options = {.path = path};
+  assert_null(cox_sqlite_create(&options, &err));
+  assert_int_equal(err.code, COX_EBUSY);
+  assert_non_null(strstr(err.text, number));
+  snprintf(copy, sizeof copy, "%s/copy.db", folder);
+  struct store_rig other = {0};
+  assert_true(store_rig_open(&other, copy, NULL, &err));
+  end(&other);
+  assert_int_equal(cox_sqlite_restore(copy, path, kept_as, &err), COX_EBUSY);
+  assert_int_equal(write(over[1], &byte, 1), 1);
+  int status;
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_int_equal(status, 0);
+  for (int i = 0; i < 2; i++) {
+    close(ready[i]);
+    close(over[i]);
+  }
+  struct store_rig rig = {0};
+  must_open(&rig);
+  assert_null(cox_sqlite_create(&options, &err)); /* nor twice by one process */
+  assert_int_equal(err.code, COX_EBUSY);
+  end(&rig);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+  const struct CMUnitTest tests[] = {
+      TEST(a_restart_keeps_what_is_durable_and_believes_no_status),
+      TEST(the_episode_and_its_numbers_outlive_a_restart),
+      TEST(the_journal_folded_is_the_state_byte_for_byte),
+      TEST(the_journal_tells_who_did_what_and_what_came_of_it),
+      TEST(memory_and_file_tell_the_same_and_numbers_go_on_over_a_restart),
+      TEST(the_journal_is_bounded_by_number_and_age),
+      TEST(what_others_keep_is_there_after_a_restart),
+      TEST(a_copy_is_made_while_the_work_goes_on_and_can_be_put_back),
+      TEST(files_that_are_no_store_are_refused_with_a_way_out),
+      TEST(a_damaged_store_is_refused_and_never_replaced),
+      TEST(a_missing_store_whose_log_is_there_is_not_begun_anew),
+      TEST(a_place_that_cannot_be_written_is_refused),
+      TEST(a_store_that_another_process_has_open_is_refused_with_its_number),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,180 @@
+/* `coxswain events`: the journal, a line for each record. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "console/client_commands.h"
+#include "console/request.h"
+#include "console/text.h"
+
+enum { PAGE = 1000, SHOWN = 100 /* of the newest, when nobody says from where */, FOLLOW_MS = 500 };
+
+static int run(void *ctx, int argc, char **argv);
+
+static const struct cox_cli_option options[] = {
+    {"follow", 'f', NULL, "goes on until Ctrl-C"},
+    {"since", 0, "SEQ", "begins after that number; without it, with the last 100"},
+    {"node", 0, "ID", "only what is about that node"},
+    {"kind", 0, "KIND", "only that kind: command, target, attempt, status, admin, reload, gap, …"},
+    {"json", 0, NULL, "prints JSON lines"},
+    {0},
+};
+
+const struct cox_cli_entry cox_cli_events = {
+    .name = "events",
+    .synopsis = "[--follow] [--since SEQ] [--node ID] [--kind KIND] [--json]",
+    .summary = "Shows the journal: commands, targets, attempts, changes of status, and why",
+    .options = options,
+    .is_client = true,
+    .run = run,
+};
+
+/* ---- one record ---- */
+
+static bool is_shown_apart(const char *key) {
+  static const char *const keys[] = {"seq", "time", "kind", "node_id", "driver"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    if (strcmp(keys[i], key) == 0) return true;
+  }
+  return false;
+}
+
+static void add_value(struct cox_buf *line, const char *key, const json_t *value) {
+  char *const text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+  cox_buf_addf(line, " %s=%s", key, text != NULL ? text : json_string_value(value));
+  free(text);
+}
+
+static void print_record(json_t *record) {
+  struct cox_buf line = {0}, clean = {0};
+  const char *const time = json_string_value(json_object_get(record, "time")), *const kind = json_string_value(json_object_get(record, "kind"));
+  const char *const node = json_string_value(json_object_get(record, "node_id"));
+  const char *key;
+  json_t *value;
+  cox_buf_addf(&line, "%lld %s %s%s%s", (long long)json_integer_value(json_object_get(record, "seq")), time != NULL ? time : "-",
+               kind != NULL ? kind : "-", node != NULL ? " " : "", node != NULL ? node : "");
+  json_object_foreach(record, key, value) {
+    if (!is_shown_apart(key)) add_value(&line, key, value);
+  }
+  if (line.data != NULL && cox_text_clean(&clean, line.data)) puts(clean.data);
+  cox_buf_fini(&line);
+  cox_buf_fini(&clean);
+}
+
+static void print_page(json_t *page, bool is_json) {
+  size_t i;
+  json_t *record, *const gap = json_object_get(page, "gap");
+  if (gap != NULL) {
+    fprintf(stderr, "records %lld to %lld are not there any more\n", (long long)json_integer_value(json_object_get(gap, "from")),
+            (long long)json_integer_value(json_object_get(gap, "to")));
+  }
+  json_array_foreach(json_object_get(page, "events"), i, record) {
+    if (is_json) cox_cli_print_json(record, true);
+    else print_record(record);
+  }
+}
+
+/* ---- pages ---- */
+
+static void add_filter(struct cox_buf *path, const struct cox_cli_args *args, const char *option) {
+  const char *const value = cox_cli_args_value(args, option);
+  if (value == NULL) return;
+  cox_buf_addf(path, "&%s=", option);
+  cox_cli_add_segment(path, value);
+}
+
+/* A new reference; NULL: `*exit_code` says why. */
+static json_t *fetch(struct cox_cli_session *session, uint64_t since, unsigned max, int *exit_code) {
+  struct cox_buf path = {0};
+  json_t *page = NULL;
+  cox_buf_addf(&path, "/v1/events?format=json&since=%llu&max=%u", (unsigned long long)since, max);
+  add_filter(&path, &session->args, "kind");
+  add_filter(&path, &session->args, "node");
+  if (cox_cli_request(session, "GET", path.data, NULL, &page, exit_code) != 0 && json_object_get(page, "events") == NULL) {
+    *exit_code = cox_cli_fail(session->args.program, "%s answered something else than events: is it a coxswain?",
+                              cox_cli_target_place(&session->target));
+    json_decref(page);
+    page = NULL;
+  }
+  cox_buf_fini(&path);
+  return page;
+}
+
+static uint64_t number(const json_t *page, const char *key) { return (uint64_t)json_integer_value(json_object_get(page, key)); }
+
+/* Prints all there is now; false: `*exit_code` says why. */
+static bool show(struct cox_cli_session *session, uint64_t *since, int *exit_code) {
+  const bool is_json = cox_cli_args_has(&session->args, "json");
+  for (;;) {
+    json_t *const page = fetch(session, *since, PAGE, exit_code);
+    if (page == NULL) return false;
+    const uint64_t next = number(page, "next"), last = number(page, "last");
+    print_page(page, is_json);
+    json_decref(page);
+    const bool is_end = next >= last || next <= *since;
+    *since = next;
+    if (is_end) return fflush(stdout) == 0;
+  }
+}
+
+/* ---- following ---- */
+
+static volatile sig_atomic_t is_stopped;
+
+static void on_signal(int signal_number) {
+  (void)signal_number;
+  is_stopped = 1;
+}
+
+static bool pause_between(const struct cox_cli_env *env) {
+  if (env->pause != NULL) return env->pause(env->pause_arg, FOLLOW_MS);
+  if (is_stopped == 0) nanosleep(&(struct timespec){.tv_nsec = FOLLOW_MS * 1000000L}, NULL); /* a signal ends it */
+  return is_stopped == 0;
+}
+
+static int follow(struct cox_cli_session *session, uint64_t since) {
+  struct sigaction stop = {.sa_handler = on_signal}, before[2];
+  int exit_code = COX_EXIT_DONE;
+  is_stopped = 0;
+  sigaction(SIGINT, &stop, &before[0]);
+  sigaction(SIGTERM, &stop, &before[1]);
+  while (show(session, &since, &exit_code) && pause_between(session->env)) {}
+  sigaction(SIGINT, &before[0], NULL);
+  sigaction(SIGTERM, &before[1], NULL);
+  return is_stopped != 0 ? COX_EXIT_DONE : exit_code;
+}
+
+/* After which number to begin; false: `*exit_code` says why. */
+static bool begin(struct cox_cli_session *session, uint64_t *since, int *exit_code) {
+  const char *const text = cox_cli_args_value(&session->args, "since");
+  char *end;
+  if (text != NULL) {
+    errno = 0;
+    *since = strtoull(text, &end, 10);
+    if (errno == 0 && end != text && *end == '\0' && *text != '-') return true;
+    *exit_code = cox_cli_misuse(session->args.program, "--since must be the number of a record, not %s", text);
+    return false;
+  }
+  json_t *const page = fetch(session, INT64_MAX, 1, exit_code);
+  if (page == NULL) return false;
+  const uint64_t last = number(page, "last");
+  *since = last > SHOWN ? last - SHOWN : 0;
+  json_decref(page);
+  return true;
+}
+
+static int run(void *ctx, int argc, char **argv) {
+  struct cox_cli_session session;
+  uint64_t since;
+  int exit_code;
+  if (!cox_cli_session_begin(&session, &cox_cli_events, 0, 0, ctx, argc, argv, &exit_code)) return exit_code;
+  if (begin(&session, &since, &exit_code)) {
+    if (cox_cli_args_has(&session.args, "follow")) exit_code = follow(&session, since);
+    else if (show(&session, &since, &exit_code)) exit_code = COX_EXIT_DONE;
+  }
+  cox_cli_session_end(&session);
+  return exit_code;
+}

@@ -1,0 +1,155 @@
+/* `coxswain export` and `coxswain import`: the fleet as JSON, to carry it elsewhere or to look at it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "console/client_commands.h"
+#include "console/request.h"
+
+static const char nodes_path[] = "/admin/v1/nodes", batch_path[] = "/admin/v1/nodes/batch";
+
+static int run_export(void *ctx, int argc, char **argv);
+static int run_import(void *ctx, int argc, char **argv);
+
+static const struct cox_cli_option export_options[] = {
+    {"node-config", 0, NULL, "only the list of nodes, in the shape of the network's node-config.json"},
+    {"json", 0, NULL, "prints JSON, as it does anyway"},
+    {0},
+};
+
+const struct cox_cli_entry cox_cli_export = {
+    .name = "export",
+    .synopsis = "[--node-config]",
+    .summary = "Prints nodes and admin states as JSON",
+    .options = export_options,
+    .is_client = true,
+    .run = run_export,
+};
+
+const struct cox_cli_entry cox_cli_import = {
+    .name = "import",
+    .synopsis = "FILE",
+    .summary = "Registers or updates the nodes of a file and sets their admin states",
+    .detail = "FILE is what `coxswain export` printed, or a node-config.json; - is the standard input. Nodes that are not in it stay.",
+    .is_client = true,
+    .run = run_import,
+};
+
+/* ---- export ---- */
+
+static json_t *config_of(const json_t *object) {
+  json_t *const config = json_copy(json_object_get(object, "node"));
+  const json_t *const kind = json_object_get(config, "kind");
+  json_object_del(config, "node_num"); /* shown, but no part of the configuration */
+  if (kind != NULL && strcmp(json_string_value(kind), "mlnode") == 0) json_object_del(config, "kind"); /* the default, unknown to others */
+  return config;
+}
+
+static json_t *configs_of(const json_t *nodes) {
+  json_t *const list = json_array();
+  size_t i;
+  json_t *object;
+  json_array_foreach(nodes, i, object) json_array_append_new(list, config_of(object));
+  return list;
+}
+
+static json_t *admin_states_of(const json_t *nodes) {
+  json_t *const states = json_object();
+  size_t i;
+  json_t *object;
+  json_array_foreach(nodes, i, object) {
+    const char *const id = json_string_value(json_object_get(json_object_get(object, "node"), "id"));
+    json_t *const state = json_object_get(json_object_get(object, "state"), "admin_state");
+    if (id != NULL && state != NULL) json_object_set(states, id, state);
+  }
+  return states;
+}
+
+static int run_export(void *ctx, int argc, char **argv) {
+  struct cox_cli_session session;
+  int exit_code;
+  if (!cox_cli_session_begin(&session, &cox_cli_export, 0, 0, ctx, argc, argv, &exit_code)) return exit_code;
+  json_t *nodes = NULL;
+  if (cox_cli_request(&session, "GET", nodes_path, NULL, &nodes, &exit_code) != 0) {
+    json_t *const shown = cox_cli_args_has(&session.args, "node-config")
+                              ? configs_of(nodes)
+                              : json_pack("{ss, si, so, so}", "format", "coxswain-export", "version", 1, "nodes", configs_of(nodes),
+                                          "admin_states", admin_states_of(nodes));
+    cox_cli_print_json(shown, false);
+    json_decref(shown);
+  }
+  json_decref(nodes);
+  cox_cli_session_end(&session);
+  return exit_code;
+}
+
+/* ---- import ---- */
+
+static int send_nodes(struct cox_cli_session *session, const json_t *nodes) {
+  json_t *answer = NULL;
+  int exit_code;
+  const int status = cox_cli_request_any(session, "POST", batch_path, nodes, &answer, &exit_code);
+  size_t i;
+  json_t *error;
+  json_array_foreach(json_object_get(answer, "errors"), i, error) {
+    const char *const id = json_string_value(json_object_get(error, "id")), *const why = json_string_value(json_object_get(error, "error"));
+    exit_code = cox_cli_fail(session->args.program, "node %s: %s", id != NULL ? id : "?", why != NULL ? why : "refused without a reason");
+  }
+  if (status >= 300 && json_object_get(answer, "errors") == NULL) exit_code = cox_cli_report_refusal(session, status, answer);
+  json_decref(answer);
+  return exit_code;
+}
+
+static int send_state(struct cox_cli_session *session, const char *id, const json_t *state) {
+  struct cox_buf path = {0};
+  json_t *const body = json_object(), *const reason = json_object_get(state, "reason");
+  json_t *answer = NULL;
+  int exit_code;
+  if (reason != NULL) json_object_set(body, "reason", reason);
+  cox_buf_addf(&path, "%s/", nodes_path);
+  cox_cli_add_segment(&path, id);
+  cox_buf_addf(&path, "/%s", json_is_true(json_object_get(state, "enabled")) ? "enable" : "disable");
+  cox_cli_request(session, "POST", path.data, body, &answer, &exit_code);
+  json_decref(answer);
+  json_decref(body);
+  cox_buf_fini(&path);
+  return exit_code;
+}
+
+/* Only what differs from a new registration: a node that is enabled takes part by the rule of the present epoch. */
+static int send_states(struct cox_cli_session *session, json_t *states) {
+  int worst = COX_EXIT_DONE;
+  const char *id;
+  json_t *state;
+  json_object_foreach(states, id, state) {
+    if (json_is_true(json_object_get(state, "enabled"))) continue;
+    const int exit_code = send_state(session, id, state);
+    if (exit_code != COX_EXIT_DONE) worst = exit_code;
+  }
+  return worst;
+}
+
+static int import(struct cox_cli_session *session, json_t *value) {
+  const char *const program = session->args.program;
+  const char *const format = json_string_value(json_object_get(value, "format"));
+  json_t *const nodes = json_is_array(value) ? value : json_object_get(value, "nodes");
+  if (json_is_object(value) && (format == NULL || strcmp(format, "coxswain-export") != 0 || json_integer_value(json_object_get(value, "version")) != 1)) {
+    return cox_cli_fail(program, "%s is no export of this version and no node-config.json; nothing was changed", session->args.rest[0]);
+  }
+  if (!json_is_array(nodes)) return cox_cli_fail(program, "%s holds no list of nodes; nothing was changed", session->args.rest[0]);
+  int exit_code = json_array_size(nodes) > 0 ? send_nodes(session, nodes) : COX_EXIT_DONE;
+  const int states_code = exit_code == COX_EXIT_NO_DAEMON ? exit_code : send_states(session, json_object_get(value, "admin_states"));
+  if (exit_code == COX_EXIT_DONE) exit_code = states_code;
+  if (exit_code == COX_EXIT_DONE) printf("%zu nodes were imported\n", json_array_size(nodes));
+  return exit_code;
+}
+
+static int run_import(void *ctx, int argc, char **argv) {
+  struct cox_cli_session session;
+  int exit_code;
+  if (!cox_cli_session_begin(&session, &cox_cli_import, 1, 1, ctx, argc, argv, &exit_code)) return exit_code;
+  json_t *const value = cox_cli_read_json(argv[0], session.args.rest[0]);
+  exit_code = value != NULL ? import(&session, value) : COX_EXIT_FAILED;
+  json_decref(value);
+  cox_cli_session_end(&session);
+  return exit_code;
+}

@@ -1,0 +1,161 @@
+/* Copies: made while the store works, through its one connection, a few pages at a time between commits. What is written
+ * meanwhile goes into the copy, too. And a copy put back.                                                               */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store/sqlite_private.h"
+
+enum { PAGES_PER_STEP = 256 };
+
+int cox_sync_folder_of(const char *path, struct cox_err *err) {
+  char folder[PATH_MAX];
+  snprintf(folder, sizeof folder, "%s", path);
+  char *const slash = strrchr(folder, '/');
+  if (slash != NULL) slash[slash == folder ? 1 : 0] = '\0';
+  const int fd = open(slash != NULL ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool is_good = fd >= 0 && fsync(fd) == 0;
+  const int code = errno;
+  if (fd >= 0) close(fd);
+  return is_good ? 0 : cox_err_set(err, COX_ESYS, "making the name %s durable failed: %s", path, strerror(code));
+}
+
+/* ---- making a copy ---- */
+
+struct cox_sqlite_backup *cox_sqlite_backup_create(const char *path, void (*done)(void *arg, const struct cox_err *err), void *arg) {
+  struct cox_sqlite_backup *const backup = calloc(1, sizeof *backup);
+  if (backup == NULL) return NULL;
+  backup->done = done;
+  backup->arg = arg;
+  backup->path = strdup(path);
+  if (backup->path != NULL && asprintf(&backup->part, "%s.part", path) >= 0) return backup;
+  free(backup->path);
+  free(backup);
+  return NULL;
+}
+
+static void end(struct cox_sqlite_backup *backup, const struct cox_err *err) {
+  if (backup->native != NULL) sqlite3_backup_finish(backup->native);
+  const bool was_begun = backup->db != NULL;
+  sqlite3_close_v2(backup->db);
+  if (err != NULL && was_begun) unlink(backup->part);
+  if (backup->done != NULL) backup->done(backup->arg, err);
+  free(backup->path);
+  free(backup->part);
+  free(backup);
+}
+
+void cox_sqlite_backup_fail(struct cox_sqlite_backup *backup, const struct cox_err *err) {
+  static const struct cox_err nothing = {0};
+  end(backup, err != NULL ? err : &nothing);
+}
+
+static int begin(struct cox_sqlite *self, struct cox_sqlite_backup *backup, struct cox_err *err) {
+  if (access(backup->path, F_OK) == 0) {
+    return cox_err_set(err, COX_EINVAL, "the copy %s was not made: there is a file of that name already; give another name", backup->path);
+  }
+  unlink(backup->part);
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  if (sqlite3_open_v2(backup->part, &backup->db, flags, self->vfs) != SQLITE_OK) {
+    return cox_err_set(err, COX_ESYS, "the copy %s was not made: %s; is its folder there, and may the daemon write it?", backup->path,
+                       backup->db != NULL ? sqlite3_errmsg(backup->db) : "out of memory");
+  }
+  chmod(backup->part, S_IRUSR | S_IWUSR);
+  backup->native = sqlite3_backup_init(backup->db, "main", self->db, "main");
+  return backup->native != NULL ? 0 : cox_err_set(err, COX_ESYS, "the copy %s was not made: %s", backup->path, sqlite3_errmsg(backup->db));
+}
+
+/* The copy is whole: to the disk, and to its name. */
+static int conclude(struct cox_sqlite_backup *backup, struct cox_err *err) {
+  sqlite3_backup_finish(backup->native);
+  backup->native = NULL;
+  int rc = cox_sqlite_exec(backup->db, "PRAGMA journal_mode = DELETE"); /* one file, without a log beside it */
+  if (rc != SQLITE_OK) return cox_err_set(err, COX_ESYS, "the copy %s was not made: %s", backup->path, sqlite3_errmsg(backup->db));
+  const int fd = open(backup->part, O_RDONLY | O_CLOEXEC);
+  const bool is_good = fd >= 0 && fsync(fd) == 0 && link(backup->part, backup->path) == 0;
+  const int code = errno;
+  if (fd >= 0) close(fd);
+  if (!is_good) return cox_err_set(err, COX_ESYS, "the copy %s was not made: %s", backup->path, strerror(code));
+  unlink(backup->part);
+  return cox_sync_folder_of(backup->path, err);
+}
+
+bool cox_sqlite_backup_step(struct cox_sqlite *self, struct cox_sqlite_backup *backup) {
+  struct cox_err err = {0};
+  int rc = backup->native == NULL ? begin(self, backup, &err) : 0;
+  if (rc == 0) {
+    const int step = sqlite3_backup_step(backup->native, PAGES_PER_STEP);
+    if (step == SQLITE_OK) return true;
+    if (step == SQLITE_DONE) rc = conclude(backup, &err);
+    else rc = cox_err_set(&err, COX_ESYS, "the copy %s was not made: %s", backup->path, sqlite3_errmsg(backup->db));
+  }
+  end(backup, rc == 0 ? NULL : &err);
+  return false;
+}
+
+/* ---- putting one back ---- */
+
+int cox_sqlite_check(const char *path, struct cox_err *err) {
+  struct cox_sqlite self = {.path = (char *)(uintptr_t)path};
+  const int rc = cox_sqlite_look(&self, err);
+  cox_sqlite_close(&self, false);
+  return rc;
+}
+
+static int copy_file(const char *from, const char *to, struct cox_err *err) {
+  struct stat info;
+  const int in = open(from, O_RDONLY | O_CLOEXEC), out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  bool is_good = out >= 0 && fstat(in, &info) == 0;
+  for (off_t left = is_good ? info.st_size : 0; is_good && left > 0;) {
+    const ssize_t count = sendfile(out, in, NULL, (size_t)left);
+    is_good = count > 0;
+    left -= count;
+  }
+  is_good = is_good && fsync(out) == 0;
+  const int code = errno;
+  if (in >= 0) close(in);
+  if (out >= 0) close(out);
+  return is_good ? 0 : cox_err_set(err, COX_ESYS, "copying %s to %s failed: %s", from, to, strerror(code));
+}
+
+/* Nobody may have it open; a damaged one can be replaced, that is what this is for. */
+static int check_free(const char *path, struct cox_err *err) {
+  const long pid = cox_sqlite_holder(path);
+  if (pid == 0) return 0;
+  return cox_err_set(err, COX_EBUSY, "the store %s is in use by process %ld: stop it first", path, pid);
+}
+
+/* With its log, so that the log can never be taken for one of the new file. */
+static int set_aside(const char *path, char *kept, struct cox_err *err) {
+  static const char *const tails[] = {"-wal", "-journal", ""};
+  char from[PATH_MAX], to[PATH_MAX];
+  if (access(path, F_OK) == 0) snprintf(kept, PATH_MAX, "%s.before-%lld", path, (long long)time(NULL));
+  for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+    const char *const base = kept[0] != '\0' ? kept : path;
+    snprintf(from, sizeof from, "%s%s", path, tails[i]);
+    snprintf(to, sizeof to, "%s%s%s", base, kept[0] != '\0' ? "" : ".before", tails[i]);
+    if (rename(from, to) != 0 && errno != ENOENT) return cox_err_set(err, COX_ESYS, "moving %s to %s failed: %s", from, to, strerror(errno));
+  }
+  return 0;
+}
+
+int cox_sqlite_restore(const char *from, const char *to, char *kept, struct cox_err *err) {
+  char part[PATH_MAX];
+  kept[0] = '\0';
+  if ((size_t)snprintf(part, sizeof part, "%s.part", to) >= sizeof part) return cox_err_set(err, COX_EINVAL, "the path %.200s… is too long", to);
+  int rc = cox_sqlite_check(from, err);
+  if (rc == 0) rc = check_free(to, err);
+  if (rc == 0) rc = copy_file(from, part, err);
+  if (rc == 0) rc = set_aside(to, kept, err);
+  if (rc == 0 && rename(part, to) != 0) rc = cox_err_set(err, COX_ESYS, "moving %s to %s failed: %s", part, to, strerror(errno));
+  if (rc == 0) rc = cox_sync_folder_of(to, err);
+  if (rc != 0) unlink(part);
+  return rc;
+}
