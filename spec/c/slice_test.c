@@ -32,13 +32,16 @@ static void slices_hold_each_node_once(void **state) {
   }
   int next = 0;
   size_t seen = 0;
-  for (json_t *slice; json_array_size(slice = cox_broker_nodes_slice_json(fake->broker, &next, 3)) > 0; json_decref(slice)) {
+  for (size_t got = 1; got > 0;) {
+    json_t *const slice = cox_broker_nodes_slice_json(fake->broker, &next, 3);
+    got = json_array_size(slice);
     for (size_t i = 0; i < json_array_size(slice); i++) {
       snprintf(id, sizeof id, "n%zu", seen++);
       assert_string_equal(id_of(slice, i), id);
       assert_true(json_is_integer(json_object_get(json_object_get(json_array_get(slice, i), "state"), "lock_count")));
     }
     if (seen == 3) assert_int_equal(next, 3);
+    json_decref(slice);
   }
   assert_int_equal(seen, 10);
   next = 0;
