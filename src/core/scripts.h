@@ -25,15 +25,15 @@ struct cox_scripts_outcome {
 /* One question. Belongs to the asker until `done`, which is called exactly once, from any thread, also before the call returns. */
 struct cox_scripts_request {
   struct cox_scripts_request *next;
-  char caller[64];   /* who asks, for the journal: as in cox_broker_submit_as */
-  const char *dir;   /* plan only: a folder to plan with instead of the configured ones; NULL: these. Borrowed until `done` */
+  char caller[64]; /* who asks, for the journal: as in cox_broker_submit_as */
+  const char *dir; /* plan only: a folder to plan with instead of the configured ones; NULL: these. Borrowed until `done` */
   void (*done)(struct cox_scripts_request *request, const struct cox_scripts_outcome *outcome);
 };
 
 struct cox_scripts {
   void *ctx;
   /* Any thread; none blocks: the work is done on cox-reload, one request after the other. */
-  void (*reload)(void *ctx, struct cox_scripts_request *request);   /* asked for by somebody: a content that was rejected once is tried again */
+  void (*reload)(void *ctx, struct cox_scripts_request *request); /* asked for by somebody: a content that was rejected once is tried again */
   void (*rollback)(void *ctx, struct cox_scripts_request *request);
   void (*plan)(void *ctx, struct cox_scripts_request *request);
   /* Any thread: {"generation", "hash", "loaded_at", "can_roll_back", "previous"?: {"generation","hash"}, "rejected"?: {"hash","reason",
