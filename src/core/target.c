@@ -48,7 +48,7 @@ static int read_reason(struct cox_target *target, json_t *value, struct cox_err 
 
 static int read_param(struct cox_target *target, const char *name, json_t *value, struct cox_err *err) {
   for (size_t i = 0; i < COX_TARGET_PARAMS; i++) {
-    if (strcmp(param_names[i], name) != 0) continue;
+    if (param_names[i][0] != name[0] || strcmp(param_names[i], name) != 0) continue; /* mostly told apart without a call */
     json_decref(target->params[i]);
     target->params[i] = json_incref(value);
     return 0;

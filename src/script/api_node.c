@@ -13,6 +13,7 @@
 enum { CONFIG_UPVALUE = 1, MODELS_UPVALUE = 2, UPVALUES = 2 };
 
 struct policy_node {
+  const void *type; /* &nodes_key */
   struct cox_policy_vm *owner;
   int slot;
   uint64_t serial; /* of the handler it was filled for */
@@ -22,8 +23,15 @@ struct policy_node {
 
 static const char nodes_key;
 
+/* As luaL_checkudata, which looks names up: each field of each node comes by here. */
+static struct policy_node *node_at(lua_State *L, int index) {
+  struct policy_node *const node = lua_touserdata(L, index);
+  const bool is_node = node != NULL && lua_rawlen(L, index) == sizeof *node && node->type == &nodes_key;
+  return is_node ? node : luaL_checkudata(L, index, NODE_TYPE);
+}
+
 static struct policy_node *check_node(lua_State *L) {
-  struct policy_node *const node = luaL_checkudata(L, 1, NODE_TYPE);
+  struct policy_node *const node = node_at(L, 1);
   const struct cox_policy_vm *const policy = cox_policy_vm_check(L);
   if (node->serial != policy->serial) {
     luaL_error(L, "this node belongs to a command that has ended: get it anew with broker:node(id) or broker:nodes()");
@@ -228,7 +236,7 @@ static struct policy_node *push_object(lua_State *L, struct cox_policy_vm *polic
   }
   lua_pop(L, 1);
   struct policy_node *const node = lua_newuserdatauv(L, sizeof *node, UPVALUES);
-  *node = (struct policy_node){.owner = policy, .slot = slot};
+  *node = (struct policy_node){.type = &nodes_key, .owner = policy, .slot = slot};
   push_metatable(L);
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);

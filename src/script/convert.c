@@ -2,6 +2,8 @@
 
 #include <lauxlib.h>
 #include <math.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,17 +167,13 @@ static json_t *shared_of(lua_State *L, int index) {
 
 enum { KEPT_TEXT_MAX = 256 /* bytes: longer ones are seldom alike, and comparing them costs */ };
 
-static size_t place_of(const char *text, size_t len) {
-  size_t hash = len;
-  for (size_t i = 0; i < len && i < 32; i++) hash = hash * 31 + (unsigned char)text[i];
-  for (size_t i = len > 40 ? len - 8 : len; i < len; i++) hash = hash * 31 + (unsigned char)text[i];
-  return hash % COX_CONVERT_TEXTS;
-}
+/* By address: Lua has short strings once, and policy remembers the long ones. What is at a place is compared before it is taken. */
+static size_t place_of(const char *text) { return (uintptr_t)text / sizeof(max_align_t) % COX_CONVERT_TEXTS; }
 
 /* A new reference, NULL: no UTF-8, or out of memory. */
 static json_t *text_of(struct cox_convert_texts *texts, const char *text, size_t len) {
   if (len > KEPT_TEXT_MAX) return json_stringn(text, len);
-  json_t **const recent = &texts->recent[place_of(text, len)];
+  json_t **const recent = &texts->recent[place_of(text)];
   if (*recent != NULL && json_string_length(*recent) == len && memcmp(json_string_value(*recent), text, len) == 0) return json_incref(*recent);
   json_t *const value = json_stringn(text, len);
   if (value == NULL) return NULL;

@@ -26,14 +26,14 @@ static void *allocate(void *arg, void *old, size_t old_size, size_t new_size) {
   const size_t before = old != NULL ? old_size : 0;
   if (new_size == 0) {
     vm->used -= before;
-    return cox_heap_resize(&vm->heap, old, 0);
+    return cox_heap_resize(&vm->heap, old, old_size, 0);
   }
   if (is_refused(vm, old, old_size, before, new_size)) {
     const unsigned depth = atomic_load(&vm->guard.depth);
     if (depth > 0) cox_vm_note(vm, vm->guard.active[depth - 1]);
     return NULL;
   }
-  void *const fresh = cox_heap_resize(&vm->heap, old, new_size);
+  void *const fresh = cox_heap_resize(&vm->heap, old, before, new_size);
   if (fresh != NULL) vm->used = vm->used - before + new_size;
   return fresh;
 }
