@@ -185,7 +185,7 @@ static void a_partial_configuration_still_says_where_the_scripts_are(void **stat
   cox_faults_fini(&faults);
 }
 
-static void secrets_are_masked_in_a_copy(void **state) {
+static void secrets_are_masked_in_a_copy_without_the_nodes(void **state) {
   (void)state;
   json_t *const config =
       load_good(load_file("return { admin = { token = 'hunter2' }, callback_url = 'http://u:p@h:1/x@y',\n"
@@ -201,6 +201,7 @@ static void secrets_are_masked_in_a_copy(void **state) {
   json_decref(config);
   json_t *const plain = load_good(NULL, NULL);
   json_t *const same = cox_config_masked(plain);
+  json_object_del(plain, "nodes"); /* shown as they are, by whoever shows them */
   assert_true(json_equal(plain, same));
   json_decref(same);
   json_decref(plain);
@@ -217,7 +218,7 @@ int main(void) {
       cmocka_unit_test(paths_are_seen_from_who_says_them),
       cmocka_unit_test(paths_of_a_file_named_by_a_relative_path_become_absolute),
       cmocka_unit_test(a_partial_configuration_still_says_where_the_scripts_are),
-      cmocka_unit_test(secrets_are_masked_in_a_copy),
+      cmocka_unit_test(secrets_are_masked_in_a_copy_without_the_nodes),
   };
   return cmocka_run_group_tests(tests, load_make_folder, load_remove_folder);
 }

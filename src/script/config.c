@@ -155,7 +155,10 @@ static void mask_url(json_t *config, const char *path) {
 }
 
 json_t *cox_config_masked(const json_t *config) {
-  json_t *const masked = json_deep_copy(config);
+  json_t *const rest = json_copy((json_t *)(uintptr_t)config);
+  json_object_del(rest, "nodes");
+  json_t *const masked = json_deep_copy(rest);
+  json_decref(rest);
   if (masked == NULL) return NULL;
   if (cox_config_get(masked, "admin.token") != NULL) cox_config_set(masked, "admin.token", json_string(MASK));
   cox_config_tokens_mask(cox_config_get(masked, "admin.tokens"), MASK);

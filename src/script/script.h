@@ -52,7 +52,8 @@ json_t *cox_config_load(const char *path, const char *const *overrides, const ch
 json_t *cox_config_load_partial(const char *path, const char *const *overrides, const char *default_scripts,
                                 struct cox_faults *faults);
 
-/* A copy for people to read: tokens, and user and password inside of URLs, are "***". A new reference. */
+/* A copy for people to read: tokens, and user and password inside of URLs, are "***"; without the nodes, which are shown as they are
+ * and not as they were declared. A new reference.                                                                                 */
 json_t *cox_config_masked(const json_t *config);
 
 #endif
