@@ -18,6 +18,7 @@ enum {
   FILES_OTHERS = 256, /* descriptors left for the workers, the store and logs, however low the limit is */
   CONNECTIONS_MIN = 16,
   SEND_S = 60,
+  SCRIPTS_S = 25, /* our own clients wait 30 s */
   STOP_MS = 700 /* for answers that are on their way when the API stops */
 };
 
@@ -64,6 +65,7 @@ static struct cox_api *allocate(const struct cox_api_options *options) {
   api->options.tokens = NULL;
   api->options.config = json_incref(options->config);
   api->command_us = us_or(options->command_s, 10);
+  api->scripts_us = us_or(options->scripts_s, SCRIPTS_S);
   api->listen_fd = -1;
   api->start = cox_rng_system_seed();
   cox_connections_init(&api->connections, us_or(options->request_s, 10), us_or(0, SEND_S));

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "core/broker.h"
+#include "core/scripts.h"
 
 struct cox_api;
 
@@ -34,6 +35,8 @@ struct cox_api_options {
   /* Any thread of the API: a new reference to the list of commands, [{"name","help",…}]. NULL: there is no list. */
   json_t *(*commands_json)(void *ctx);
   void *commands_ctx;
+  const struct cox_scripts *scripts; /* outlives the API; NULL: scripts are not loaded anew */
+  double scripts_s;       /* until a reload, rollback or plan is answered; 0: 25 */
   double request_s;       /* until a request is complete; 0: 10 */
   double command_s;       /* until a command is answered; 0: 10 */
   struct cox_metrics_source metrics[COX_METRICS_SOURCES];

@@ -48,8 +48,7 @@ static void keep(void *arg, const struct cox_answer *answer) {
   cox_wait_release(&calls->wait);
 }
 
-/* "http NAME ADDRESS"; over a unix socket there is no address, nor for a job, which outlives its connection. */
-static void name_caller(const struct cox_request *request, char caller[64]) {
+void cox_request_caller(const struct cox_request *request, char caller[64]) {
   const union MHD_ConnectionInfo *const info =
       request->native != NULL ? MHD_get_connection_info(request->native, MHD_CONNECTION_INFO_CLIENT_ADDRESS) : NULL;
   const struct sockaddr *const from = info != NULL ? info->client_addr : NULL;
@@ -69,7 +68,7 @@ struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int
   calls->wait.destroy = destroy;
   calls->broker = request->api->options.broker;
   calls->condition = &request->condition;
-  name_caller(request, calls->caller);
+  cox_request_caller(request, calls->caller);
   atomic_init(&calls->left, count + 1);
   calls->count = count;
   /* A job waits as long as its command takes: the key's outcome is the command's. */

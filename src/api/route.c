@@ -32,6 +32,10 @@ static const struct cox_route routes[] = {
     {"GET", "/v1/world", cox_get_world, 0, false},
     {"GET", "/v1/events", cox_get_events, 0, false},
     {"GET", "/v1/backup", cox_get_backup, 0, false},
+    {"GET", "/v1/scripts", cox_get_scripts, 0, false},
+    {"POST", "/v1/scripts/reload", cox_post_reload, COX_BODY_MAX, false},
+    {"POST", "/v1/scripts/rollback", cox_post_rollback, COX_BODY_MAX, false},
+    {"POST", "/v1/scripts/plan", cox_post_plan, COX_BODY_MAX, false},
 };
 
 const struct cox_route *cox_routes(size_t *count) {
