@@ -202,6 +202,15 @@ static void commands_change_things_and_answer(void **state) {
   expect_error("broker.command()", "name of a command");
   expect_error("broker.command('reconcile', 5)", "arguments are a table");
   expect("select(2, broker.command('reconcile', { f = print }))", "\"args.f must be plain data, not a function\"");
+  json_t *const told = cox_broker_events_json(f->broker, 0, 1000, NULL);
+  size_t i, found = 0;
+  json_t *event;
+  json_array_foreach(json_object_get(told, "events"), i, event) {
+    const char *const caller = json_string_value(json_object_get(event, "caller")), *const name = json_string_value(json_object_get(event, "name"));
+    found += name != NULL && strcmp(name, "set_admin_state") == 0 && strcmp(caller, "console spec") == 0;
+  }
+  assert_int_equal(found, 2); /* the journal knows who did it */
+  json_decref(told);
   cox_broker_stop(f->broker, 1000);
 }
 

@@ -41,9 +41,7 @@ static void count_down(struct cox_calls *calls) {
 static void keep(void *arg, const struct cox_answer *answer) {
   struct call *const call = arg;
   struct cox_calls *const calls = call->calls;
-  call->answer = *answer;
-  call->answer.reason = answer->reason != NULL ? strdup(answer->reason) : NULL;
-  call->answer.result = json_incref(answer->result);
+  cox_answer_copy(&call->answer, answer);
   count_down(calls);
   cox_wait_release(&calls->wait);
 }

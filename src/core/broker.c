@@ -208,9 +208,7 @@ static void release_ticket(struct ticket *ticket) {
 static void answer_ticket(void *arg, const struct cox_answer *answer) {
   struct ticket *const ticket = arg;
   cox_mutex_lock(&ticket->mutex);
-  ticket->answer = *answer;
-  ticket->answer.reason = answer->reason != NULL ? strdup(answer->reason) : NULL;
-  ticket->answer.result = json_incref(answer->result);
+  cox_answer_copy(&ticket->answer, answer);
   ticket->is_answered = true;
   cox_cond_signal(&ticket->cond);
   cox_mutex_unlock(&ticket->mutex);
