@@ -14,6 +14,7 @@ local schema = {}
 
 local STATUSES = { INFERENCE = true, POC = true, STOPPED = true, TRAINING = true }
 local PRIORITIES = { high = true, low = true }
+local SCOPES = { operate = true, admin = true }
 local DEPTH_MAX = 32  -- of specs, so that one that holds itself is a fault and not an endless loop
 local FAULTS_MAX = 50 -- of a spec: one that holds itself twice would have 2^32
 
@@ -224,7 +225,7 @@ local function check_phases(faults, phases, name)
   end
 end
 
-local command_fields = { help = true, priority = true, args = true, phases = true, synced = true, waits = true, run = true }
+local command_fields = { help = true, priority = true, scope = true, args = true, phases = true, synced = true, waits = true, run = true }
 
 --- Faults of what a file in scripts/commands returned.
 ---@param file any
@@ -235,6 +236,9 @@ function schema.command(file, name)
   if not is_table then return faults end
   if file.priority ~= nil and not PRIORITIES[file.priority] then
     add(faults, "command %s: priority must be \"high\" or \"low\", not %s", name, describe(file.priority))
+  end
+  if file.scope ~= nil and not SCOPES[file.scope] then
+    add(faults, "command %s: scope must be \"operate\" or \"admin\", not %s", name, describe(file.scope))
   end
   if file.args ~= nil and type(file.args) ~= "table" then
     add(faults, "command %s: args must be a table of fields, not %s", name, describe(file.args))

@@ -184,6 +184,14 @@ static void help_knows_the_commands(void **state) {
   json_t *const commands = console->commands(console->ctx);
   assert_true(json_array_size(commands) >= 12);
   assert_true(json_is_string(json_object_get(json_array_get(commands, 0), "help")));
+  size_t i, admin = 0;
+  json_t *command;
+  json_array_foreach(commands, i, command) {
+    const char *const scope = json_string_value(json_object_get(command, "scope"));
+    assert_non_null(scope);
+    admin += strcmp(scope, "admin") == 0;
+  }
+  assert_int_equal(admin, 3); /* those that register, change and remove nodes; the others need only operate */
   json_decref(commands);
   assert_int_equal(eval("help('reconcile')"), COX_CONSOLE_DONE);
   assert_non_null(strstr(text.data, "Ends the backoff"));

@@ -32,7 +32,7 @@ struct cox_api_options {
   bool is_insecure;       /* allows a public address without a token */
   struct cox_broker *broker;
   json_t *config;         /* effective configuration with secrets masked; borrowed, held */
-  /* Any thread of the API: a new reference to the list of commands, [{"name","help",…}]. NULL: there is no list. */
+  /* Any thread of the API: a new reference to the list of commands, [{"name","help","scope": "operate" or "admin",…}]. NULL: there is no list. */
   json_t *(*commands_json)(void *ctx);
   void *commands_ctx;
   const struct cox_scripts *scripts; /* outlives the API; NULL: scripts are not loaded anew */

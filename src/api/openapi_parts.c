@@ -63,7 +63,8 @@ static const struct part {
                        {"type": "string"}}, "additionalProperties": false})},
     {"Config", JSON({"type": "object", "required": ["nodes"], "properties": {"nodes": {"$ref": "#/components/schemas/Nodes"}}})},
     {"Commands", JSON({"type": "array", "items": {"type": "object", "required": ["name", "help"], "properties": {"name": {"type":
-                       "string"}, "help": {"type": "string"}, "priority": {"type": "string"}}}})},
+                       "string"}, "help": {"type": "string"}, "priority": {"type": "string"}, "scope": {"enum": ["operate",
+                       "admin"]}}}})},
     {"CommandAnswer", JSON({"type": "object", "required": ["status"], "properties": {"status": {"enum": ["done", "skipped"]}, "reason":
                             {"type": "string"}, "result": {}}, "additionalProperties": false})},
     {"LeaseRequest", JSON({"type": "object", "required": ["model"], "properties": {"model": {"type": "string"}, "version": {"type":

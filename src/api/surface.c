@@ -32,7 +32,7 @@ static const struct cox_surface surfaces[] = {
      NULL, "200:Config"},
     {"GET", "/v1/commands", COX_SCOPE_READ, "The commands that POST /v1/commands/:name knows.", NULL, NULL, "200:Commands"},
     {"POST", "/v1/commands/:name", COX_SCOPE_OPERATE,
-     "Runs a command. Those that register, change or remove nodes need the scope admin.", KEY, "Object",
+     "Runs a command. Some need the scope admin: GET /v1/commands tells which.", KEY, "Object",
      "200:CommandAnswer 404:Error" COMMAND},
     {"GET", "/v1/world", COX_SCOPE_READ, "What policy decides from besides the nodes; empty before the first block.", NULL, NULL,
      "200:Object"},

@@ -123,6 +123,7 @@ json_t *cox_script_commands(struct cox_script *script) {
     json_t *const entry = json_copy(command);
     json_object_set_new(entry, "name", json_string(name));
     if (json_object_get(entry, "priority") == NULL) json_object_set_new(entry, "priority", json_string("high"));
+    if (json_object_get(entry, "scope") == NULL) json_object_set_new(entry, "scope", json_string("operate"));
     json_array_append_new(list, entry);
   }
   return list;

@@ -35,7 +35,7 @@ void cox_script_set_broker(struct cox_script *script, struct cox_broker *broker)
 /* Names of the jobs to run for this configuration: those without `feed`, and those whose `feed` is config.feed.kind.
  * New reference to an array of strings.                                                                              */
 json_t *cox_script_jobs(struct cox_script *script);
-/* [{"name","help","priority"}] of all commands; a new reference. */
+/* [{"name","help","priority","scope"}] of all commands; a new reference. */
 json_t *cox_script_commands(struct cox_script *script);
 
 /* Runs the configuration file in a sandbox with a budget of 1 s and checks it against the schema; COXSWAIN_… environment
