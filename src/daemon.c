@@ -12,6 +12,7 @@
 #include "console/control.h"
 #include "declare.h"
 #include "net/net.h"
+#include "outcomes.h"
 #include "paths.h"
 #include "script/script.h"
 #include "store/memory.h"
@@ -159,7 +160,7 @@ static json_t *list_commands(void *ctx) { return cox_script_commands(((struct co
 
 static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
   json_t *const shown = cox_config_masked(daemon->config);
-  const struct cox_api_options options = {
+  struct cox_api_options options = {
       .listen = text(daemon->config, "admin", "listen"),
       .token = text(daemon->config, "admin", "token"),
       .tokens = get(daemon->config, "admin", "tokens"),
@@ -172,6 +173,7 @@ static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
       .commands_ctx = daemon,
   };
   struct cox_err err;
+  cox_outcomes_use(&options, daemon->broker);
   daemon->api = cox_api_create(&options, &err);
   json_decref(shown);
   if (daemon->api == NULL) cox_faults_add(faults, NULL, 0, "%s", err.text);

@@ -80,6 +80,7 @@ static int start(struct cox_api *api, const struct cox_api_options *options, str
   rc = cox_access_init(&api->access, options->token, options->tokens, err);
   if (rc == 0) rc = cox_tally_init(&api->tally, err);
   if (rc == 0) rc = cox_keys_init(&api->keys, api, options->keys_max, options->key_s, err);
+  if (rc == 0 && options->restore_outcomes != NULL) options->restore_outcomes(options->keep_ctx, api);
   if (rc == 0 && options->tls_cert != NULL) rc = cox_tls_create(&api->tls, options->tls_cert, options->tls_key, err);
   if (rc != 0) return rc;
   rc = cox_listen_open(&where, options->listen, &api->port, err);
