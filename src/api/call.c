@@ -1,14 +1,12 @@
 #include "api/call.h"
 
-#include <arpa/inet.h>
-#include <microhttpd.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/server.h"
 #include "base/clock.h"
+
+enum { NAME_SHOWN = 12 };
 
 struct call {
   struct cox_calls *calls;
@@ -47,13 +45,13 @@ static void keep(void *arg, const struct cox_answer *answer) {
 }
 
 void cox_request_caller(const struct cox_request *request, char caller[64]) {
-  const union MHD_ConnectionInfo *const info =
-      request->native != NULL ? MHD_get_connection_info(request->native, MHD_CONNECTION_INFO_CLIENT_ADDRESS) : NULL;
-  const struct sockaddr *const from = info != NULL ? info->client_addr : NULL;
-  char address[INET6_ADDRSTRLEN] = "";
-  if (from != NULL && from->sa_family == AF_INET) inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, address, sizeof address);
-  if (from != NULL && from->sa_family == AF_INET6) inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, address, sizeof address);
-  snprintf(caller, 64, "http %.12s%s%s", request->caller->name, address[0] != '\0' ? " " : "", address);
+  const char *const address = request->connection != NULL ? request->connection->address : "";
+  char *at = stpcpy(caller, "http ");
+  const size_t len = strnlen(request->caller->name, NAME_SHOWN);
+  memcpy(at, request->caller->name, len);
+  at += len;
+  if (*address != '\0') *at++ = ' ';
+  strcpy(at, address); /* at most 5 + 12 + 1 + 45 */
 }
 
 struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int64_t deadline_us) {

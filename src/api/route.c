@@ -66,7 +66,13 @@ bool cox_percent_decode(char *text) {
   return true;
 }
 
+static bool is_ascii(const char *text) {
+  while (*text != '\0' && (unsigned char)*text < 0x80) text++;
+  return *text == '\0';
+}
+
 static bool is_utf8(const char *text) {
+  if (is_ascii(text)) return true;
   json_t *const value = json_string(text);
   const bool is_good = value != NULL;
   json_decref(value);
@@ -124,12 +130,14 @@ void cox_route_match(const char *method, const struct cox_path *path, struct cox
   *match = (struct cox_match){0};
   if (path->count > COX_SEGMENTS_MAX) return;
   const char *const wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+  const char *param[COX_PARAMS_MAX] = {0};
   for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-    const char *param[COX_PARAMS_MAX] = {0};
-    if (!fits(routes[i].pattern, path, param)) continue;
-    allow(match, routes[i].method);
-    if (match->route != NULL || strcmp(routes[i].method, wanted) != 0) continue;
+    if (strcmp(routes[i].method, wanted) != 0 || !fits(routes[i].pattern, path, param)) continue;
     match->route = &routes[i];
     memcpy(match->param, param, sizeof match->param);
+    return;
+  }
+  for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+    if (fits(routes[i].pattern, path, param)) allow(match, routes[i].method);
   }
 }
