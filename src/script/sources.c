@@ -16,6 +16,7 @@ struct reading {
   char *root; /* resolved, to recognise links that lead out of it */
   const char *dir; /* as people wrote it */
   bool is_trusted;
+  unsigned from;
 };
 
 static bool is_utf8(const unsigned char *p, size_t len) {
@@ -98,7 +99,7 @@ static void read_file(const struct reading *reading, const char *path, const cha
     return;
   }
   *source = (struct cox_source){.name = strdup(name), .path = strdup(path), .text = text, .len = len,
-                                .is_trusted = reading->is_trusted};
+                                .is_trusted = reading->is_trusted, .from = reading->from};
 }
 
 static bool is_script(const char *name) {
@@ -130,8 +131,9 @@ static void read_folder(const struct reading *reading, const char *below, int de
   closedir(folder);
 }
 
-static void read_root(struct cox_sources *sources, const char *dir, bool is_trusted, struct cox_faults *faults) {
-  struct reading reading = {.sources = sources, .faults = faults, .dir = dir, .is_trusted = is_trusted, .root = realpath(dir, NULL)};
+static void read_root(struct cox_sources *sources, const char *dir, unsigned from, bool is_trusted, struct cox_faults *faults) {
+  struct reading reading = {
+      .sources = sources, .faults = faults, .dir = dir, .is_trusted = is_trusted, .from = from, .root = realpath(dir, NULL)};
   if (reading.root == NULL) {
     cox_faults_add(faults, dir, 0, "the folder of %s cannot be read: %s; give its path with `scripts = …`",
                    is_trusted ? "the trusted library" : "scripts", strerror(errno));
@@ -147,31 +149,131 @@ static int by_name(const void *left, const void *right) {
   return strcmp(a->name, b->name);
 }
 
-static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t len) {
-  for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3ULL; /* FNV-1a */
-  return (hash ^ 0xff) * 0x100000001b3ULL; /* 0xff is in no UTF-8: names and texts cannot run into each other */
+static int by_name_and_folder(const void *left, const void *right) {
+  const struct cox_source *const a = left, *const b = right;
+  const int order = by_name(left, right);
+  return order != 0 ? order : (a->from > b->from) - (a->from < b->from);
 }
 
-struct cox_sources *cox_sources_read(const char *scripts_dir, const char *library_dir, struct cox_faults *faults) {
-  struct cox_sources *const sources = calloc(1, sizeof *sources);
-  if (sources == NULL) {
-    cox_faults_add(faults, scripts_dir, 0, "reading the scripts failed: out of memory");
-    return NULL;
+static void free_source(struct cox_source *source) {
+  free(source->name);
+  free(source->path);
+  free(source->text);
+}
+
+/* Of each name the first folder's stays. */
+static void lay_over(struct cox_sources *sources) {
+  size_t kept = 0;
+  for (size_t i = 0; i < sources->count; i++) {
+    struct cox_source *const source = &sources->list[i];
+    if (kept > 0 && by_name(&sources->list[kept - 1], source) == 0) {
+      sources->list[kept - 1].shadows |= UINT32_C(1) << source->from;
+      free_source(source);
+    } else {
+      sources->list[kept++] = *source;
+    }
   }
+  sources->count = kept;
+}
+
+/* ---- hashes ---- */
+
+#define FNV_START 0xcbf29ce484222325ULL
+
+static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t len) {
+  for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3ULL; /* FNV-1a */
+  return hash;
+}
+
+uint64_t cox_sources_hash(const char *text, size_t len) { return hash_bytes(FNV_START, text, len); }
+
+void cox_sources_hash_text(uint64_t hash, char text[COX_SOURCES_HASH_TEXT]) {
+  snprintf(text, COX_SOURCES_HASH_TEXT, "%016llx", (unsigned long long)hash);
+}
+
+static void add_hash(uint64_t *hash, const struct cox_source *source) {
+  *hash = hash_bytes(*hash, source->name, strlen(source->name) + 1);
+  *hash = hash_bytes(*hash, (const char *)&source->hash, sizeof source->hash);
+}
+
+static bool is_of_drivers(const struct cox_source *source) {
+  static const char *const others[] = {"policy/", "commands/", "jobs/"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    if (!source->is_trusted && strncmp(source->name, others[i], strlen(others[i])) == 0) return false;
+  }
+  return true;
+}
+
+static void hash_all(struct cox_sources *sources) {
+  sources->hash = sources->scripts_hash = sources->drivers_hash = FNV_START;
+  for (size_t i = 0; i < sources->count; i++) {
+    struct cox_source *const source = &sources->list[i];
+    source->hash = cox_sources_hash(source->text, source->len);
+    add_hash(&sources->hash, source);
+    if (!source->is_trusted) add_hash(&sources->scripts_hash, source);
+    if (is_of_drivers(source)) add_hash(&sources->drivers_hash, source);
+  }
+}
+
+/* ---- sets ---- */
+
+struct cox_sources *cox_sources_begin(const json_t *folders) {
+  struct cox_sources *const sources = calloc(1, sizeof *sources);
+  if (sources == NULL) return NULL;
   atomic_init(&sources->references, 1);
-  const size_t before = faults->count;
-  read_root(sources, scripts_dir, false, faults);
-  read_root(sources, library_dir, true, faults);
-  if (faults->count > before) {
+  sources->folders = json_deep_copy(folders);
+  return sources;
+}
+
+bool cox_sources_add(struct cox_sources *sources, const char *name, const char *path, const char *text, size_t len, unsigned from) {
+  struct cox_source made = {.name = strdup(name), .path = strdup(path), .text = malloc(len + 1), .len = len, .from = from};
+  struct cox_source *const place = made.name != NULL && made.path != NULL && made.text != NULL ? add(sources) : NULL;
+  if (place == NULL) {
+    free_source(&made);
+    return false;
+  }
+  memcpy(made.text, text, len);
+  made.text[len] = '\0';
+  *place = made;
+  return true;
+}
+
+/* Takes `sources`. */
+static struct cox_sources *finish(struct cox_sources *sources, bool is_whole) {
+  if (!is_whole) {
     cox_sources_release(sources);
     return NULL;
   }
-  if (sources->count > 0) qsort(sources->list, sources->count, sizeof *sources->list, by_name);
-  sources->hash = 0xcbf29ce484222325ULL;
-  for (size_t i = 0; i < sources->count; i++) {
-    sources->hash = hash_bytes(sources->hash, sources->list[i].name, strlen(sources->list[i].name));
-    sources->hash = hash_bytes(sources->hash, sources->list[i].text, sources->list[i].len);
+  if (sources->count > 0) qsort(sources->list, sources->count, sizeof *sources->list, by_name_and_folder);
+  lay_over(sources);
+  hash_all(sources);
+  return sources;
+}
+
+struct cox_sources *cox_sources_end(struct cox_sources *sources, const char *library_dir, struct cox_faults *faults) {
+  const size_t before = faults->count;
+  read_root(sources, library_dir, 0, true, faults);
+  return finish(sources, faults->count == before);
+}
+
+struct cox_sources *cox_sources_read_folders(const json_t *folders, const char *library_dir, struct cox_faults *faults) {
+  const size_t before = faults->count;
+  struct cox_sources *const sources = cox_sources_begin(folders);
+  if (sources == NULL) {
+    cox_faults_add(faults, NULL, 0, "reading the scripts failed: out of memory");
+    return NULL;
   }
+  for (size_t i = 0; i < json_array_size(folders); i++) {
+    read_root(sources, json_string_value(json_array_get(folders, i)), (unsigned)i, false, faults);
+  }
+  read_root(sources, library_dir, 0, true, faults);
+  return finish(sources, faults->count == before);
+}
+
+struct cox_sources *cox_sources_read(const char *scripts_dir, const char *library_dir, struct cox_faults *faults) {
+  json_t *const folders = json_pack("[s]", scripts_dir);
+  struct cox_sources *const sources = cox_sources_read_folders(folders, library_dir, faults);
+  json_decref(folders);
   return sources;
 }
 
@@ -182,11 +284,9 @@ struct cox_sources *cox_sources_hold(struct cox_sources *sources) {
 
 void cox_sources_release(struct cox_sources *sources) {
   if (sources == NULL || atomic_fetch_sub_explicit(&sources->references, 1, memory_order_acq_rel) != 1) return;
-  for (size_t i = 0; i < sources->count; i++) {
-    free(sources->list[i].name);
-    free(sources->list[i].path);
-    free(sources->list[i].text);
-  }
+  for (size_t i = 0; i < sources->count; i++) free_source(&sources->list[i]);
+  if (sources->alive != NULL) atomic_fetch_sub(sources->alive, 1);
+  json_decref(sources->folders);
   free(sources->list);
   free(sources);
 }
