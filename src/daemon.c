@@ -171,6 +171,7 @@ static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
       .config = shown,
       .commands_json = list_commands,
       .commands_ctx = daemon,
+      .scripts = cox_script_scripts(daemon->script),
   };
   struct cox_err err;
   cox_outcomes_use(&options, daemon->broker);
@@ -188,6 +189,7 @@ static bool start_control(struct cox_daemon *daemon, struct cox_faults *faults) 
       .path = text(daemon->config, "admin", "socket"),
       .broker = daemon->broker,
       .console = cox_script_console(daemon->script),
+      .scripts = cox_script_scripts(daemon->script),
       .adopt = adopt,
       .adopt_ctx = daemon,
   };
