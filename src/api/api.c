@@ -133,6 +133,7 @@ void cox_api_destroy(struct cox_api *api) {
   wait_for_none(&api->busy, STOP_MS);
   wait_for_none(&api->suspended, -1); /* short: each wait has been ended, and the waker still runs */
   wait_for_none(&api->keys.open, -1);      /* short as well */
+  if (api->waker != NULL) wait_for_none(&api->waker->busy, -1); /* it may still be on its way out of the library */
   cox_server_stop(api);
   cox_renderer_stop(&api->renderer);
   atomic_store(&api->is_ended, true);
