@@ -37,14 +37,9 @@ static struct cox_policy_vm *make_policy(struct cox_generation *generation, json
   return cox_policy_vm_create(&options, commands, faults);
 }
 
-struct cox_generation *cox_generation_create(const struct cox_generation_options *options, struct cox_sources *sources,
-                                             struct cox_faults *faults) {
+struct cox_generation *cox_generation_create_bare(const struct cox_generation_options *options, struct cox_sources *sources) {
   struct cox_generation *const generation = calloc(1, sizeof *generation);
-  if (generation == NULL) {
-    cox_faults_add(faults, NULL, 0, "loading the scripts failed: out of memory");
-    return NULL;
-  }
-  const size_t before = faults->count;
+  if (generation == NULL) return NULL;
   *generation = (struct cox_generation){.number = options->number,
                                         .loaded_ms = cox_clock_wall_ms(options->clock),
                                         .clock = options->clock,
@@ -54,6 +49,17 @@ struct cox_generation *cox_generation_create(const struct cox_generation_options
                                         .drivers = json_object(),
                                         .jobs = json_object()};
   atomic_init(&generation->references, 1);
+  return generation;
+}
+
+struct cox_generation *cox_generation_create(const struct cox_generation_options *options, struct cox_sources *sources,
+                                             struct cox_faults *faults) {
+  struct cox_generation *const generation = cox_generation_create_bare(options, sources);
+  if (generation == NULL) {
+    cox_faults_add(faults, NULL, 0, "loading the scripts failed: out of memory");
+    return NULL;
+  }
+  const size_t before = faults->count;
   generation->policy = make_policy(generation, generation->commands, faults);
   check_in_own_vm(generation, COX_CONTEXT_DRIVERS, COX_DECLARED_DRIVERS, generation->drivers, faults);
   check_in_own_vm(generation, COX_CONTEXT_JOBS, COX_DECLARED_JOBS, generation->jobs, faults);

@@ -124,6 +124,7 @@ static int prepare(struct cox_script *script, const struct cox_script_options *o
       .memory_max = options->memory_max,
       .command_budget_s = script->command_budget_s,
       .generations = &script->generations,
+      .is_watching = options->is_watching,
   };
   const int rc = cox_reload_init(&script->reload, &reload);
   json_decref(folders);
@@ -137,7 +138,7 @@ struct cox_script *cox_script_create(const struct cox_script_options *options, s
     cox_script_destroy(script);
     return NULL;
   }
-  const bool is_good = cox_reload_first(&script->reload, faults) == 0;
+  const bool is_good = options->is_deferred || cox_reload_first(&script->reload, NULL, faults) == 0;
   const bool can_sign = cox_wallet_init(&script->wallet, options->config, faults);
   if (is_good && can_sign) {
     connect(script, options);
@@ -154,6 +155,10 @@ void cox_script_destroy(struct cox_script *script) {
   json_decref(script->config);
   cox_wallet_fini(&script->wallet);
   free(script);
+}
+
+int cox_script_load(struct cox_script *script, struct cox_faults *faults) {
+  return cox_reload_first(&script->reload, script->fibers.broker, faults);
 }
 
 int cox_script_start(struct cox_script *script, void (*exchanged)(void *ctx), void *ctx, struct cox_err *err) {
