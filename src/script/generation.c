@@ -5,8 +5,7 @@
 
 #include "base/log.h"
 #include "script/declared.h"
-
-static const char *const phase_commands[] = {"start_poc", "init_validate", "inference_up_all"};
+#include "script/failures.h"
 
 /* Drivers and jobs are run once in a VM that is thrown away: only to see what they declare. */
 static void check_in_own_vm(struct cox_generation *generation, enum cox_context context, enum cox_declared_kind kind, json_t *out,
@@ -24,9 +23,10 @@ static void check_in_own_vm(struct cox_generation *generation, enum cox_context 
 
 static void check_whole(const struct cox_generation *generation, struct cox_faults *faults) {
   const char *const scripts_dir = json_string_value(json_array_get(generation->sources->folders, 0));
-  for (size_t i = 0; i < sizeof phase_commands / sizeof *phase_commands; i++) {
-    if (json_object_get(generation->commands, phase_commands[i]) != NULL) continue;
-    cox_faults_add(faults, scripts_dir, 0, "the phase command %s is missing: add commands/%s.lua", phase_commands[i], phase_commands[i]);
+  for (size_t i = 0; i < COX_FAILURES_COMMANDS; i++) {
+    const char *const name = cox_failures_commands[i];
+    if (json_object_get(generation->commands, name) != NULL) continue;
+    cox_faults_add(faults, scripts_dir, 0, "the phase command %s is missing: add commands/%s.lua", name, name);
   }
   if (json_object_size(generation->drivers) == 0) cox_faults_add(faults, scripts_dir, 0, "there is no driver: add drivers/mlnode.lua");
 }
