@@ -80,14 +80,19 @@ static bool start_scripts(struct cox_daemon *daemon, struct cox_faults *faults) 
     cox_faults_add(faults, NULL, 0, "%s", err.text);
     return false;
   }
-  const char *const own = text(daemon->config, "scripts", NULL);
+  json_t *const folders = cox_config_folders(daemon->config, paths.scripts);
+  const json_t *const watch = get(daemon->config, "reload", "watch");
   const struct cox_script_options options = {
-      .scripts_dir = own != NULL ? own : paths.scripts,
+      .folders = folders,
       .library_dir = paths.library,
       .clock = cox_clock_system(),
       .config = daemon->config,
+      .is_deferred = true, /* the store may say that others than those in the folders were chosen */
+      .is_watching = watch == NULL || json_is_true(watch),
+      .failures_max = (unsigned)number(daemon->config, "reload", "failures"),
   };
   daemon->script = cox_script_create(&options, faults);
+  json_decref(folders);
   return daemon->script != NULL;
 }
 
@@ -131,7 +136,7 @@ static bool start_broker(struct cox_daemon *daemon, struct cox_faults *faults) {
     return false;
   }
   cox_script_set_broker(daemon->script, daemon->broker);
-  return true;
+  return cox_script_load(daemon->script, faults) == 0;
 }
 
 static bool start_workers(struct cox_daemon *daemon, struct cox_faults *faults) {

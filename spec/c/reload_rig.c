@@ -17,7 +17,8 @@ static void open_scripts(struct reload_rig *rig) {
   struct cox_faults faults = {0};
   struct cox_err err = {0};
   json_t *const folders = rig->second[0] != '\0' ? json_pack("[ss]", rig->second, rig->folder) : json_pack("[s]", rig->folder);
-  const struct cox_script_options options = {.folders = folders, .library_dir = "lua", .clock = &rig->fake->clock, .command_budget_s = 30};
+  const struct cox_script_options options = {.folders = folders, .library_dir = "lua", .clock = &rig->fake->clock, .command_budget_s = 30,
+                                             .is_watching = rig->is_watching};
   rig->script = cox_script_create(&options, &faults);
   json_decref(folders);
   if (rig->script == NULL) fail_msg("%s:%d: %s", faults.list[0].file, faults.list[0].line, faults.list[0].text);

@@ -17,7 +17,7 @@ struct reload_rig {
   struct fake *fake;
   struct cox_script *script;
   const struct cox_scripts *scripts;
-  struct cox_store *store;   /* to begin with; NULL: the fake's own */
+  bool is_watching;          /* cox-reload notices edits by itself */
   size_t exchanges;          /* seen on cox-reload */
   /* the last answer */
   struct cox_mutex mutex;    /* guards the rest */
@@ -29,9 +29,9 @@ struct reload_rig {
 
 enum reload_rig_ask { RIG_RELOAD, RIG_ROLLBACK, RIG_PLAN };
 
-/* The shipped scripts, copied; node1 … node3 are registered, and a block in the Inference phase was taken in. */
+/* The shipped scripts, copied; node1 … node3 are registered, and a block in the Inference phase was taken in. Zeroed before, but for
+ * is_watching and the folders, when they exist already.                                                                          */
 void reload_rig_start(struct reload_rig *rig);
-/* Ends and begins the script room and the broker anew on the same folder and what the broker's store holds. */
 void reload_rig_stop(struct reload_rig *rig);
 /* Replaces `from` (which must be there) by `to` in a script of the scratch copy. */
 void reload_rig_edit(struct reload_rig *rig, const char *path, const char *from, const char *to);

@@ -27,10 +27,17 @@ static unsigned *row_of(struct cox_failures *failures, const char *command) {
   return NULL;
 }
 
-bool cox_failures_note(struct cox_failures *failures, uint64_t number, const char *command, const struct cox_answer *answer,
+bool cox_failures_is_phase_command(const char *command) {
+  for (int i = 0; i < COX_FAILURES_COMMANDS; i++) {
+    if (strcmp(command, cox_failures_commands[i]) == 0) return true;
+  }
+  return false;
+}
+
+bool cox_failures_note(struct cox_failures *failures, uint64_t number, const char *command, bool is_rerun, const struct cox_answer *answer,
                        char why[COX_FAILURES_TEXT]) {
   if (failures->number != number) *failures = (struct cox_failures){.young_max = failures->young_max, .number = number};
-  const bool has_failed = is_failure(answer), is_bad_start = is_too_bad_a_start(failures, has_failed);
+  const bool has_failed = is_failure(answer), is_bad_start = !is_rerun && is_too_bad_a_start(failures, has_failed);
   unsigned *const row = row_of(failures, command);
   if (row != NULL) *row = has_failed ? *row + 1 : 0;
   if (row != NULL && *row >= COX_FAILURES_IN_ROW) {

@@ -17,10 +17,12 @@ struct cox_failures {
 };
 
 extern const char *const cox_failures_commands[COX_FAILURES_COMMANDS]; /* the phase commands */
+bool cox_failures_is_phase_command(const char *command);
 
-/* A handler of that generation has answered. True: it is enough, and `why` says so. Only runtime errors and overruns of time or memory
+/* A handler of that generation has answered; `is_rerun`: the one that every exchange runs, which was tried before and so proves nothing
+ * about a new generation. True: it is enough, and `why` says so. Only runtime errors and overruns of time or memory
  * are failures; a refusal in words is none.                                                                                        */
-bool cox_failures_note(struct cox_failures *failures, uint64_t number, const char *command, const struct cox_answer *answer,
+bool cox_failures_note(struct cox_failures *failures, uint64_t number, const char *command, bool is_rerun, const struct cox_answer *answer,
                        char why[COX_FAILURES_TEXT]);
 
 #endif

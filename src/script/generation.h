@@ -32,6 +32,8 @@ struct cox_generation_options {
 /* Runs, checks and tries everything; holds `sources`. One reference, or NULL with every fault in `faults`. */
 struct cox_generation *cox_generation_create(const struct cox_generation_options *options, struct cox_sources *sources,
                                              struct cox_faults *faults);
+/* One that is only there to go back to: sources and number. NULL: out of memory. */
+struct cox_generation *cox_generation_create_bare(const struct cox_generation_options *options, struct cox_sources *sources);
 struct cox_generation *cox_generation_hold(struct cox_generation *generation);
 void cox_generation_release(struct cox_generation *generation);
 /* From the policy VM's owner: another thread may be its owner next. */

@@ -1,9 +1,12 @@
 #include "script/reload.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "script/rehearsal.h"
@@ -24,9 +27,10 @@ int cox_reload_init(struct cox_reload *reload, const struct cox_reload_options *
   json_incref(options->folders);
   reload->library_dir = strdup(options->library_dir);
   reload->rejected = json_array();
+  reload->wake_fd = -1;
+  cox_watch_init_none(&reload->watch);
   cox_mutex_init(&reload->mutex);
-  cox_cond_init(&reload->cond);
-  return reload->library_dir != NULL ? 0 : COX_ENOMEM;
+  return reload->library_dir != NULL && cox_kept_init(&reload->kept) == 0 ? 0 : COX_ENOMEM;
 }
 
 void cox_reload_fini(struct cox_reload *reload) {
@@ -34,25 +38,31 @@ void cox_reload_fini(struct cox_reload *reload) {
   json_decref(reload->options.folders);
   json_decref(reload->rejected);
   free(reload->library_dir);
-  cox_cond_fini(&reload->cond);
+  cox_watch_fini(&reload->watch);
+  cox_kept_fini(&reload->kept);
+  if (reload->wake_fd >= 0) close(reload->wake_fd);
   cox_mutex_fini(&reload->mutex);
 }
 
 /* ---- making one ---- */
 
+/* Counts it, while it is nobody else's. */
+static struct cox_sources *counted(struct cox_reload *reload, struct cox_sources *sources) {
+  if (sources == NULL) return NULL;
+  sources->alive = &reload->options.generations->alive;
+  atomic_fetch_add(sources->alive, 1);
+  return sources;
+}
+
 static struct cox_sources *read_sources(struct cox_reload *reload, const char *dir, struct cox_faults *faults) {
-  if (dir != NULL) return cox_sources_read(dir, reload->library_dir, faults);
-  return cox_sources_read_folders(reload->options.folders, reload->library_dir, faults);
+  if (dir != NULL) return counted(reload, cox_sources_read(dir, reload->library_dir, faults));
+  return counted(reload, cox_sources_read_folders(reload->options.folders, reload->library_dir, faults));
 }
 
 static struct cox_generation *make(struct cox_reload *reload, struct cox_sources *sources, uint64_t number, struct cox_faults *faults) {
   const struct cox_generation_options options = {
       .clock = reload->options.clock, .memory_max = reload->options.memory_max, .number = number};
-  struct cox_generation *const made = cox_generation_create(&options, sources, faults);
-  if (made == NULL || sources->alive != NULL) return made;
-  sources->alive = &reload->options.generations->alive; /* it is nobody else's yet */
-  atomic_fetch_add(sources->alive, 1);
-  return made;
+  return cox_generation_create(&options, sources, faults);
 }
 
 /* Makes it and tries it on the fleet. NULL with the faults of `work`. */
@@ -62,20 +72,6 @@ static struct cox_generation *make_tried(struct cox_reload *reload, struct cox_s
   if (cox_rehearsal_run(made, reload->broker, reload->options.command_budget_s, &work->rehearsal, &work->faults) == 0) return made;
   cox_generation_release(made);
   return NULL;
-}
-
-int cox_reload_first(struct cox_reload *reload, struct cox_faults *faults) {
-  struct cox_sources *const sources = read_sources(reload, NULL, faults);
-  struct cox_generation *const live = sources != NULL ? make(reload, sources, 1, faults) : NULL;
-  if (live != NULL) {
-    reload->tried_hash = sources->hash;
-    reload->has_tried = true;
-    reload->last_number = 1;
-    cox_generation_rest(live);
-    cox_generations_begin(reload->options.generations, live, NULL);
-  }
-  cox_sources_release(sources);
-  return live != NULL ? 0 : COX_ESCRIPT;
 }
 
 /* ---- what came of it ---- */
@@ -179,6 +175,105 @@ static void set_rejected(struct cox_reload *reload, uint64_t scripts_hash, json_
   json_decref(old);
 }
 
+/* The store gets what is true now. */
+static void keep_choice(struct cox_reload *reload) {
+  struct cox_generation *const live = cox_generations_hold(reload->options.generations);
+  struct cox_generation *const previous = cox_generations_hold_previous(reload->options.generations);
+  cox_mutex_lock(&reload->mutex);
+  json_t *const rejected = json_incref(reload->rejected);
+  cox_mutex_unlock(&reload->mutex);
+  cox_kept_write(&reload->kept, reload->broker, live, previous, rejected, reload->last_number);
+  json_decref(rejected);
+  cox_generation_release(live);
+  cox_generation_release(previous);
+}
+
+/* ---- the first one ---- */
+
+static struct cox_generation *make_bare(struct cox_reload *reload, struct cox_sources *sources, uint64_t number) {
+  const struct cox_generation_options options = {
+      .clock = reload->options.clock, .memory_max = reload->options.memory_max, .number = number};
+  return cox_generation_create_bare(&options, sources);
+}
+
+/* The kept set of that name, to go back to; NULL: there is none, or it cannot be read, which is no reason not to start. */
+static struct cox_generation *kept_one(struct cox_reload *reload, const json_t *choice, const char *name) {
+  const json_t *const set = json_object_get(choice, name);
+  struct cox_faults faults = {0};
+  struct cox_sources *const sources =
+      set != NULL ? counted(reload, cox_kept_sources(reload->broker, set, reload->library_dir, &faults)) : NULL;
+  struct cox_generation *const one =
+      sources != NULL ? make_bare(reload, sources, (uint64_t)json_integer_value(json_object_get(set, "generation"))) : NULL;
+  cox_sources_release(sources);
+  for (size_t i = 0; i < faults.count; i++) {
+    cox_log(COX_LOG_WARN, "reload", "scripts kept in the store are of no use", "set", name, "file", faults.list[i].file, "reason",
+            faults.list[i].text, NULL);
+  }
+  cox_faults_fini(&faults);
+  return one;
+}
+
+/* Whether `sources` are those of a kept set. */
+static bool is_kept_as(const struct cox_sources *sources, const json_t *choice, const char *name) {
+  char hash[COX_SOURCES_HASH_TEXT];
+  cox_sources_hash_text(sources->scripts_hash, hash);
+  const char *const kept = json_string_value(json_object_get(json_object_get(choice, name), "hash"));
+  return kept != NULL && strcmp(kept, hash) == 0;
+}
+
+/* The set that was live goes on instead of files that were rejected. NULL: they were not, or the store does not have it. */
+static struct cox_generation *instead_of_rejected(struct cox_reload *reload, const struct cox_sources *found, const json_t *choice) {
+  if (!is_rejected(reload, found->scripts_hash)) return NULL;
+  struct cox_generation *const live = kept_one(reload, choice, "live");
+  if (live == NULL) return NULL;
+  cox_log(COX_LOG_WARN, "reload", "the scripts in the folders were rejected before: those that were live then go on", "generation",
+          COX_LOG_INT(live->number), "next", "change them, or ask for a reload", NULL);
+  return live;
+}
+
+/* Takes all but `found`. */
+static int begin_with(struct cox_reload *reload, struct cox_sources *found, struct cox_sources *chosen, uint64_t number,
+                      struct cox_generation *previous, struct cox_faults *faults) {
+  struct cox_generation *const live = make(reload, chosen, number, faults);
+  if (live == NULL) {
+    cox_generation_release(previous);
+    return COX_ESCRIPT;
+  }
+  reload->tried_hash = found->hash;
+  reload->has_tried = true;
+  if (number > reload->last_number) reload->last_number = number;
+  cox_generation_rest(live);
+  cox_generations_begin(reload->options.generations, live, previous);
+  if (reload->broker != NULL) keep_choice(reload);
+  return 0;
+}
+
+int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struct cox_faults *faults) {
+  reload->broker = broker;
+  json_t *const choice = broker != NULL ? cox_kept_read(&reload->kept, broker) : NULL;
+  json_t *const rejected = json_object_get(choice, "rejected");
+  if (json_is_array(rejected)) {
+    json_decref(reload->rejected);
+    reload->rejected = json_incref(rejected);
+  }
+  reload->last_number = (uint64_t)json_integer_value(json_object_get(choice, "last_number"));
+  struct cox_sources *const found = read_sources(reload, NULL, faults);
+  struct cox_generation *const kept = found != NULL ? instead_of_rejected(reload, found, choice) : NULL;
+  int rc = COX_ESCRIPT;
+  if (kept != NULL) {
+    rc = begin_with(reload, found, kept->sources, kept->number, kept_one(reload, choice, "previous"), faults);
+  } else if (found != NULL && is_kept_as(found, choice, "live")) {
+    const uint64_t number = (uint64_t)json_integer_value(json_object_get(json_object_get(choice, "live"), "generation"));
+    rc = begin_with(reload, found, found, number, kept_one(reload, choice, "previous"), faults);
+  } else if (found != NULL) { /* edited while nobody looked: what was live then can be gone back to */
+    rc = begin_with(reload, found, found, reload->last_number + 1, kept_one(reload, choice, "live"), faults);
+  }
+  cox_generation_release(kept);
+  cox_sources_release(found);
+  json_decref(choice);
+  return rc;
+}
+
 /* ---- the three kinds of work ---- */
 
 static void tell_refusal(struct cox_reload *reload, struct work *work, const char *hash) {
@@ -196,6 +291,7 @@ static void reject(struct cox_reload *reload, struct work *work, const struct co
   if (sources != NULL) {
     cox_sources_hash_text(sources->scripts_hash, hash);
     set_rejected(reload, sources->scripts_hash, json_pack("{ss, sO}", "reason", work->outcome.err.text, "faults", work->outcome.result));
+    keep_choice(reload);
   }
   tell_refusal(reload, work, sources != NULL ? hash : NULL);
 }
@@ -212,7 +308,8 @@ static void take_failure(struct cox_reload *reload, struct work *work, const str
   reject(reload, work, sources);
 }
 
-static void exchanged(struct cox_reload *reload, struct work *work, uint64_t number, const char *hash, const char *reason) {
+/* Another one is live. */
+static void conclude(struct cox_reload *reload, struct work *work, uint64_t number, const char *hash, const char *reason) {
   const size_t changes = json_array_size(work->rehearsal.changes);
   json_t *const fields = json_pack("{sI, ss, sI}", "generation", (json_int_t)number, "hash", hash, "changes", (json_int_t)changes);
   if (reason != NULL) json_object_set_new(fields, "reason", json_string(reason));
@@ -220,6 +317,7 @@ static void exchanged(struct cox_reload *reload, struct work *work, uint64_t num
   cox_log(COX_LOG_INFO, "reload", strcmp(work->action, "reload") == 0 ? "new scripts are live" : "the scripts before are live again", "generation",
           COX_LOG_INT(number), "hash", hash, "targets_changed", COX_LOG_INT(changes), "caller", work->caller, "reason",
           reason != NULL ? reason : "asked for", NULL);
+  keep_choice(reload);
   if (reload->exchanged != NULL) reload->exchanged(reload->exchanged_ctx);
 }
 
@@ -252,7 +350,7 @@ static void load(struct cox_reload *reload, struct work *work, struct cox_source
   set_rejected(reload, sources->scripts_hash, NULL);
   succeed(work, COX_SCRIPTS_DONE, number);
   cox_broker_count_reload(reload->broker, COX_RELOAD_DONE);
-  exchanged(reload, work, number, hash, NULL);
+  conclude(reload, work, number, hash, NULL);
 }
 
 static void do_reload(struct cox_reload *reload, struct work *work, bool is_explicit) {
@@ -303,7 +401,7 @@ static void do_rollback(struct cox_reload *reload, struct work *work, const char
     cox_sources_hash_text(back->sources->scripts_hash, hash);
     succeed(work, COX_SCRIPTS_DONE, back->number);
     cox_broker_count_reload(reload->broker, COX_RELOAD_ROLLED_BACK);
-    exchanged(reload, work, back->number, hash, why);
+    conclude(reload, work, back->number, hash, why);
   }
   cox_generation_release(left);
   cox_generation_release(back);
@@ -329,12 +427,16 @@ struct order {
   enum cox_order_kind asked;
   struct cox_scripts_request *request;
   char caller[64], why[512];
+  uint64_t failed_number; /* GIVE_UP: the generation that fails */
 };
 
 /* Failures go first: a request may make them worse. */
 static bool next_locked(struct cox_reload *reload, struct order *order) COX_REQUIRES(reload->mutex) {
   if (reload->failure[0] != '\0') {
     order->kind = GIVE_UP;
+    order->asked = COX_ORDER_ROLLBACK;
+    order->failed_number = reload->failed_number;
+    snprintf(order->caller, sizeof order->caller, "the broker itself");
     snprintf(order->why, sizeof order->why, "%s", reload->failure);
     reload->failure[0] = '\0';
   } else if (reload->count > 0) {
@@ -372,36 +474,52 @@ static void carry_out(struct cox_reload *reload, const struct order *order) {
   finish(&work, request);
 }
 
+/* The failures of a generation that is not live any more are over with it. */
+static bool is_late(struct cox_reload *reload, const struct order *order) {
+  return order->kind == GIVE_UP && order->failed_number != atomic_load(&reload->options.generations->number);
+}
+
+static void wake(struct cox_reload *reload) { eventfd_write(reload->wake_fd, 1); }
+
+/* Until there is something to do; `order` says what. False: it is over. */
+static bool await(struct cox_reload *reload, struct order *order) {
+  for (;;) {
+    *order = (struct order){.kind = NOTHING};
+    cox_mutex_lock(&reload->mutex);
+    const bool is_over = reload->is_stopping, has_one = !is_over && next_locked(reload, order);
+    cox_mutex_unlock(&reload->mutex);
+    if (is_over) return false;
+    if (has_one && !is_late(reload, order)) return true;
+    if (has_one) continue;
+    if (cox_watch_wait(&reload->watch, reload->wake_fd)) {
+      order->kind = LOOK;
+      snprintf(order->caller, sizeof order->caller, "an edit of the files");
+      return true;
+    }
+    eventfd_t ignored;
+    eventfd_read(reload->wake_fd, &ignored);
+  }
+}
+
 static void run(void *arg) {
   struct cox_reload *const reload = arg;
-  for (;;) {
-    struct order order = {.kind = NOTHING};
-    cox_mutex_lock(&reload->mutex);
-    while (!reload->is_stopping && !next_locked(reload, &order)) cox_cond_wait(&reload->cond, &reload->mutex);
-    const bool is_over = order.kind == NOTHING;
-    /* The failures of a generation that is not live any more are over with it. */
-    const bool is_late = order.kind == GIVE_UP && reload->failed_number != atomic_load(&reload->options.generations->number);
-    cox_mutex_unlock(&reload->mutex);
-    if (is_over) return;
-    if (is_late) continue;
-    if (order.kind == GIVE_UP) {
-      order.asked = COX_ORDER_ROLLBACK;
-      snprintf(order.caller, sizeof order.caller, "the broker itself");
-    }
-    carry_out(reload, &order);
-  }
+  for (struct order order; await(reload, &order);) carry_out(reload, &order);
+}
+
+static void set_running(struct cox_reload *reload, bool is_running) {
+  cox_mutex_lock(&reload->mutex);
+  reload->is_running = is_running;
+  cox_mutex_unlock(&reload->mutex);
 }
 
 int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struct cox_err *err) {
   reload->broker = broker;
-  cox_mutex_lock(&reload->mutex);
-  reload->is_running = true;
-  cox_mutex_unlock(&reload->mutex);
+  reload->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (reload->wake_fd < 0) return cox_err_set(err, COX_ESYS, "starting the watch over the scripts failed: %s", strerror(errno));
+  if (reload->options.is_watching) cox_watch_init(&reload->watch, reload->options.folders);
+  set_running(reload, true);
   const int rc = cox_thread_start(&reload->thread, "cox-reload", run, reload, err);
-  if (rc == 0) return 0;
-  cox_mutex_lock(&reload->mutex);
-  reload->is_running = false;
-  cox_mutex_unlock(&reload->mutex);
+  if (rc != 0) set_running(reload, false);
   return rc;
 }
 
@@ -414,8 +532,8 @@ static void answer_stopped(struct cox_scripts_request *request) {
 void cox_reload_stop(struct cox_reload *reload) {
   cox_mutex_lock(&reload->mutex);
   reload->is_stopping = true;
-  cox_cond_broadcast(&reload->cond);
   cox_mutex_unlock(&reload->mutex);
+  if (reload->wake_fd >= 0) wake(reload);
   cox_generations_stop(reload->options.generations);
   cox_thread_join(&reload->thread);
   struct order order;
@@ -438,12 +556,13 @@ void cox_reload_ask(struct cox_reload *reload, enum cox_order_kind kind, struct 
     const size_t place = (reload->first + reload->count++) % COX_RELOAD_WAITING_MAX;
     reload->orders[place].kind = kind;
     reload->orders[place].request = request;
-    cox_cond_signal(&reload->cond);
   }
   cox_mutex_unlock(&reload->mutex);
-  if (is_stopped) {
+  if (!is_stopped && !is_full) {
+    wake(reload);
+  } else if (is_stopped) {
     answer_stopped(request);
-  } else if (is_full) {
+  } else {
     struct cox_scripts_outcome outcome = {.status = COX_SCRIPTS_FAILED};
     cox_err_set(&outcome.err, COX_EFULL, "the scripts were left as they are: %d requests wait already; try again later", COX_RELOAD_WAITING_MAX);
     request->done(request, &outcome);
@@ -453,14 +572,16 @@ void cox_reload_ask(struct cox_reload *reload, enum cox_order_kind kind, struct 
 void cox_reload_look(struct cox_reload *reload, const char *caller) {
   cox_mutex_lock(&reload->mutex);
   snprintf(reload->look_caller, sizeof reload->look_caller, "%s", caller);
-  cox_cond_signal(&reload->cond);
+  const bool is_running = reload->is_running;
   cox_mutex_unlock(&reload->mutex);
+  if (is_running) wake(reload);
 }
 
 void cox_reload_give_up(struct cox_reload *reload, uint64_t number, const char *why) {
   cox_mutex_lock(&reload->mutex);
   snprintf(reload->failure, sizeof reload->failure, "%s", why);
   reload->failed_number = number;
-  cox_cond_signal(&reload->cond);
+  const bool is_running = reload->is_running;
   cox_mutex_unlock(&reload->mutex);
+  if (is_running) wake(reload);
 }

@@ -10,6 +10,8 @@
 #include "core/broker.h"
 #include "core/scripts.h"
 #include "script/generations.h"
+#include "script/kept.h"
+#include "script/watch.h"
 
 enum { COX_RELOAD_WAITING_MAX = 64 };
 
@@ -20,6 +22,7 @@ struct cox_reload_options {
   size_t memory_max;
   double command_budget_s;
   struct cox_generations *generations;
+  bool is_watching; /* edits are noticed as they are made */
 };
 
 enum cox_order_kind { COX_ORDER_RELOAD, COX_ORDER_ROLLBACK, COX_ORDER_PLAN };
@@ -27,7 +30,8 @@ enum cox_order_kind { COX_ORDER_RELOAD, COX_ORDER_ROLLBACK, COX_ORDER_PLAN };
 struct cox_reload {
   struct cox_reload_options options;
   char *library_dir;
-  struct cox_broker *broker;          /* from start on */
+  struct cox_broker *broker;          /* NULL before it is known */
+  int wake_fd;                        /* readable: something to do */
   void (*exchanged)(void *ctx);       /* cox-reload, after a flip; NULL: nobody asks */
   void *exchanged_ctx;
   struct cox_thread thread;
@@ -35,8 +39,9 @@ struct cox_reload {
   uint64_t tried_hash;                /* of the content that was tried last */
   bool has_tried;
   uint64_t last_number;               /* given to a generation */
+  struct cox_kept kept;
+  struct cox_watch watch;
   struct cox_mutex mutex;             /* guards the rest */
-  struct cox_cond cond;               /* something to do */
   struct {
     enum cox_order_kind kind;
     struct cox_scripts_request *request;
@@ -51,8 +56,9 @@ struct cox_reload {
 
 int cox_reload_init(struct cox_reload *reload, const struct cox_reload_options *options);
 void cox_reload_fini(struct cox_reload *reload);
-/* Before any thread: reads, checks and makes the first live generation. 0, or a code with every fault in `faults`. */
-int cox_reload_first(struct cox_reload *reload, struct cox_faults *faults);
+/* Before any thread: reads, checks and makes the first live generation. A content that was rejected before, as the store of the broker
+ * (may be NULL) remembers, is not tried: the one that was live then is, from the store. 0, or a code with every fault in `faults`.     */
+int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struct cox_faults *faults);
 int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struct cox_err *err);
 /* Ends the thread; what waits is answered. Later requests are answered at once. */
 void cox_reload_stop(struct cox_reload *reload);

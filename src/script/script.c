@@ -15,7 +15,8 @@
 struct cox_script {
   struct cox_generations generations;
   struct cox_reload reload;
-  struct cox_failures failures; /* cox-command's */
+  struct cox_failures failures; /* cox-command's, as the next */
+  bool has_turned;              /* just now: the command due comes next, if one is */
   double command_budget_s;
   json_t *config;
   struct cox_policy policy;
@@ -46,14 +47,16 @@ static double limit_s(void *ctx, const char *kind, enum cox_status status) {
 static void run(void *ctx, const char *name, json_t *args, struct cox_txn *txn, struct cox_answer *answer) {
   struct cox_script *const script = ctx;
   struct cox_generation *const live = script->generations.live; /* this thread alone exchanges it */
+  const bool is_rerun = script->has_turned && cox_failures_is_phase_command(name);
   char why[COX_FAILURES_TEXT];
+  script->has_turned = false;
   if (json_object_get(live->commands, name) == NULL) { /* it was there when the command was sent */
     answer->outcome = COX_ANSWER_ERROR;
     cox_err_set(&answer->err, COX_ENOENT, "command %s changed nothing: the scripts were exchanged before its turn, and the new ones do not have it", name);
     return;
   }
   if (cox_policy_vm_run(live->policy, name, args, script->command_budget_s, txn, answer)) cox_generation_renew_policy(live);
-  if (cox_failures_note(&script->failures, live->number, name, answer, why)) cox_reload_give_up(&script->reload, live->number, why);
+  if (cox_failures_note(&script->failures, live->number, name, is_rerun, answer, why)) cox_reload_give_up(&script->reload, live->number, why);
 }
 
 static bool waits(void *ctx, const char *name) {
@@ -64,7 +67,13 @@ static bool waits(void *ctx, const char *name) {
 }
 
 static uint64_t generation(void *ctx) { return atomic_load(&((struct cox_script *)ctx)->generations.number); }
-static bool turn(void *ctx) { return cox_generations_turn(&((struct cox_script *)ctx)->generations); }
+
+static bool turn(void *ctx) {
+  struct cox_script *const script = ctx;
+  const bool has_turned = cox_generations_turn(&script->generations);
+  script->has_turned = script->has_turned || has_turned;
+  return has_turned;
+}
 
 /* ---- the face of the exchange ---- */
 
@@ -124,6 +133,7 @@ static int prepare(struct cox_script *script, const struct cox_script_options *o
       .memory_max = options->memory_max,
       .command_budget_s = script->command_budget_s,
       .generations = &script->generations,
+      .is_watching = options->is_watching,
   };
   const int rc = cox_reload_init(&script->reload, &reload);
   json_decref(folders);
@@ -137,7 +147,7 @@ struct cox_script *cox_script_create(const struct cox_script_options *options, s
     cox_script_destroy(script);
     return NULL;
   }
-  const bool is_good = cox_reload_first(&script->reload, faults) == 0;
+  const bool is_good = options->is_deferred || cox_reload_first(&script->reload, NULL, faults) == 0;
   const bool can_sign = cox_wallet_init(&script->wallet, options->config, faults);
   if (is_good && can_sign) {
     connect(script, options);
@@ -154,6 +164,10 @@ void cox_script_destroy(struct cox_script *script) {
   json_decref(script->config);
   cox_wallet_fini(&script->wallet);
   free(script);
+}
+
+int cox_script_load(struct cox_script *script, struct cox_faults *faults) {
+  return cox_reload_first(&script->reload, script->fibers.broker, faults);
 }
 
 int cox_script_start(struct cox_script *script, void (*exchanged)(void *ctx), void *ctx, struct cox_err *err) {
