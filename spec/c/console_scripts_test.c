@@ -154,7 +154,10 @@ static void plan_sends_the_folder_as_an_absolute_path(void **state) {
   (void)state;
   char line[256], body[768];
   snprintf(body, sizeof body, "{\"scripts\":\"%s\"}", real);
-  for (size_t i = 0; i < 3; i++) answer(i, 200, "{\"changes\":[]}");
+  answer(0, 200, "{\"changes\":[]}");
+  answer(1, 200, "{\"folders\":[\"/other\"]}");
+  answer(2, 200, "{\"changes\":[]}");
+  answer(3, 200, "{\"changes\":[]}");
   snprintf(line, sizeof line, "coxswain plan --scripts %s/../%s", folder, strrchr(folder, '/') + 1);
   assert_int_equal(go(line), 0);
   assert_string_equal(console_daemon.asked[0].body, body);
@@ -165,11 +168,11 @@ static void plan_sends_the_folder_as_an_absolute_path(void **state) {
   snprintf(config, sizeof config, "\"%s\"", folder);
   scripts_json = config;
   assert_int_equal(go("coxswain plan -c some.lua"), 0);
-  assert_string_equal(console_daemon.asked[1].base_url, "http://127.0.0.1:9300");
-  assert_string_equal(console_daemon.asked[1].body, body);
+  assert_string_equal(console_daemon.asked[2].base_url, "http://127.0.0.1:9300");
+  assert_string_equal(console_daemon.asked[2].body, body);
   scripts_json = NULL; /* the daemon's own */
   assert_int_equal(go("coxswain plan -c some.lua"), 0);
-  assert_null(console_daemon.asked[2].body);
+  assert_null(console_daemon.asked[3].body);
 }
 
 static void several_folders_must_be_the_daemons_own(void **state) {

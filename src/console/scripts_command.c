@@ -142,28 +142,29 @@ static int take_folder(const struct cox_cli_session *session, const char *dir, j
   return *body != NULL ? COX_EXIT_DONE : cox_cli_fail(session->args.program, "the path %s is no UTF-8", path);
 }
 
-/* Several folders can only be planned where the daemon has them, too. */
-static int take_folders(struct cox_cli_session *session, const json_t *folders) {
+/* Those that the daemon runs with need no word; several others it cannot be told. */
+static int take_folders(struct cox_cli_session *session, json_t *folders, json_t **body) {
   json_t *shown;
   int exit_code;
   if (cox_cli_request(session, "GET", "/v1/scripts", NULL, &shown, &exit_code) == 0) return exit_code;
-  if (!json_equal(json_object_get(shown, "folders"), (json_t *)(uintptr_t)folders)) {
-    exit_code = cox_cli_fail(session->args.program, "%s names other folders of scripts than the daemon runs with: give one with --scripts DIR",
-                             session->target.config);
-  }
+  const bool is_own = json_equal(json_object_get(shown, "folders"), folders);
   json_decref(shown);
-  return exit_code;
+  if (is_own) return COX_EXIT_DONE;
+  const char *const only = json_array_size(folders) == 1 ? json_string_value(json_array_get(folders, 0)) : NULL;
+  if (only != NULL) return take_folder(session, only, body);
+  return cox_cli_fail(session->args.program, "%s names other folders of scripts than the daemon runs with: give one with --scripts DIR",
+                      session->target.config);
 }
 
 static int take_config(struct cox_cli_session *session, json_t **body) {
   struct cox_faults faults = {0};
   json_t *const config = session->env->load_config(session->target.config, &faults);
-  const json_t *const scripts = json_object_get(config, "scripts");
-  const json_t *const only = json_array_size(scripts) == 1 ? json_array_get(scripts, 0) : scripts;
+  json_t *const scripts = json_object_get(config, "scripts");
+  json_t *const folders = json_is_array(scripts) ? json_incref(scripts) : json_pack("[O*]", scripts);
   int exit_code = COX_EXIT_DONE;
   if (config == NULL) exit_code = cox_cli_fail(session->args.program, "%s cannot be read any more", session->target.config);
-  else if (json_is_string(only)) exit_code = take_folder(session, json_string_value(only), body);
-  else if (json_array_size(scripts) > 1) exit_code = take_folders(session, scripts);
+  else if (json_array_size(folders) > 0) exit_code = take_folders(session, folders, body);
+  json_decref(folders);
   json_decref(config);
   cox_faults_fini(&faults);
   return exit_code;
