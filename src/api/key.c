@@ -71,24 +71,34 @@ static void unlink_locked(struct cox_keys *keys, struct cox_key *key) COX_REQUIR
 /* The store is told later, outside of the lock. */
 static void forget_locked(struct cox_keys *keys, struct cox_key *key) COX_REQUIRES(keys->mutex) {
   unlink_locked(keys, key);
-  if (!key->is_stored || keys->api->options.forget_outcome == NULL) {
+  if (!key->is_stored || keys->api->options.forget_outcome == NULL || keys->doomed_count >= keys->keys_max) {
     destroy_key(key);
     return;
   }
+  cox_settlement_release(key->outcome);
+  key->outcome = NULL;
   key->bucket_next = keys->doomed;
   keys->doomed = key;
+  keys->doomed_count++;
+}
+
+/* NULL: there is none. */
+static struct cox_key *pop_doomed_locked(struct cox_keys *keys) COX_REQUIRES(keys->mutex) {
+  struct cox_key *const key = keys->doomed;
+  if (key == NULL) return NULL;
+  keys->doomed = key->bucket_next;
+  keys->doomed_count--;
+  return key;
 }
 
 /* One that the store is to forget; NULL: there is none. Not when it was used again meanwhile: then the store has the new one. */
 static struct cox_key *take_doomed(struct cox_keys *keys) {
   cox_mutex_lock(&keys->mutex);
-  struct cox_key *key = keys->doomed;
+  struct cox_key *key = pop_doomed_locked(keys);
   while (key != NULL && find_locked(keys, key->caller, key->name) != NULL) {
-    keys->doomed = key->bucket_next;
     destroy_key(key);
-    key = keys->doomed;
+    key = pop_doomed_locked(keys);
   }
-  if (key != NULL) keys->doomed = key->bucket_next;
   cox_mutex_unlock(&keys->mutex);
   return key;
 }
@@ -146,11 +156,7 @@ void cox_keys_fini(struct cox_keys *keys) {
     unlink_locked(keys, key);
     destroy_key(key);
   }
-  while (keys->doomed != NULL) {
-    struct cox_key *const key = keys->doomed;
-    keys->doomed = key->bucket_next;
-    destroy_key(key);
-  }
+  for (struct cox_key *key; (key = pop_doomed_locked(keys)) != NULL;) destroy_key(key);
   cox_mutex_unlock(&keys->mutex);
   free(keys->buckets);
   cox_mutex_fini(&keys->mutex);

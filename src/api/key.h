@@ -44,8 +44,8 @@ struct cox_key_record {
 struct cox_keys {
   struct cox_mutex mutex; /* guards the rest, and in keys and jobs what is marked with it; before the connections' */
   struct cox_key **buckets, *oldest, *newest;
-  struct cox_key *doomed; /* forgotten here, and not yet by the store */
-  size_t count, bytes;
+  struct cox_key *doomed; /* forgotten here, and not yet by the store; at most as many as are kept, the next start sees to the rest */
+  size_t count, bytes, doomed_count;
   struct cox_job *jobs;
   bool is_stopped;
   size_t keys_max;   /* fixed */
