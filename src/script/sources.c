@@ -102,6 +102,10 @@ static void read_file(const struct reading *reading, const char *path, const cha
     cox_faults_add(reading->faults, path, 0, "the script is a link that leads out of %s: copy the file instead", reading->dir);
     return;
   }
+  if (!is_utf8((const unsigned char *)name, strlen(name))) {
+    cox_faults_add(reading->faults, path, 0, "the script's name is not text in UTF-8: rename it");
+    return;
+  }
   if (reading->sources->count >= COX_SOURCES_FILES_MAX) {
     cox_faults_add(reading->faults, path, 0, "there are more than %d scripts in %s", COX_SOURCES_FILES_MAX, reading->dir);
     return;
