@@ -128,6 +128,15 @@ static void every_fault_is_named_and_the_old_set_goes_on(void **state) {
   assert_true(json_equal(json_object_get(rejected, "faults"), rig.result));
 }
 
+static void names_and_texts_that_are_no_text_are_faults(void **state) {
+  (void)state;
+  reload_rig_write(&rig, "policy/n\xff.lua", "return {}");
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
+  assert_int_equal(json_array_size(rig.result), 1);
+  assert_non_null(strstr(json_string_value(json_object_get(json_array_get(rig.result, 0), "message")), "name is not text"));
+  assert_int_equal(reload_rig_number(&rig), 1);
+}
+
 /* ---- state ---- */
 
 #define COUNTER_WITH(restore)                                                                                      \
@@ -383,6 +392,7 @@ int main(void) {
       TEST(a_plan_of_another_folder_changes_nothing),
       TEST(a_failure_in_a_window_to_come_is_found_before_it_comes),
       TEST(every_fault_is_named_and_the_old_set_goes_on),
+      TEST(names_and_texts_that_are_no_text_are_faults),
       TEST(what_policy_saves_outlives_a_reload_and_a_rollback),
       TEST(a_state_that_cannot_be_restored_refuses_the_new_scripts),
       TEST(three_failures_of_a_phase_command_go_back_at_any_age),

@@ -181,4 +181,29 @@ return {
     local count = system.wait("the job's second beginning", function() return log():match 'the job begins.*msg="the job begins"[^\n]*count=(%d+)' end)
     assert.is_true(tonumber(count) > 0)
   end)
+
+  it("loses no attempt in flight at a reload of their driver, and repeats none", function()
+    local count = 500
+    local fleet = system.fleet("--count", tostring(count), "--latency-ms", "1000")
+    local text = system.config(fleet.nodes_file, ("scripts = %q, admin = { socket = 'c.sock' }, probe = { interval_s = 600 },"):format(folder))
+    text = text:gsub("probe = { interval_s = 1, timeout_s = 1 },", "")
+    daemon = system.daemon(text)
+    system.command(daemon, "new_block", system.block(50, 0, 0))
+    system.wait("attempts in flight", function()
+      local flying = 0
+      for _, state in pairs(system.states(daemon)) do flying = flying + (state.reconcile_info and 1 or 0) end
+      return flying > count // 2
+    end)
+    local file = assert(io.open(folder .. "/drivers/mlnode.lua", "ab"))
+    file:write("-- edited\n")
+    file:close()
+    system.wait("the reload", function() return log():find("generation=2", 1, true) end)
+    system.converged(daemon, "INFERENCE", nil, 120)
+    for id, report in pairs(system.reports(fleet)) do
+      assert.equal(1, report.loads, id)
+      assert.equal(1, report.mutating_open_max, id)
+    end
+    local _, metrics = system.http("GET", daemon.url .. "/metrics")
+    has(metrics, ('coxswain_attempts_total{kind="INFERENCE",result="succeeded"} %d\n'):format(count), "coxswain_stale_results_total 0\n")
+  end)
 end)

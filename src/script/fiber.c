@@ -240,18 +240,25 @@ static struct cox_fiber *start(void *vm, struct cox_attempt *attempt) {
   return fiber;
 }
 
-static struct cox_fiber *start_job(void *vm, const char *name, struct cox_err *err) {
-  struct cox_fiber_vm *const owner = vm;
+static struct cox_fiber *try_job(struct cox_fiber_vm *owner, const char *name, struct cox_err *err) {
   struct cox_fiber *const fiber = create(owner, COX_FIBER_JOBS, name, err);
   if (fiber == NULL) {
     cox_err_set(err, COX_ENOMEM, "starting the job %s failed: out of memory", name);
     return NULL;
   }
-  const bool is_made = fiber->set != NULL && cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, err) == 0;
-  json_object_del(owner->saved, name); /* it has it now, or cannot take it */
-  if (is_made) return fiber;
+  if (fiber->set != NULL && cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, err) == 0) return fiber;
   free_fiber(fiber);
   return NULL;
+}
+
+static struct cox_fiber *start_job(void *vm, const char *name, struct cox_err *err) {
+  struct cox_fiber_vm *const owner = vm;
+  struct cox_fiber *fiber = try_job(owner, name, err);
+  const bool had_state = json_object_del(owner->saved, name) == 0; /* it has it now, or cannot take it */
+  if (fiber != NULL || !had_state) return fiber;
+  cox_log(COX_LOG_ERROR, "jobs", "a job did not take over what the one before saved: it begins without", "job", name, "file", err->file, "line",
+          COX_LOG_INT(err->line), "reason", err->text, NULL);
+  return try_job(owner, name, err);
 }
 
 static struct cox_fiber *start_chore(void *vm, const char *name, json_t *args) {

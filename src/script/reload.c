@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "script/rehearsal.h"
 
-enum { REJECTED_MAX = 8, TEXT_BYTES = 768 };
+enum { TEXT_BYTES = 768 };
 
 /* One piece of work on its way. */
 struct work {
@@ -26,17 +26,16 @@ int cox_reload_init(struct cox_reload *reload, const struct cox_reload_options *
   reload->options = *options;
   json_incref(options->folders);
   reload->library_dir = strdup(options->library_dir);
-  reload->rejected = json_array();
   reload->wake_fd = -1;
   cox_watch_init_none(&reload->watch);
   cox_mutex_init(&reload->mutex);
-  return reload->library_dir != NULL && cox_kept_init(&reload->kept) == 0 ? 0 : COX_ENOMEM;
+  return reload->library_dir != NULL && cox_kept_init(&reload->kept) == 0 && cox_rejected_init(&reload->rejected) ? 0 : COX_ENOMEM;
 }
 
 void cox_reload_fini(struct cox_reload *reload) {
   assert(!reload->is_running);
   json_decref(reload->options.folders);
-  json_decref(reload->rejected);
+  cox_rejected_fini(&reload->rejected);
   free(reload->library_dir);
   cox_watch_fini(&reload->watch);
   cox_kept_fini(&reload->kept);
@@ -76,13 +75,20 @@ static struct cox_generation *make_tried(struct cox_reload *reload, struct cox_s
 
 /* ---- what came of it ---- */
 
+/* Words that were put together may have been cut inside of a character, and paths may be anything. */
+static json_t *text_json(const char *text) {
+  char whole[TEXT_BYTES];
+  cox_vm_copy_text(whole, sizeof whole, text);
+  return json_string(whole);
+}
+
 static json_t *faults_json(const struct cox_faults *faults) {
   json_t *const list = json_array();
   for (size_t i = 0; i < faults->count; i++) {
     const struct cox_err *const fault = &faults->list[i];
-    json_t *const object = json_pack("{ss}", "file", fault->file);
+    json_t *const object = json_pack("{so}", "file", text_json(fault->file));
     if (fault->line > 0) json_object_set_new(object, "line", json_integer(fault->line));
-    json_object_set_new(object, "message", json_string(fault->text));
+    json_object_set_new(object, "message", text_json(fault->text));
     json_array_append_new(list, object);
   }
   return list;
@@ -98,7 +104,7 @@ static void log_faults(const struct work *work) {
 
 /* A line of the journal; takes `fields`, which may be NULL. */
 static void tell(struct cox_reload *reload, const struct work *work, const char *outcome, json_t *fields) {
-  json_t *const line = json_pack("{ss, ss, ss}", "action", work->action, "outcome", outcome, "caller", work->caller);
+  json_t *const line = json_pack("{ss, ss, so}", "action", work->action, "outcome", outcome, "caller", text_json(work->caller));
   if (fields != NULL) json_object_update(line, fields);
   json_decref(fields);
   struct cox_err err;
@@ -136,59 +142,18 @@ static void succeed(struct work *work, enum cox_scripts_status status, uint64_t 
   if (work->rehearsal.changes != NULL) json_object_set(work->outcome.result, "changes", work->rehearsal.changes);
 }
 
-/* ---- contents that were rejected ---- */
-
-static bool is_rejected_locked(const struct cox_reload *reload, const char *hash, size_t *place) COX_REQUIRES(reload->mutex) {
-  size_t i;
-  json_t *entry;
-  json_array_foreach(reload->rejected, i, entry) {
-    if (strcmp(json_string_value(json_object_get(entry, "hash")), hash) != 0) continue;
-    *place = i;
-    return true;
-  }
-  return false;
-}
-
-static bool is_rejected(struct cox_reload *reload, uint64_t scripts_hash) {
-  char hash[COX_SOURCES_HASH_TEXT];
-  size_t place;
-  cox_sources_hash_text(scripts_hash, hash);
-  cox_mutex_lock(&reload->mutex);
-  const bool is = is_rejected_locked(reload, hash, &place);
-  cox_mutex_unlock(&reload->mutex);
-  return is;
-}
-
-/* Replaces the list, which readers may hold. Takes `entry`; NULL: the hash is only forgotten. */
-static void set_rejected(struct cox_reload *reload, uint64_t scripts_hash, json_t *entry) {
-  char hash[COX_SOURCES_HASH_TEXT];
-  size_t place;
-  cox_sources_hash_text(scripts_hash, hash);
-  if (entry != NULL) json_object_set_new(entry, "hash", json_string(hash));
-  cox_mutex_lock(&reload->mutex);
-  json_t *const list = json_copy(reload->rejected), *const old = reload->rejected;
-  if (is_rejected_locked(reload, hash, &place)) json_array_remove(list, place);
-  if (entry != NULL) json_array_append_new(list, entry);
-  if (json_array_size(list) > REJECTED_MAX) json_array_remove(list, 0);
-  reload->rejected = list;
-  cox_mutex_unlock(&reload->mutex);
-  json_decref(old);
-}
+/* ---- the first one ---- */
 
 /* The store gets what is true now. */
 static void keep_choice(struct cox_reload *reload) {
   struct cox_generation *const live = cox_generations_hold(reload->options.generations);
   struct cox_generation *const previous = cox_generations_hold_previous(reload->options.generations);
-  cox_mutex_lock(&reload->mutex);
-  json_t *const rejected = json_incref(reload->rejected);
-  cox_mutex_unlock(&reload->mutex);
+  json_t *const rejected = cox_rejected_hold(&reload->rejected);
   cox_kept_write(&reload->kept, reload->broker, live, previous, rejected, reload->last_number);
   json_decref(rejected);
   cox_generation_release(live);
   cox_generation_release(previous);
 }
-
-/* ---- the first one ---- */
 
 static struct cox_generation *make_bare(struct cox_reload *reload, struct cox_sources *sources, uint64_t number) {
   const struct cox_generation_options options = {
@@ -223,7 +188,7 @@ static bool is_kept_as(const struct cox_sources *sources, const json_t *choice, 
 
 /* The set that was live goes on instead of files that were rejected. NULL: they were not, or the store does not have it. */
 static struct cox_generation *instead_of_rejected(struct cox_reload *reload, const struct cox_sources *found, const json_t *choice) {
-  if (!is_rejected(reload, found->scripts_hash)) return NULL;
+  if (!cox_rejected_has(&reload->rejected, found->scripts_hash)) return NULL;
   struct cox_generation *const live = kept_one(reload, choice, "live");
   if (live == NULL) return NULL;
   cox_log(COX_LOG_WARN, "reload", "the scripts in the folders were rejected before: those that were live then go on", "generation",
@@ -251,11 +216,7 @@ static int begin_with(struct cox_reload *reload, struct cox_sources *found, stru
 int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struct cox_faults *faults) {
   reload->broker = broker;
   json_t *const choice = broker != NULL ? cox_kept_read(&reload->kept, broker) : NULL;
-  json_t *const rejected = json_object_get(choice, "rejected");
-  if (json_is_array(rejected)) {
-    json_decref(reload->rejected);
-    reload->rejected = json_incref(rejected);
-  }
+  cox_rejected_set(&reload->rejected, json_object_get(choice, "rejected"));
   reload->last_number = (uint64_t)json_integer_value(json_object_get(choice, "last_number"));
   struct cox_sources *const found = read_sources(reload, NULL, faults);
   struct cox_generation *const kept = found != NULL ? instead_of_rejected(reload, found, choice) : NULL;
@@ -278,7 +239,7 @@ int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struc
 
 static void tell_refusal(struct cox_reload *reload, struct work *work, const char *hash) {
   log_faults(work);
-  json_t *const fields = json_pack("{ss, sO}", "reason", work->outcome.err.text, "faults", work->outcome.result);
+  json_t *const fields = json_pack("{so, sO}", "reason", text_json(work->outcome.err.text), "faults", work->outcome.result);
   if (hash != NULL) json_object_set_new(fields, "hash", json_string(hash));
   tell(reload, work, "refused", fields);
   cox_broker_count_reload(reload->broker, COX_RELOAD_REFUSED);
@@ -290,7 +251,7 @@ static void reject(struct cox_reload *reload, struct work *work, const struct co
   refuse(work, "the scripts were not loaded");
   if (sources != NULL) {
     cox_sources_hash_text(sources->scripts_hash, hash);
-    set_rejected(reload, sources->scripts_hash, json_pack("{ss, sO}", "reason", work->outcome.err.text, "faults", work->outcome.result));
+    cox_rejected_add(&reload->rejected, sources->scripts_hash, json_pack("{so, sO}", "reason", text_json(work->outcome.err.text), "faults", work->outcome.result));
     keep_choice(reload);
   }
   tell_refusal(reload, work, sources != NULL ? hash : NULL);
@@ -300,7 +261,7 @@ static void reject(struct cox_reload *reload, struct work *work, const struct co
 static void take_failure(struct cox_reload *reload, struct work *work, const struct cox_sources *sources, const struct cox_err *err) {
   if (err->code == COX_ETIME || err->code == COX_ESTOPPED) {
     cox_log(COX_LOG_ERROR, "reload", "the scripts were not exchanged", "reason", err->text, "caller", work->caller, NULL);
-    tell(reload, work, "failed", json_pack("{ss}", "reason", err->text));
+    tell(reload, work, "failed", json_pack("{so}", "reason", text_json(err->text)));
     fail(work, err);
     return;
   }
@@ -312,7 +273,7 @@ static void take_failure(struct cox_reload *reload, struct work *work, const str
 static void conclude(struct cox_reload *reload, struct work *work, uint64_t number, const char *hash, const char *reason) {
   const size_t changes = json_array_size(work->rehearsal.changes);
   json_t *const fields = json_pack("{sI, ss, sI}", "generation", (json_int_t)number, "hash", hash, "changes", (json_int_t)changes);
-  if (reason != NULL) json_object_set_new(fields, "reason", json_string(reason));
+  if (reason != NULL) json_object_set_new(fields, "reason", text_json(reason));
   tell(reload, work, "done", fields);
   cox_log(COX_LOG_INFO, "reload", strcmp(work->action, "reload") == 0 ? "new scripts are live" : "the scripts before are live again", "generation",
           COX_LOG_INT(number), "hash", hash, "targets_changed", COX_LOG_INT(changes), "caller", work->caller, "reason",
@@ -347,7 +308,7 @@ static void load(struct cox_reload *reload, struct work *work, struct cox_source
     take_failure(reload, work, sources, &err);
     return;
   }
-  set_rejected(reload, sources->scripts_hash, NULL);
+  cox_rejected_remove(&reload->rejected, sources->scripts_hash);
   succeed(work, COX_SCRIPTS_DONE, number);
   cox_broker_count_reload(reload->broker, COX_RELOAD_DONE);
   conclude(reload, work, number, hash, NULL);
@@ -360,7 +321,7 @@ static void do_reload(struct cox_reload *reload, struct work *work, bool is_expl
     reject(reload, work, NULL);
     return;
   }
-  const bool is_bad = is_rejected(reload, sources->scripts_hash);
+  const bool is_bad = cox_rejected_has(&reload->rejected, sources->scripts_hash);
   const bool is_same = reload->has_tried && reload->tried_hash == sources->hash;
   if (is_bad ? !is_explicit : is_same) {
     succeed(work, COX_SCRIPTS_UNCHANGED, atomic_load(&reload->options.generations->number));
@@ -396,8 +357,8 @@ static void do_rollback(struct cox_reload *reload, struct work *work, const char
     take_failure(reload, work, back->sources, &err);
   } else {
     snprintf(reason, sizeof reason, "rolled back by %s%s%s", work->caller, why != NULL ? ": " : "", why != NULL ? why : "");
-    set_rejected(reload, left->sources->scripts_hash, json_pack("{ss}", "reason", reason));
-    set_rejected(reload, back->sources->scripts_hash, NULL);
+    cox_rejected_add(&reload->rejected, left->sources->scripts_hash, json_pack("{so}", "reason", text_json(reason)));
+    cox_rejected_remove(&reload->rejected, back->sources->scripts_hash);
     cox_sources_hash_text(back->sources->scripts_hash, hash);
     succeed(work, COX_SCRIPTS_DONE, back->number);
     cox_broker_count_reload(reload->broker, COX_RELOAD_ROLLED_BACK);

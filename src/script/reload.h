@@ -11,6 +11,7 @@
 #include "core/scripts.h"
 #include "script/generations.h"
 #include "script/kept.h"
+#include "script/rejected.h"
 #include "script/watch.h"
 
 enum { COX_RELOAD_WAITING_MAX = 64 };
@@ -40,6 +41,7 @@ struct cox_reload {
   bool has_tried;
   uint64_t last_number;               /* given to a generation */
   struct cox_kept kept;
+  struct cox_rejected rejected;
   struct cox_watch watch;
   struct cox_mutex mutex;             /* guards the rest */
   struct {
@@ -51,7 +53,6 @@ struct cox_reload {
   char failure[512];                  /* the live scripts fail and are to be left, and why; "": they do not */
   uint64_t failed_number;             /* the generation that does */
   bool is_running, is_stopping;
-  json_t *rejected;                   /* [{"hash","reason","faults"?}], the last one is the newest */
 };
 
 int cox_reload_init(struct cox_reload *reload, const struct cox_reload_options *options);

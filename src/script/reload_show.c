@@ -50,9 +50,7 @@ static json_t *named_list(json_t *declared) {
 }
 
 static json_t *newest_rejected(struct cox_reload *reload) {
-  cox_mutex_lock(&reload->mutex);
-  json_t *const list = json_incref(reload->rejected);
-  cox_mutex_unlock(&reload->mutex);
+  json_t *const list = cox_rejected_hold(&reload->rejected);
   json_t *const newest = json_array_size(list) > 0 ? json_incref(json_array_get(list, json_array_size(list) - 1)) : NULL;
   json_decref(list);
   return newest;

@@ -45,16 +45,32 @@ static struct cox_source *add(struct cox_sources *sources) {
   return source;
 }
 
-/* Whole file, NUL-terminated; NULL with a fault. */
-static char *read_text(const struct reading *reading, const char *path, size_t *len) {
-  FILE *const file = fopen(path, "rb");
+/* As much of a file as there is, and one byte more than the limit at most, with room for a NUL. NULL: out of memory. `size` is what
+ * it seems to have; it may be growing.                                                                                            */
+static char *read_bytes(FILE *file, size_t size, size_t *len) {
   char *text = NULL;
+  *len = 0;
+  for (size_t room = size + 1;; room *= 2) {
+    if (room > COX_SOURCES_FILE_BYTES_MAX + 1) room = COX_SOURCES_FILE_BYTES_MAX + 1;
+    char *const larger = realloc(text, room + 1);
+    if (larger == NULL) {
+      free(text);
+      return NULL;
+    }
+    text = larger;
+    *len += fread(text + *len, 1, room - *len, file);
+    if (*len < room || room > COX_SOURCES_FILE_BYTES_MAX) return text;
+  }
+}
+
+/* Whole file, NUL-terminated; NULL with a fault. */
+static char *read_text(const struct reading *reading, const char *path, size_t size, size_t *len) {
+  FILE *const file = fopen(path, "rb");
   if (file == NULL) {
     cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", strerror(errno));
     return NULL;
   }
-  text = malloc(COX_SOURCES_FILE_BYTES_MAX + 1);
-  if (text != NULL) *len = fread(text, 1, COX_SOURCES_FILE_BYTES_MAX + 1, file);
+  char *const text = read_bytes(file, size, len);
   const bool is_whole = text != NULL && ferror(file) == 0;
   fclose(file);
   if (!is_whole) {
@@ -63,10 +79,11 @@ static char *read_text(const struct reading *reading, const char *path, size_t *
     cox_faults_add(reading->faults, path, 0, "the script is larger than %d bytes: split it", COX_SOURCES_FILE_BYTES_MAX);
   } else if (!is_utf8((const unsigned char *)text, *len)) {
     cox_faults_add(reading->faults, path, 0, "the script is not text in UTF-8");
+  } else if (memchr(text, '\0', *len) != NULL) { /* the store could not keep it */
+    cox_faults_add(reading->faults, path, 0, "the script has a zero byte in it: it is not text");
   } else {
     text[*len] = '\0';
-    char *const fitting = realloc(text, *len + 1);
-    return fitting != NULL ? fitting : text;
+    return text;
   }
   free(text);
   return NULL;
@@ -80,9 +97,13 @@ static bool leads_out(const struct reading *reading, const char *path) {
   return !is_inside;
 }
 
-static void read_file(const struct reading *reading, const char *path, const char *name) {
+static void read_file(const struct reading *reading, const char *path, const char *name, size_t size) {
   if (leads_out(reading, path)) {
     cox_faults_add(reading->faults, path, 0, "the script is a link that leads out of %s: copy the file instead", reading->dir);
+    return;
+  }
+  if (!is_utf8((const unsigned char *)name, strlen(name))) {
+    cox_faults_add(reading->faults, path, 0, "the script's name is not text in UTF-8: rename it");
     return;
   }
   if (reading->sources->count >= COX_SOURCES_FILES_MAX) {
@@ -90,7 +111,7 @@ static void read_file(const struct reading *reading, const char *path, const cha
     return;
   }
   size_t len;
-  char *const text = read_text(reading, path, &len);
+  char *const text = read_text(reading, path, size, &len);
   if (text == NULL) return;
   struct cox_source *const source = add(reading->sources);
   if (source == NULL) {
@@ -125,7 +146,7 @@ static void read_folder(const struct reading *reading, const char *below, int de
     } else if (S_ISDIR(info.st_mode) && depth < DEPTH_MAX) {
       read_folder(reading, name, depth + 1);
     } else if (S_ISREG(info.st_mode) && is_script(entry->d_name)) {
-      read_file(reading, path, name);
+      read_file(reading, path, name, (size_t)info.st_size);
     }
   }
   closedir(folder);
