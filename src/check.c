@@ -8,10 +8,10 @@
 #include "subcommands.h"
 
 static void check_scripts(const json_t *config, const struct cox_paths *paths, struct cox_faults *faults) {
-  const char *const own = json_string_value(json_object_get(config, "scripts"));
-  const struct cox_script_options options = {
-      .scripts_dir = own != NULL ? own : paths->scripts, .library_dir = paths->library, .clock = cox_clock_system()};
+  json_t *const folders = cox_config_folders(config, paths->scripts);
+  const struct cox_script_options options = {.folders = folders, .library_dir = paths->library, .clock = cox_clock_system()};
   cox_script_destroy(cox_script_create(&options, faults));
+  json_decref(folders);
 }
 
 static int check_all(const char *path, const char *const *overrides, bool is_json) {

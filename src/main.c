@@ -2,6 +2,7 @@
 #include "console/client_commands.h"
 #include "inside.h"
 #include "net/net.h"
+#include "paths.h"
 #include "script/script.h"
 #include "sim/sim.h"
 #include "subcommands.h"
@@ -11,8 +12,11 @@ static int run_sim(void *ctx, int argc, char **argv) {
   return cox_sim_main(argc, argv);
 }
 
-/* A client looks only for the daemon's address in it. */
-static json_t *load_config(const char *path, struct cox_faults *faults) { return cox_config_load(path, NULL, NULL, faults); }
+/* A client looks only for the daemon's address in it, and for the folders of scripts. */
+static json_t *load_config(const char *path, struct cox_faults *faults) {
+  struct cox_paths paths;
+  return cox_config_load(path, NULL, cox_paths_find(&paths, NULL) == 0 ? paths.scripts : NULL, faults);
+}
 
 int main(int argc, char **argv) {
   struct cox_client client;
@@ -27,8 +31,9 @@ int main(int argc, char **argv) {
   };
   const struct cox_cli_entry entries[] = {
       cox_run_entry, cox_demo_entry, cox_check_entry, cox_cli_nodes, cox_cli_node, cox_cli_command,
-      cox_cli_commands, cox_cli_events, cox_cli_backup, cox_restore_entry, cox_cli_export, cox_cli_import, cox_cli_repl, sim, cox_cli_completion,
-      cox_cli_man,
+      cox_cli_commands, cox_cli_events, cox_cli_plan, cox_cli_reload, cox_cli_rollback,
+      cox_cli_scripts, cox_cli_backup, cox_restore_entry, cox_cli_export, cox_cli_import, cox_cli_repl, sim,
+      cox_cli_completion, cox_cli_man,
   };
   env.entries = entries;
   env.entry_count = sizeof entries / sizeof *entries;

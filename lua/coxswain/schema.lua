@@ -14,6 +14,7 @@ local schema = {}
 
 local STATUSES = { INFERENCE = true, POC = true, STOPPED = true, TRAINING = true }
 local PRIORITIES = { high = true, low = true }
+local SCOPES = { operate = true, admin = true }
 local DEPTH_MAX = 32  -- of specs, so that one that holds itself is a fault and not an endless loop
 local FAULTS_MAX = 50 -- of a spec: one that holds itself twice would have 2^32
 
@@ -77,12 +78,25 @@ local function describe(value)
   return kind == "nil" and "nothing" or "a " .. kind
 end
 
+-- { "string", "integer" } of "string|integer"; made once for each text, of which there are as many as specs say.
+local kind_lists = {}
+
+local function kinds_of(spec)
+  local list = kind_lists[spec]
+  if list then return list end
+  list = {}
+  for kind in spec:gmatch("[^|]+") do list[#list + 1] = kind end
+  kind_lists[spec] = list
+  return list
+end
+
 local function check_kind(spec, value, path)
-  local wanted = {}
-  for kind in spec:gmatch("[^|]+") do
-    if kinds[kind](value) then return true end
-    wanted[#wanted + 1] = articles[kind] or "a " .. kind
+  local list = kinds_of(spec)
+  for i = 1, #list do
+    if kinds[list[i]](value) then return true end
   end
+  local wanted = {}
+  for i, kind in ipairs(list) do wanted[i] = articles[kind] or "a " .. kind end
   return nil, ("%s must be %s, not %s"):format(named(path), table.concat(wanted, " or "), describe(value))
 end
 
@@ -110,14 +124,28 @@ local function check_items(spec, value, path)
   return true
 end
 
--- { ["time?"] = "string" } → { time = { spec = "string", is_optional = true } }
+-- { ["time?"] = "string" } → { by_name = { time = { spec = "string", is_optional = true } }, names = { "time" } }; made once for each
+-- spec, which nobody changes: this runs before every command.
+local prepared = setmetatable({}, { __mode = "k" })
+
 local function fields_of(spec)
-  local fields = {}
+  local fields = prepared[spec]
+  if fields then return fields end
+  fields = { by_name = {} }
   for name, inner in pairs(spec) do
     local bare = name:match("^(.*)%?$")
-    fields[bare or name] = { spec = inner, is_optional = bare ~= nil }
+    fields.by_name[bare or name] = { spec = inner, is_optional = bare ~= nil }
   end
+  fields.names = sorted_keys(fields.by_name)
+  prepared[spec] = fields
   return fields
+end
+
+local function is_every_name_known(value, by_name)
+  for name in pairs(value) do
+    if not by_name[name] then return false end
+  end
+  return true
 end
 
 local function unknown_message(path, name, fields)
@@ -129,11 +157,14 @@ local function check_fields(spec, value, path)
   local is_good, message = check_kind("object", value, path)
   if not is_good then return nil, message end
   local fields = fields_of(spec)
-  for _, name in ipairs(sorted_keys(value)) do
-    if not fields[name] then return nil, unknown_message(path, name, fields) end
+  local by_name = fields.by_name
+  if not is_every_name_known(value, by_name) then
+    for _, name in ipairs(sorted_keys(value)) do
+      if not by_name[name] then return nil, unknown_message(path, name, by_name) end
+    end
   end
-  for _, name in ipairs(sorted_keys(fields)) do
-    local field = fields[name]
+  for _, name in ipairs(fields.names) do
+    local field = by_name[name]
     if value[name] ~= nil then
       is_good, message = check_entry(field.spec, value, name, path)
       if not is_good then return nil, message end
@@ -224,7 +255,7 @@ local function check_phases(faults, phases, name)
   end
 end
 
-local command_fields = { help = true, priority = true, args = true, phases = true, synced = true, waits = true, run = true }
+local command_fields = { help = true, priority = true, scope = true, args = true, phases = true, synced = true, waits = true, run = true }
 
 --- Faults of what a file in scripts/commands returned.
 ---@param file any
@@ -235,6 +266,9 @@ function schema.command(file, name)
   if not is_table then return faults end
   if file.priority ~= nil and not PRIORITIES[file.priority] then
     add(faults, "command %s: priority must be \"high\" or \"low\", not %s", name, describe(file.priority))
+  end
+  if file.scope ~= nil and not SCOPES[file.scope] then
+    add(faults, "command %s: scope must be \"operate\" or \"admin\", not %s", name, describe(file.scope))
   end
   if file.args ~= nil and type(file.args) ~= "table" then
     add(faults, "command %s: args must be a table of fields, not %s", name, describe(file.args))
@@ -304,7 +338,7 @@ function schema.driver(file, name)
   return faults
 end
 
-local job_fields = { help = true, feed = true, run = true }
+local job_fields = { help = true, feed = true, run = true, save = true, restore = true }
 
 --- Faults of what a file in scripts/jobs returned.
 ---@param file any
@@ -317,6 +351,10 @@ function schema.job(file, name)
     add(faults, "job %s: feed must be the kind of feed that the job serves, not %s", name, describe(file.feed))
   end
   check_function(faults, file, name, "job", "run")
+  if file.save ~= nil or file.restore ~= nil then
+    check_function(faults, file, name, "job", "save")
+    check_function(faults, file, name, "job", "restore")
+  end
   return faults
 end
 

@@ -2,6 +2,7 @@ local fleet = require "policy.fleet"
 
 return {
   help = "Registers a new node; it is enabled and takes part by the rule of the present phase.",
+  scope = "admin",
   args = { node = "object" },
   run = function(broker, args)
     local id = args.node.id

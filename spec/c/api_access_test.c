@@ -18,10 +18,16 @@ static json_t *token(const char *secret, const char *scope, const char *name) {
   return json_pack("{ss, ss, ss}", "token", secret, "scope", scope, "name", name);
 }
 
+/* Its file asks for administrators. */
+static json_t *commands_json(void *ctx) {
+  (void)ctx;
+  return json_pack("[{ss, ss}, {ss, ss}, {ss}]", "name", "echo", "scope", "operate", "name", "skip", "scope", "admin", "name", "refuse");
+}
+
 static int setup_locked(void **state) {
   (void)state;
   json_t *const tokens = json_pack("[o, o, o]", token("rrr", "read", "eyes"), token("ooo", "operate", "hands"), token("aaa", "admin", "head"));
-  const struct cox_api_options options = {.token = "root", .tokens = tokens};
+  const struct cox_api_options options = {.token = "root", .tokens = tokens, .commands_json = commands_json};
   rig = rig_create(&options, 0);
   json_decref(tokens);
   return 0;
@@ -54,6 +60,9 @@ static void each_scope_opens_its_routes_and_those_below(void **state) {
       {"GET", "/openapi.json", NULL, 0, 200},
       {"HEAD", "/v1/world", NULL, 0, 200},
       {"POST", "/v1/commands/echo", "{}", 1, 200},
+      {"POST", "/v1/commands/skip", "{}", 2, 200},
+      {"POST", "/v1/commands/refuse", "{}", 1, 400},
+      {"POST", "/v1/commands/nothing", "{}", 1, 404},
       {"POST", "/v1/commands/remove_node", "{\"node_id\":\"x\"}", 2, 200},
       {"POST", "/admin/v1/nodes/x/enable", NULL, 1, 404},
       {"POST", "/admin/v1/nodes/x/disable", NULL, 1, 404},

@@ -1,6 +1,7 @@
 /* Idempotency keys: one request is carried out once, whatever its senders do. */
 #include "api_rig.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,22 +18,55 @@ static struct {
   int count;
   char caller[64], key[64], body[256];
   uint64_t fingerprint;
+  int forgotten;
+  char forgot[64];                     /* the last key of these */
+  bool is_slow, is_refusing;           /* `done` comes when it is let go; the store does not take it */
+  void (*done)(void *arg, const struct cox_err *err);
+  void *arg;
 } kept;
 
-static void keep_outcome(void *ctx, const struct cox_key_record *record) {
+/* Tells the API that the outcome is stored, on any thread. */
+static void let_go(void) {
+  cox_mutex_lock(&kept.mutex);
+  void (*const done)(void *arg, const struct cox_err *err) = kept.done;
+  kept.done = NULL;
+  cox_mutex_unlock(&kept.mutex);
+  if (done != NULL) done(kept.arg, NULL);
+}
+
+static void forget_outcome(void *ctx, const char *caller, const char *key) {
   (void)ctx;
+  (void)caller;
+  cox_mutex_lock(&kept.mutex);
+  kept.forgotten++;
+  snprintf(kept.forgot, sizeof kept.forgot, "%s", key);
+  cox_mutex_unlock(&kept.mutex);
+}
+
+static int keep_outcome(void *ctx, const struct cox_key_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg) {
+  (void)ctx;
+  if (kept.is_refusing) return COX_EDEGRADED;
   cox_mutex_lock(&kept.mutex);
   kept.count++;
   snprintf(kept.caller, sizeof kept.caller, "%s", record->caller);
   snprintf(kept.key, sizeof kept.key, "%s", record->key);
   snprintf(kept.body, sizeof kept.body, "%.*s", (int)record->body_len, record->body);
   kept.fingerprint = record->fingerprint;
+  const bool is_slow = kept.is_slow;
+  if (is_slow) {
+    kept.done = done;
+    kept.arg = arg;
+  }
   cox_mutex_unlock(&kept.mutex);
+  if (!is_slow) done(arg, NULL);
+  return 0;
 }
 
 static int set_up(struct cox_api_options options) {
-  kept.count = 0;
+  kept.count = kept.forgotten = 0;
+  kept.is_slow = kept.is_refusing = false;
   options.keep_outcome = keep_outcome;
+  options.forget_outcome = forget_outcome;
   rig = rig_create(&options, 50);
   return 0;
 }
@@ -71,6 +105,7 @@ static int setup_locked(void **state) {
 
 static int teardown(void **state) {
   (void)state;
+  let_go();
   reply_fini(&reply);
   rig_destroy(rig);
   return 0;
@@ -305,6 +340,98 @@ static void nobody_gets_the_answers_of_another(void **state) {
   assert_string_equal(kept.caller, "bob");
 }
 
+static int read_status(int fd) {
+  reply_fini(&reply);
+  reply = rig_read(fd, true);
+  close(fd);
+  return reply.status;
+}
+
+/* Until so many outcomes were kept. */
+static void wait_for_kept(int count) {
+  for (int i = 0; i < 60000; i++) {
+    cox_mutex_lock(&kept.mutex);
+    const bool is_there = kept.count >= count;
+    cox_mutex_unlock(&kept.mutex);
+    if (is_there) return;
+    usleep(1000);
+  }
+  fail_msg("%d outcomes were not kept", count);
+}
+
+static void nobody_is_told_an_outcome_that_could_be_lost(void **state) {
+  (void)state;
+  kept.is_slow = true;
+  const int first = begin("echo", "k"), second = begin("echo", "k");
+  wait_for_kept(1);
+  struct pollfd early = {.fd = first, .events = POLLIN};
+  assert_int_equal(poll(&early, 1, 50), 0);
+  let_go();
+  assert_int_equal(read_status(first), 200);
+  assert_int_equal(read_status(second), 200);
+  assert_int_equal(kept.count, 1);
+}
+
+static void what_the_store_will_not_have_is_told_all_the_same(void **state) {
+  (void)state;
+  kept.is_refusing = true;
+  assert_int_equal(ask("POST", "/v1/commands/echo", "k", NULL), 200);
+  assert_int_equal(ask("POST", "/v1/commands/echo", "k", NULL), 200);
+  assert_true(is_replay());
+}
+
+static void an_end_while_the_store_writes_waits_for_nobody(void **state) {
+  (void)state;
+  kept.is_slow = true;
+  const int fd = begin("echo", "k");
+  wait_for_kept(1);
+  cox_api_destroy(rig->api);
+  const int status = read_status(fd);
+  assert_true(status == 503 || status == 200 || status == 0);
+  let_go(); /* late, and no harm */
+  struct cox_err err;
+  rig->api = cox_api_create(&rig->options, &err);
+  assert_non_null(rig->api);
+}
+
+static void what_is_forgotten_is_forgotten_by_the_store_too(void **state) {
+  (void)state;
+  for (int i = 0; i < 4; i++) {
+    char key[16];
+    snprintf(key, sizeof key, "k%d", i);
+    assert_int_equal(ask("POST", "/v1/commands/echo", key, NULL), 200);
+  }
+  for (int i = 0, forgotten = 0; i < 60000 && forgotten == 0; i++) {
+    usleep(1000);
+    cox_mutex_lock(&kept.mutex);
+    forgotten = kept.forgotten;
+    cox_mutex_unlock(&kept.mutex);
+  }
+  assert_int_equal(kept.forgotten, 1);
+  assert_string_equal(kept.forgot, "k0");
+  cox_api_destroy(rig->api); /* an end forgets nothing */
+  assert_int_equal(kept.forgotten, 1);
+  struct cox_err err;
+  rig->api = cox_api_create(&rig->options, &err);
+}
+
+static void leases_are_kept_in_memory_only(void **state) {
+  (void)state;
+  assert_int_equal(ask("POST", "/v1/leases", "k", "{\"model\":\"n\"}"), 404);
+  ask("POST", "/v1/leases", "k", "{\"model\":\"n\"}");
+  assert_true(is_replay());
+  assert_int_equal(kept.count, 0);
+}
+
+/* What a store kept, at a start. */
+static void restore_outcomes(void *ctx, struct cox_api *api) {
+  (void)ctx;
+  const struct cox_key_record record = {.caller = "anonymous", .key = "k", .fingerprint = kept.fingerprint, .status = 200, .body = kept.body,
+                                        .body_len = strlen(kept.body), .age_ms = 1000};
+  assert_int_equal(cox_api_restore_outcome(api, &record), 0);
+  assert_int_equal(cox_api_restore_outcome(api, &record), 0);
+}
+
 static void a_store_can_keep_outcomes_over_a_restart(void **state) {
   (void)state;
   assert_int_equal(ask("POST", "/v1/commands/echo", "k", "{\"a\":1}"), 200);
@@ -314,11 +441,8 @@ static void a_store_can_keep_outcomes_over_a_restart(void **state) {
   assert_string_equal(kept.body, reply.body);
   cox_api_destroy(rig->api);
   struct cox_err err;
+  rig->options.restore_outcomes = restore_outcomes;
   rig->api = cox_api_create(&rig->options, &err);
-  const struct cox_key_record record = {.caller = "anonymous", .key = "k", .fingerprint = kept.fingerprint, .status = 200, .body = kept.body,
-                                        .body_len = strlen(kept.body), .age_ms = 1000};
-  assert_int_equal(cox_api_restore_outcome(rig->api, &record), 0);
-  assert_int_equal(cox_api_restore_outcome(rig->api, &record), 0);
   assert_int_equal(ask("POST", "/v1/commands/echo", "k", "{\"a\":2}"), 422);
   assert_int_equal(ask("POST", "/v1/commands/echo", "k", "{\"a\":1}"), 200);
   assert_true(is_replay());
@@ -391,6 +515,11 @@ int main(void) {
       TEST_WITH(outcomes_are_forgotten_after_their_time, setup_forgetful),
       TEST_WITH(nobody_gets_the_answers_of_another, setup_locked),
       TEST(a_store_can_keep_outcomes_over_a_restart),
+      TEST(nobody_is_told_an_outcome_that_could_be_lost),
+      TEST(what_the_store_will_not_have_is_told_all_the_same),
+      TEST(an_end_while_the_store_writes_waits_for_nobody),
+      TEST_WITH(what_is_forgotten_is_forgotten_by_the_store_too, setup_small),
+      TEST(leases_are_kept_in_memory_only),
       TEST(refused_leases_with_a_key_may_be_asked_for_again),
       TEST(an_end_at_the_moment_of_the_outcomes_leaves_nothing_behind),
   };

@@ -9,8 +9,10 @@
 
 #include "api/route.h"
 #include "api/surface.h"
+#include "fake_scripts.h"
 
 static struct rig *rig;
+static struct fake_scripts scripts;
 static json_t *document, *seen; /* seen: {"GET /path": {"200": true}} */
 
 /* ---- a small validator of JSON schemas: what the document uses, and nothing else ---- */
@@ -152,6 +154,7 @@ static json_t *commands_json(void *ctx) {
 
 static void open_rig(struct cox_api_options options, size_t queue_max) {
   options.commands_json = commands_json;
+  if (options.scripts == NULL) options.scripts = &scripts.scripts;
   rig = rig_create(&options, queue_max);
 }
 
@@ -159,7 +162,7 @@ static void close_rig(void) { rig_destroy(rig); }
 
 /* Routes whose statuses need what this rig has not: their own specs bring them about. */
 static bool is_elsewhere(const char *pattern) {
-  static const char *const starts[] = {"/v1/leases", "/v1/events", "/v1/scripts", "/v1/backup"};
+  static const char *const starts[] = {"/v1/leases", "/v1/events", "/v1/backup"};
   for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
     if (strncmp(pattern, starts[i], strlen(starts[i])) == 0) return true;
   }
@@ -237,6 +240,46 @@ static void see_the_rest(void) {
   expect(422, "POST", "/v1/commands/:name", "/v1/commands/broken", NULL, NULL);
 }
 
+static const char *const loads[] = {"/v1/scripts/reload", "/v1/scripts/rollback", "/v1/scripts/plan"};
+enum { LOADS = sizeof loads / sizeof *loads };
+
+static void each_load(unsigned status, const char *body) {
+  for (size_t i = 0; i < LOADS; i++) expect(status, "POST", loads[i], loads[i], NULL, body);
+}
+
+static void see_what_scripts_give(void) {
+  char *const big = malloc(COX_BODY_MAX + 2);
+  memset(big, ' ', COX_BODY_MAX + 1);
+  big[COX_BODY_MAX + 1] = '\0';
+  json_t *const change = json_pack("{ss, s{ss}, s{ss}, ss}", "node_id", "a", "from", "status", "INFERENCE", "to", "status", "STOPPED", "reason", "spare");
+  fake_scripts_answer(&scripts, COX_SCRIPTS_DONE, json_pack("{ss, si, s[o]}", "status", "done", "generation", 3, "changes", change), 0, "");
+  expect(200, "GET", "/v1/scripts", "/v1/scripts", NULL, NULL);
+  expect(200, "GET", "/v1/scripts", "/v1/scripts?difference=1", NULL, NULL);
+  expect(400, "GET", "/v1/scripts", "/v1/scripts?difference=x", NULL, NULL);
+  each_load(200, NULL);
+  each_load(400, "[");
+  each_load(413, big);
+  fake_scripts_refuse(&scripts);
+  each_load(422, "{}");
+  fake_scripts_answer(&scripts, COX_SCRIPTS_FAILED, NULL, COX_EFULL, "too many wait");
+  each_load(429, NULL);
+  fake_scripts_answer(&scripts, COX_SCRIPTS_FAILED, NULL, COX_ESTOPPED, "the daemon is stopping");
+  each_load(503, NULL);
+  free(big);
+}
+
+static void see_what_scripts_give_otherwise(void) {
+  open_rig((struct cox_api_options){.scripts_s = 0.2}, 0);
+  fake_scripts_hold(&scripts);
+  each_load(504, NULL);
+  fake_scripts_let_go(&scripts);
+  cox_api_destroy(rig->api);
+  rig->options.scripts = NULL;
+  rig->api = cox_api_create(&rig->options, NULL);
+  expect(503, "GET", "/v1/scripts", "/v1/scripts", NULL, NULL);
+  close_rig();
+}
+
 /* cox-command stands still; the connection of the command that holds it. */
 static int hold(void) {
   rig_shut(rig);
@@ -305,7 +348,9 @@ static void every_status_that_is_promised_can_be_had_and_looks_as_promised(void 
   see_what_changes_give();
   assert_int_equal(rig_status(rig, "PUT", "/admin/v1/nodes/a", rig_node("a", 5000)), 200);
   see_the_rest();
+  see_what_scripts_give();
   close_rig();
+  see_what_scripts_give_otherwise();
   see_what_a_busy_broker_gives();
   see_what_strangers_get();
   size_t count;
@@ -362,6 +407,7 @@ static void no_reference_leads_nowhere(void **state) {
 
 static int make_document(void **state) {
   (void)state;
+  fake_scripts_init(&scripts);
   document = cox_openapi();
   return document != NULL ? 0 : -1;
 }
@@ -369,6 +415,7 @@ static int make_document(void **state) {
 static int drop_document(void **state) {
   (void)state;
   json_decref(document);
+  fake_scripts_fini(&scripts);
   return 0;
 }
 

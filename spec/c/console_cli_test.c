@@ -91,7 +91,7 @@ static void help_and_version_go_to_stdout_and_the_exit_is_0(void **state) {
   static const struct {
     const char *line, *part;
   } cases[] = {
-      {"coxswain --help", "  nodes    Shows the fleet"},
+      {"coxswain --help", "  nodes     Shows the fleet"},
       {"coxswain -h", "3 no daemon reachable"},
       {"coxswain help", "Usage: coxswain SUBCOMMAND"},
       {"coxswain help nodes", "Usage: coxswain nodes [--json] [--watch]"},

@@ -8,6 +8,7 @@ local nodes = [==[[
 
 describe("the console at a terminal", function()
   local server
+  local source = os.getenv "COXSWAIN_SOURCE" or "."
 
   local function tmux(...)
     local words = { "tmux", "-S", server }
@@ -41,7 +42,8 @@ describe("the console at a terminal", function()
   end
 
   setup(function()
-    system.daemon(system.config(system.write("nodes.json", nodes), "admin = { socket = 'c.sock' },"))
+    os.execute(("cp -r %s/scripts %s/scripts"):format(source, system.folder()))
+    system.daemon(system.config(system.write("nodes.json", nodes), "scripts = 'scripts', admin = { socket = 'c.sock' },"))
     server = system.folder() .. "/tmux"
     local program = os.getenv "COXSWAIN_BIN" or "build/coxswain"
     tmux("-f", "/dev/null", "new-session", "-d", "-s", "repl", "-x", "100", "-y", "40",
@@ -111,6 +113,25 @@ describe("the console at a terminal", function()
     keys "C-c"
     prompt "'after ' .. 'watch'"
     see "after watch"
+  end)
+  it("refuses a broken script with its place, and loads a good one", function()
+    local phases = system.read(source .. "/scripts/policy/phases.lua")
+    system.write("scripts/policy/phases.lua", "x = = 1\n" .. phases)
+    prompt "reload"
+    see "policy/phases.lua:1: "
+    see "the present ones go on"
+    system.write("scripts/policy/phases.lua", "-- Another first line.\n" .. phases)
+    prompt "reload"
+    see "is live"
+    type_in "roll"
+    keys "Tab"
+    see "rollback"
+    keys "Enter"
+    see("is live", 2)
+    prompt "scripts"
+    see "policy/phases.lua"
+    prompt "plan"
+    see "nothing was changed and no node was called"
   end)
   it("knows the lines of before by the arrow", function()
     prompt "'first ' .. 'line'"

@@ -112,6 +112,8 @@ describe("a command file", function()
     { "help", 5, "help" },
     { "run", "x", "run must be a function" },
     { "priority", "urgent", 'priority must be "high" or "low"' },
+    { "scope", "root", 'scope must be "operate" or "admin", not "root"' },
+    { "scope", true, 'scope must be' },
     { "synced", 1, "synced must be true or false" },
     { "phases", "Inference", "phases must be a list" },
     { "phases", {}, "phases must be a list" },

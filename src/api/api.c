@@ -18,6 +18,7 @@ enum {
   FILES_OTHERS = 256, /* descriptors left for the workers, the store and logs, however low the limit is */
   CONNECTIONS_MIN = 16,
   SEND_S = 60,
+  SCRIPTS_S = 25, /* our own clients wait 30 s */
   STOP_MS = 700 /* for answers that are on their way when the API stops */
 };
 
@@ -64,6 +65,7 @@ static struct cox_api *allocate(const struct cox_api_options *options) {
   api->options.tokens = NULL;
   api->options.config = json_incref(options->config);
   api->command_us = us_or(options->command_s, 10);
+  api->scripts_us = us_or(options->scripts_s, SCRIPTS_S);
   api->listen_fd = -1;
   api->start = cox_rng_system_seed();
   cox_connections_init(&api->connections, us_or(options->request_s, 10), us_or(0, SEND_S));
@@ -78,6 +80,7 @@ static int start(struct cox_api *api, const struct cox_api_options *options, str
   rc = cox_access_init(&api->access, options->token, options->tokens, err);
   if (rc == 0) rc = cox_tally_init(&api->tally, err);
   if (rc == 0) rc = cox_keys_init(&api->keys, api, options->keys_max, options->key_s, err);
+  if (rc == 0 && options->restore_outcomes != NULL) options->restore_outcomes(options->keep_ctx, api);
   if (rc == 0 && options->tls_cert != NULL) rc = cox_tls_create(&api->tls, options->tls_cert, options->tls_key, err);
   if (rc != 0) return rc;
   rc = cox_listen_open(&where, options->listen, &api->port, err);
@@ -129,6 +132,7 @@ void cox_api_destroy(struct cox_api *api) {
   wait_for_none(&api->busy, STOP_MS);
   wait_for_none(&api->suspended, -1); /* short: each wait has been ended, and the waker still runs */
   wait_for_none(&api->keys.open, -1);      /* short as well */
+  if (api->waker != NULL) wait_for_none(&api->waker->busy, -1); /* it may still be on its way out of the library */
   cox_server_stop(api);
   cox_renderer_stop(&api->renderer);
   atomic_store(&api->is_ended, true);

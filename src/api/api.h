@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "core/broker.h"
+#include "core/scripts.h"
 
 struct cox_api;
 
@@ -31,15 +32,21 @@ struct cox_api_options {
   bool is_insecure;       /* allows a public address without a token */
   struct cox_broker *broker;
   json_t *config;         /* effective configuration with secrets masked; borrowed, held */
-  /* Any thread of the API: a new reference to the list of commands, [{"name","help",…}]. NULL: there is no list. */
+  /* Any thread of the API: a new reference to the list of commands, [{"name","help","scope": "operate" or "admin",…}]. NULL: there is no list. */
   json_t *(*commands_json)(void *ctx);
   void *commands_ctx;
+  const struct cox_scripts *scripts; /* outlives the API; NULL: scripts are not loaded anew */
+  double scripts_s;       /* until a reload, rollback or plan is answered; 0: 25 */
   double request_s;       /* until a request is complete; 0: 10 */
   double command_s;       /* until a command is answered; 0: 10 */
   struct cox_metrics_source metrics[COX_METRICS_SOURCES];
-  /* Any thread of the API: the outcome of an Idempotency-Key, for a store that lets it survive (api/key.h); must not block.
-   * NULL: they are kept in memory only.                                                                                     */
-  void (*keep_outcome)(void *ctx, const struct cox_key_record *record);
+  /* Any thread of the API; none may block. Outcomes of Idempotency-Keys for a store that lets them survive (api/key.h). NULL: they
+   * are kept in memory only. `keep_outcome`: 0, then `done` comes once, from any thread, and only then the outcome is told to
+   * anybody; else it could not be kept. `forget_outcome`: it is too old, or one too many.                                          */
+  int (*keep_outcome)(void *ctx, const struct cox_key_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg);
+  void (*forget_outcome)(void *ctx, const char *caller, const char *key);
+  /* From cox_api_create, before any request: calls cox_api_restore_outcome for each outcome that the store kept, oldest first. */
+  void (*restore_outcomes)(void *ctx, struct cox_api *api);
   void *keep_ctx;
   double key_s;           /* an outcome is kept; 0: 24 h */
   size_t keys_max;        /* outcomes kept; 0: 10 000 */
@@ -52,7 +59,7 @@ unsigned cox_api_port(const struct cox_api *api);
 void cox_api_adopt(struct cox_api *api, int fd);
 /* /readyz answers 200 from now on. */
 void cox_api_set_ready(struct cox_api *api, bool is_ready);
-/* Before requests come: an outcome that a store kept, oldest first. 0 or COX_ENOMEM. */
+/* An outcome that a store kept. 0 or COX_ENOMEM. */
 int cox_api_restore_outcome(struct cox_api *api, const struct cox_key_record *record);
 /* Reads certificate and key again: new connections get them. 0 (also without TLS), or a code with the file that is wrong; then
  * the old ones go on.                                                                                                          */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json_text.h"
+
 static struct cox_blob *make(char *data, size_t len) {
   struct cox_blob *const blob = data != NULL ? malloc(sizeof *blob) : NULL;
   if (blob == NULL) {
@@ -15,11 +17,9 @@ static struct cox_blob *make(char *data, size_t len) {
   return blob;
 }
 
-static int add(const char *bytes, size_t count, void *buf) { return cox_buf_add(buf, bytes, count) ? 0 : -1; }
-
 struct cox_blob *cox_blob_json(const json_t *value) {
   struct cox_buf buf = {0};
-  if (value == NULL || json_dump_callback(value, add, &buf, JSON_COMPACT | JSON_ENCODE_ANY) != 0 || !cox_buf_add(&buf, "\n", 1)) {
+  if (value == NULL || !cox_json_add(&buf, value) || !cox_buf_add(&buf, "\n", 1)) {
     cox_buf_fini(&buf);
     return NULL;
   }

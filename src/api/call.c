@@ -1,14 +1,12 @@
 #include "api/call.h"
 
-#include <arpa/inet.h>
-#include <microhttpd.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/server.h"
 #include "base/clock.h"
+
+enum { NAME_SHOWN = 12 };
 
 struct call {
   struct cox_calls *calls;
@@ -41,22 +39,19 @@ static void count_down(struct cox_calls *calls) {
 static void keep(void *arg, const struct cox_answer *answer) {
   struct call *const call = arg;
   struct cox_calls *const calls = call->calls;
-  call->answer = *answer;
-  call->answer.reason = answer->reason != NULL ? strdup(answer->reason) : NULL;
-  call->answer.result = json_incref(answer->result);
+  cox_answer_copy(&call->answer, answer);
   count_down(calls);
   cox_wait_release(&calls->wait);
 }
 
-/* "http NAME ADDRESS"; over a unix socket there is no address, nor for a job, which outlives its connection. */
-static void name_caller(const struct cox_request *request, char caller[64]) {
-  const union MHD_ConnectionInfo *const info =
-      request->native != NULL ? MHD_get_connection_info(request->native, MHD_CONNECTION_INFO_CLIENT_ADDRESS) : NULL;
-  const struct sockaddr *const from = info != NULL ? info->client_addr : NULL;
-  char address[INET6_ADDRSTRLEN] = "";
-  if (from != NULL && from->sa_family == AF_INET) inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, address, sizeof address);
-  if (from != NULL && from->sa_family == AF_INET6) inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, address, sizeof address);
-  snprintf(caller, 64, "http %.12s%s%s", request->caller->name, address[0] != '\0' ? " " : "", address);
+void cox_request_caller(const struct cox_request *request, char caller[64]) {
+  const char *const address = request->connection != NULL ? request->connection->address : "";
+  char *at = stpcpy(caller, "http ");
+  const size_t len = strnlen(request->caller->name, NAME_SHOWN);
+  memcpy(at, request->caller->name, len);
+  at += len;
+  if (*address != '\0') *at++ = ' ';
+  strcpy(at, address); /* at most 5 + 12 + 1 + 45 */
 }
 
 struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int64_t deadline_us) {
@@ -69,7 +64,7 @@ struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int
   calls->wait.destroy = destroy;
   calls->broker = request->api->options.broker;
   calls->condition = &request->condition;
-  name_caller(request, calls->caller);
+  cox_request_caller(request, calls->caller);
   atomic_init(&calls->left, count + 1);
   calls->count = count;
   /* A job waits as long as its command takes: the key's outcome is the command's. */

@@ -23,6 +23,9 @@ const struct cox_answer *cox_calls_answer(struct cox_wait *wait, size_t index);
 /* The one command of a request: takes `args`; `resume` gets the wait. */
 void cox_request_call(struct cox_request *request, const char *name, json_t *args,
                       void (*resume)(struct cox_request *request, struct cox_wait *wait));
+/* Who asks, for the journal: "http NAME ADDRESS"; over a unix socket there is no address, nor for a job, which outlives its
+ * connection.                                                                                                              */
+void cox_request_caller(const struct cox_request *request, char caller[64]);
 /* The HTTP status of a command's error. */
 unsigned cox_answer_status(const struct cox_answer *answer);
 /* Answers with a command's error, with file and line when it has them. */

@@ -1,6 +1,8 @@
 #include "api/connection.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -87,11 +89,17 @@ void cox_connections_stop(struct cox_connections *connections) {
   cox_mutex_unlock(&connections->mutex);
 }
 
-struct cox_connection *cox_connection_open(struct cox_connections *connections, int fd) {
+static void write_address(const struct sockaddr *from, char *out, size_t size) {
+  if (from->sa_family == AF_INET) inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)from)->sin_addr, out, (socklen_t)size);
+  if (from->sa_family == AF_INET6) inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, out, (socklen_t)size);
+}
+
+struct cox_connection *cox_connection_open(struct cox_connections *connections, int fd, const struct sockaddr *from) {
   struct cox_connection *const connection = calloc(1, sizeof *connection);
   if (connection == NULL) return NULL;
   connection->owner = connections;
   connection->fd = fd;
+  if (from != NULL) write_address(from, connection->address, sizeof connection->address);
   cox_connection_receive(connection);
   cox_mutex_lock(&connections->mutex);
   connection->next = connections->first;

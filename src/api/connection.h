@@ -31,6 +31,7 @@ struct cox_connections {
 struct cox_connection {
   struct cox_connections *owner;
   int fd;
+  char address[46];                    /* fixed: of the client, as text; "" over a unix socket */
   atomic_int phase;
   atomic_int_fast64_t deadline_us;     /* monotonic */
   struct cox_wait *wait;               /* mutex; borrowed; NULL unless WAITING */
@@ -50,8 +51,9 @@ void cox_connections_hear(struct cox_connections *connections);
 /* Ends all waits with COX_WAIT_STOPPED, those that begin later too. */
 void cox_connections_stop(struct cox_connections *connections);
 
-/* NULL: out of memory. */
-struct cox_connection *cox_connection_open(struct cox_connections *connections, int fd);
+struct sockaddr;
+/* `from` (NULL: unknown) is where the client is. NULL: out of memory. */
+struct cox_connection *cox_connection_open(struct cox_connections *connections, int fd, const struct sockaddr *from);
 /* Before its socket is closed. */
 void cox_connection_close(struct cox_connection *connection);
 void cox_connection_receive(struct cox_connection *connection);

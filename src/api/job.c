@@ -41,6 +41,7 @@ void cox_job_destroy(struct cox_job *job) {
   if (job == NULL) return;
   if (job->request != NULL && job->request->api != NULL) cox_request_destroy(job->request);
   else free(job->request); /* never used */
+  cox_settlement_release(job->outcome);
   free(job->method);
   free(job->target);
   free(job);
@@ -61,13 +62,22 @@ void cox_job_awake(struct cox_job *job) {
   cox_mutex_unlock(&job->keys->mutex);
 }
 
+/* True: there is nothing left to wait for. */
+static bool go_on(struct cox_job *job) {
+  struct cox_request *const request = job->request;
+  if (job->outcome == NULL) {
+    cox_request_advance(request);
+    return request->status != 0 && cox_key_keep(job);
+  }
+  cox_wait_release(cox_request_take_wait(request)); /* the store has it, or the daemon stops */
+  return true;
+}
+
 /* The handler may still be on its way out on one thread when its command is answered on another: turns never overlap. */
 void cox_job_turn(struct cox_job *job) {
   if (atomic_fetch_add(&job->turns, 1) != 0) return;
-  bool is_done;
-  do {
-    cox_request_advance(job->request);
-    is_done = job->request->status != 0;
-  } while (atomic_fetch_sub(&job->turns, 1) != 1);
-  if (is_done) cox_key_settle(job);
+  bool is_over;
+  do is_over = go_on(job);
+  while (atomic_fetch_sub(&job->turns, 1) != 1);
+  if (is_over) cox_key_settle(job);
 }

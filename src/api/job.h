@@ -32,6 +32,7 @@ struct cox_key {
   struct cox_settlement *outcome; /* NULL: under way */
   struct cox_key_waiter *waiters;
   size_t waiter_count;
+  bool is_stored;         /* the store has it, too */
 };
 
 struct cox_job {
@@ -39,6 +40,8 @@ struct cox_job {
   struct cox_key *key; /* cannot be forgotten while the job runs */
   struct cox_request *request;
   char *method, *target;
+  struct cox_settlement *outcome; /* owned; NULL: its request is under way; else the store is to have it first */
+  bool is_stored;                 /* as the key's */
   atomic_uint turns;   /* asked for; whoever makes it 1 runs them all */
   struct cox_wait *wait; /* mutex; borrowed */
   int64_t deadline_us;   /* mutex */
@@ -51,7 +54,10 @@ struct cox_job *cox_job_create(struct cox_keys *keys, const struct cox_request *
 void cox_job_take(struct cox_job *job, struct cox_request *request);
 void cox_job_destroy(struct cox_job *job);
 
-/* key.c: the job's request has its answer. Frees the job. */
+/* key.c: the job's request has its answer, which becomes the outcome. True: the store has it or is not to have it; false: the job
+ * waits for the store, and has one more turn.                                                                                    */
+bool cox_key_keep(struct cox_job *job);
+/* key.c: tells the outcome to all who wait. Frees the job. */
 void cox_key_settle(struct cox_job *job);
 
 #endif

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "core/node.h"
 
-enum { BUCKETS = 4096 };
+enum { BUCKETS = 4096, BURIED_MAX = 256 /* per sweep: the store must not be flooded */ };
 
 static int64_t now_us(void) { return cox_clock_mono_us(cox_clock_system()); }
 
@@ -56,7 +56,7 @@ static void destroy_key(struct cox_key *key) {
   free(key);
 }
 
-static void forget_locked(struct cox_keys *keys, struct cox_key *key) COX_REQUIRES(keys->mutex) {
+static void unlink_locked(struct cox_keys *keys, struct cox_key *key) COX_REQUIRES(keys->mutex) {
   struct cox_key **link = bucket_of(keys, key->caller, key->name);
   while (*link != key) link = &(*link)->bucket_next;
   *link = key->bucket_next;
@@ -66,7 +66,51 @@ static void forget_locked(struct cox_keys *keys, struct cox_key *key) COX_REQUIR
   else keys->newest = key->older;
   keys->count--;
   keys->bytes -= size_of(key->outcome);
-  destroy_key(key);
+}
+
+/* The store is told later, outside of the lock. */
+static void forget_locked(struct cox_keys *keys, struct cox_key *key) COX_REQUIRES(keys->mutex) {
+  unlink_locked(keys, key);
+  if (!key->is_stored || keys->api->options.forget_outcome == NULL || keys->doomed_count >= keys->keys_max) {
+    destroy_key(key);
+    return;
+  }
+  cox_settlement_release(key->outcome);
+  key->outcome = NULL;
+  key->bucket_next = keys->doomed;
+  keys->doomed = key;
+  keys->doomed_count++;
+}
+
+/* NULL: there is none. */
+static struct cox_key *pop_doomed_locked(struct cox_keys *keys) COX_REQUIRES(keys->mutex) {
+  struct cox_key *const key = keys->doomed;
+  if (key == NULL) return NULL;
+  keys->doomed = key->bucket_next;
+  keys->doomed_count--;
+  return key;
+}
+
+/* One that the store is to forget; NULL: there is none. Not when it was used again meanwhile: then the store has the new one. */
+static struct cox_key *take_doomed(struct cox_keys *keys) {
+  cox_mutex_lock(&keys->mutex);
+  struct cox_key *key = pop_doomed_locked(keys);
+  while (key != NULL && find_locked(keys, key->caller, key->name) != NULL) {
+    destroy_key(key);
+    key = pop_doomed_locked(keys);
+  }
+  cox_mutex_unlock(&keys->mutex);
+  return key;
+}
+
+static void bury(struct cox_keys *keys) {
+  const struct cox_api_options *const options = &keys->api->options;
+  for (size_t i = 0; i < BURIED_MAX; i++) {
+    struct cox_key *const key = take_doomed(keys);
+    if (key == NULL) return;
+    options->forget_outcome(options->keep_ctx, key->caller, key->name);
+    destroy_key(key);
+  }
 }
 
 /* What is older than it is kept for; and the oldest, as long as there are too many. A key under way stays. */
@@ -107,7 +151,12 @@ void cox_keys_fini(struct cox_keys *keys) {
   if (keys->api == NULL) return;
   cox_mutex_lock(&keys->mutex);
   assert(keys->jobs == NULL);
-  while (keys->oldest != NULL) forget_locked(keys, keys->oldest);
+  while (keys->oldest != NULL) { /* the store goes on having them */
+    struct cox_key *const key = keys->oldest;
+    unlink_locked(keys, key);
+    destroy_key(key);
+  }
+  for (struct cox_key *key; (key = pop_doomed_locked(keys)) != NULL;) destroy_key(key);
   cox_mutex_unlock(&keys->mutex);
   free(keys->buckets);
   cox_mutex_fini(&keys->mutex);
@@ -121,6 +170,7 @@ void cox_keys_sweep(struct cox_keys *keys) {
     if (job->wait != NULL && job->deadline_us <= now) cox_wait_finish(job->wait, COX_WAIT_EXPIRED);
   }
   cox_mutex_unlock(&keys->mutex);
+  bury(keys);
 }
 
 void cox_keys_stop(struct cox_keys *keys) {
@@ -259,7 +309,8 @@ static struct cox_settlement *outcome_of(struct cox_request *request) {
   return outcome;
 }
 
-static struct cox_key_waiter *unlink_locked(struct cox_keys *keys, struct cox_job *job, struct cox_settlement *outcome)
+/* Its job ends: those who wait for the outcome. */
+static struct cox_key_waiter *finish_locked(struct cox_keys *keys, struct cox_job *job, struct cox_settlement *outcome)
     COX_REQUIRES(keys->mutex) {
   struct cox_key *const key = job->key;
   if (job->prev != NULL) job->prev->next = job->next;
@@ -274,34 +325,64 @@ static struct cox_key_waiter *unlink_locked(struct cox_keys *keys, struct cox_jo
     return waiters;
   }
   key->outcome = hold(outcome);
+  key->is_stored = job->is_stored;
   keys->bytes += size_of(outcome);
   shrink_locked(keys, keys->keys_max);
   return waiters;
 }
 
-/* Before the lock: the key cannot be forgotten while its job runs. */
-static void keep(const struct cox_keys *keys, const struct cox_key *key, const struct cox_settlement *outcome) {
-  const struct cox_api_options *const options = &keys->api->options;
-  if (options->keep_outcome == NULL || outcome == NULL || outcome->blob == NULL || !is_final(outcome->status)) return;
+/* While the store writes. */
+static void destroy_keeping(struct cox_wait *wait) { free(wait); }
+
+/* Any thread. What could not be written is kept in memory only: the command's change stands, and its sender is to know. */
+static void kept(void *arg, const struct cox_err *err) {
+  struct cox_wait *const wait = arg;
+  (void)err;
+  cox_wait_finish(wait, COX_WAIT_ANSWERED);
+  cox_wait_release(wait);
+}
+
+/* Leases do not survive a restart, and are asked for too often to write each. */
+static bool is_soft(const struct cox_request *request) { return strncmp(request->match.route->pattern, "/v1/leases", 10) == 0; }
+
+static bool is_to_be_stored(const struct cox_job *job) {
+  const struct cox_settlement *const outcome = job->outcome;
+  return job->keys->api->options.keep_outcome != NULL && outcome->blob != NULL && is_final(outcome->status) && !is_soft(job->request);
+}
+
+/* The job's next turn comes when it is stored; at once when the store will not have it. */
+static void store(struct cox_job *job, struct cox_wait *wait) {
+  const struct cox_api_options *const options = &job->keys->api->options;
+  const struct cox_settlement *const outcome = job->outcome;
   const struct cox_key_record record = {
-      .caller = key->caller,
-      .key = key->name,
-      .fingerprint = key->fingerprint,
+      .caller = job->key->caller, /* the key cannot be forgotten while its job runs */
+      .key = job->key->name,
+      .fingerprint = job->key->fingerprint,
       .status = outcome->status,
       .content_type = outcome->content_type,
       .body = outcome->blob->data,
       .body_len = outcome->blob->len,
   };
-  options->keep_outcome(options->keep_ctx, &record);
+  wait->destroy = destroy_keeping;
+  cox_wait_begin(wait, job->request, INT64_MAX);
+  cox_wait_hold(wait); /* the store's */
+  job->is_stored = options->keep_outcome(options->keep_ctx, &record, kept, wait) == 0;
+  if (!job->is_stored) kept(wait, NULL);
+}
+
+bool cox_key_keep(struct cox_job *job) {
+  job->outcome = outcome_of(job->request);
+  job->request->is_delivered = job->outcome != NULL; /* the key keeps it */
+  if (job->outcome == NULL || !is_to_be_stored(job)) return true;
+  struct cox_wait *const wait = calloc(1, sizeof *wait);
+  if (wait != NULL) store(job, wait);
+  return wait == NULL;
 }
 
 void cox_key_settle(struct cox_job *job) {
   struct cox_keys *const keys = job->keys;
-  struct cox_settlement *const outcome = outcome_of(job->request);
-  job->request->is_delivered = outcome != NULL; /* the key keeps it */
-  keep(keys, job->key, outcome);
   cox_mutex_lock(&keys->mutex);
-  struct cox_key_waiter *waiter = unlink_locked(keys, job, outcome);
+  struct cox_key_waiter *waiter = finish_locked(keys, job, job->outcome);
   cox_mutex_unlock(&keys->mutex);
   while (waiter != NULL) {
     struct cox_key_waiter *const next = waiter->next;
@@ -309,7 +390,6 @@ void cox_key_settle(struct cox_job *job) {
     cox_wait_release(&waiter->wait);
     waiter = next;
   }
-  cox_settlement_release(outcome);
   cox_job_destroy(job);
   atomic_fetch_sub(&keys->open, 1); /* last: the API may end now */
 }
@@ -329,6 +409,7 @@ int cox_keys_restore(struct cox_keys *keys, const struct cox_key_record *record)
   if (key != NULL) {
     key->outcome = hold(outcome);
     key->at_us -= record->age_ms * 1000;
+    key->is_stored = true;
     keys->bytes += size_of(outcome);
   }
   cox_mutex_unlock(&keys->mutex);

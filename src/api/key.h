@@ -5,7 +5,9 @@
  * needs and runs wherever its waits end. The request itself, and those that come with the same key, only wait for the job's
  * outcome; their own patience ends with 504 as ever.
  *
- * Outcomes that say "try again" (429, 500, 503, 504) are not kept: the next request with the key is carried out.            */
+ * Outcomes that say "try again" (429, 500, 503, 504) are not kept: the next request with the key is carried out. The others are
+ * told to nobody before a store has them, when there is one: who has seen an outcome gets it again after a restart, too. Only those
+ * of leases are kept in memory alone, as leases are.                                                                              */
 #ifndef COX_API_KEY_H
 #define COX_API_KEY_H
 
@@ -42,7 +44,8 @@ struct cox_key_record {
 struct cox_keys {
   struct cox_mutex mutex; /* guards the rest, and in keys and jobs what is marked with it; before the connections' */
   struct cox_key **buckets, *oldest, *newest;
-  size_t count, bytes;
+  struct cox_key *doomed; /* forgotten here, and not yet by the store; at most as many as are kept, the next start sees to the rest */
+  size_t count, bytes, doomed_count;
   struct cox_job *jobs;
   bool is_stopped;
   size_t keys_max;   /* fixed */
@@ -54,7 +57,7 @@ struct cox_keys {
 int cox_keys_init(struct cox_keys *keys, struct cox_api *api, size_t keys_max, double keep_s, struct cox_err *err);
 /* No job may be open. */
 void cox_keys_fini(struct cox_keys *keys);
-/* Forgets what is too old, and expires the waits of jobs. */
+/* Forgets what is too old, tells the store what was forgotten, and expires the waits of jobs. */
 void cox_keys_sweep(struct cox_keys *keys);
 /* Ends the waits of all jobs, those that begin later too. */
 void cox_keys_stop(struct cox_keys *keys);

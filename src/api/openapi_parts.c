@@ -63,7 +63,8 @@ static const struct part {
                        {"type": "string"}}, "additionalProperties": false})},
     {"Config", JSON({"type": "object", "required": ["nodes"], "properties": {"nodes": {"$ref": "#/components/schemas/Nodes"}}})},
     {"Commands", JSON({"type": "array", "items": {"type": "object", "required": ["name", "help"], "properties": {"name": {"type":
-                       "string"}, "help": {"type": "string"}, "priority": {"type": "string"}}}})},
+                       "string"}, "help": {"type": "string"}, "priority": {"type": "string"}, "scope": {"enum": ["operate",
+                       "admin"]}}}})},
     {"CommandAnswer", JSON({"type": "object", "required": ["status"], "properties": {"status": {"enum": ["done", "skipped"]}, "reason":
                             {"type": "string"}, "result": {}}, "additionalProperties": false})},
     {"LeaseRequest", JSON({"type": "object", "required": ["model"], "properties": {"model": {"type": "string"}, "version": {"type":
@@ -79,12 +80,37 @@ static const struct part {
                            "string"}}, "additionalProperties": false})},
     {"LeaseEnd", JSON({"type": "object", "properties": {"outcome": {"enum": ["success", "transport_error", "application_error",
                        "timeout"]}}, "additionalProperties": false})},
+    {"Nothing", JSON({"type": "object", "properties": {}, "additionalProperties": false})},
+    {"ScriptSet", JSON({"type": "object", "required": ["generation", "hash"], "properties": {"generation": {"type": "integer"}, "hash":
+                        {"type": "string"}}})},
+    {"ScriptFault", JSON({"type": "object", "required": ["message"], "properties": {"file": {"type": "string"}, "line": {"type": "integer"},
+                          "message": {"type": "string"}}, "additionalProperties": false})},
+    {"ScriptFile", JSON({"type": "object", "required": ["path", "from", "hash"], "properties": {"path": {"type": "string"}, "from": {"type":
+                         "string", "description": "the folder that it was found in"}, "hash": {"type": "string"}, "size": {"type":
+                         "integer"}, "shadows": {"type": "array", "items": {"type": "string"}, "description":
+                         "folders that hold another one of that path"}}})},
+    {"ScriptRejected", JSON({"type": "object", "required": ["hash", "reason"], "properties": {"hash": {"type": "string"}, "reason": {"type":
+                             "string"}, "faults": {"type": "array", "items": {"$ref": "#/components/schemas/ScriptFault"}}}})},
+    {"Scripts", JSON({"type": "object", "required": ["generation", "hash", "loaded_at", "can_roll_back", "folders", "files", "commands",
+                      "drivers", "jobs"], "properties": {"generation": {"type": "integer"}, "hash": {"type": "string"}, "loaded_at":
+                      {"type": "string"}, "can_roll_back": {"type": "boolean"}, "previous": {"$ref": "#/components/schemas/ScriptSet"},
+                      "rejected": {"$ref": "#/components/schemas/ScriptRejected"}, "folders": {"type": "array", "items": {"type":
+                      "string"}}, "files": {"type": "array", "items": {"$ref": "#/components/schemas/ScriptFile"}}, "commands": {"type":
+                      "array"}, "drivers": {"type": "array"}, "jobs": {"type": "array"}, "difference": {"type": "object", "required":
+                      ["files"], "properties": {"files": {"type": "object", "additionalProperties": {"type": "object", "properties":
+                      {"live": {"type": "string"}, "previous": {"type": "string"}}, "additionalProperties": false}}}}}})},
     {"Reloaded", JSON({"type": "object", "required": ["status", "generation"], "properties": {"status": {"enum": ["done", "unchanged"]},
-                       "generation": {"type": "integer"}}})},
+                       "generation": {"type": "integer"}, "changes": {"type": "array", "items": {"$ref":
+                       "#/components/schemas/PlannedChange"}}}})},
     {"Faults", JSON({"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}, "faults": {"type": "array",
-                     "items": {"type": "object", "required": ["message"]}}}})},
-    {"PlanRequest", JSON({"type": "object", "properties": {"scripts": {"type": "string"}}, "additionalProperties": false})},
-    {"Plan", JSON({"type": "object", "required": ["changes"], "properties": {"changes": {"type": "array", "items": {"type": "object"}}}})},
+                     "items": {"$ref": "#/components/schemas/ScriptFault"}}}})},
+    {"PlanRequest", JSON({"type": "object", "properties": {"scripts": {"type": "string", "description":
+                          "absolute path of a folder on the daemon's machine; without it the configured folders"}},
+                          "additionalProperties": false})},
+    {"PlannedChange", JSON({"type": "object", "required": ["node_id"], "properties": {"node_id": {"type": "string"}, "from": {}, "to": {},
+                            "reason": {"type": "string"}}})},
+    {"Plan", JSON({"type": "object", "required": ["changes"], "properties": {"changes": {"type": "array", "items": {"$ref":
+                   "#/components/schemas/PlannedChange"}}}})},
 };
 
 static const struct part parameters[] = {
@@ -95,6 +121,8 @@ static const struct part parameters[] = {
     {"Idempotency-Key", JSON({"name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string", "minLength": 1,
                               "maxLength": 255}, "description": 
                               "the same request with the same key is carried out once, and gets the same answer for 24 h"})},
+    {"difference", JSON({"name": "difference", "in": "query", "required": false, "schema": {"enum": ["0", "1"]}, "description":
+                         "1: with the texts of the files that differ between the live set and the one before"})},
     {"since", JSON({"name": "since", "in": "query", "required": false, "schema": {"type": "integer"}})},
     {"Last-Event-ID", JSON({"name": "Last-Event-ID", "in": "header", "required": false, "schema": {"type": "integer"}})},
 };

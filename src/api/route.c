@@ -32,6 +32,10 @@ static const struct cox_route routes[] = {
     {"GET", "/v1/world", cox_get_world, 0, false},
     {"GET", "/v1/events", cox_get_events, 0, false},
     {"GET", "/v1/backup", cox_get_backup, 0, false},
+    {"GET", "/v1/scripts", cox_get_scripts, 0, false},
+    {"POST", "/v1/scripts/reload", cox_post_reload, COX_BODY_MAX, false},
+    {"POST", "/v1/scripts/rollback", cox_post_rollback, COX_BODY_MAX, false},
+    {"POST", "/v1/scripts/plan", cox_post_plan, COX_BODY_MAX, false},
 };
 
 const struct cox_route *cox_routes(size_t *count) {
@@ -62,7 +66,13 @@ bool cox_percent_decode(char *text) {
   return true;
 }
 
+static bool is_ascii(const char *text) {
+  while (*text != '\0' && (unsigned char)*text < 0x80) text++;
+  return *text == '\0';
+}
+
 static bool is_utf8(const char *text) {
+  if (is_ascii(text)) return true;
   json_t *const value = json_string(text);
   const bool is_good = value != NULL;
   json_decref(value);
@@ -120,12 +130,14 @@ void cox_route_match(const char *method, const struct cox_path *path, struct cox
   *match = (struct cox_match){0};
   if (path->count > COX_SEGMENTS_MAX) return;
   const char *const wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+  const char *param[COX_PARAMS_MAX] = {0};
   for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
-    const char *param[COX_PARAMS_MAX] = {0};
-    if (!fits(routes[i].pattern, path, param)) continue;
-    allow(match, routes[i].method);
-    if (match->route != NULL || strcmp(routes[i].method, wanted) != 0) continue;
+    if (strcmp(routes[i].method, wanted) != 0 || !fits(routes[i].pattern, path, param)) continue;
     match->route = &routes[i];
     memcpy(match->param, param, sizeof match->param);
+    return;
+  }
+  for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+    if (fits(routes[i].pattern, path, param)) allow(match, routes[i].method);
   }
 }

@@ -28,7 +28,7 @@ struct cox_path {
 struct cox_match {
   const struct cox_route *route;       /* NULL: none for that method */
   const char *param[COX_PARAMS_MAX];   /* in the order of the pattern; borrowed from the path */
-  char allow[64];                      /* the methods of the path, "": nothing is there */
+  char allow[64];                      /* without a route: the methods of the path, "": nothing is there */
 };
 
 /* Starts with '/'. False: a broken escape, a %00, no UTF-8, or out of memory. More segments than any route has leave

@@ -41,6 +41,12 @@ void cox_delete_lease(struct cox_request *request);
 /* routes_events.c */
 void cox_get_events(struct cox_request *request);
 
+/* routes_scripts.c */
+void cox_get_scripts(struct cox_request *request);
+void cox_post_reload(struct cox_request *request);
+void cox_post_rollback(struct cox_request *request);
+void cox_post_plan(struct cox_request *request);
+
 /* routes_backup.c */
 void cox_get_backup(struct cox_request *request);
 

@@ -18,16 +18,36 @@ static void answered(struct cox_request *request, struct cox_wait *wait) {
   else cox_request_answer(request, 200, cox_answer_json(answer));
 }
 
-/* What may be done to nodes by their own routes only by administrators, others may not do by a command either. */
-static bool may_run(struct cox_request *request, const char *name) {
+/* What may be done to nodes by their own routes only by administrators, others may not do by a command either, whatever its file
+ * says.                                                                                                                        */
+static bool is_like_a_route(const char *name) {
   static const char *const admins[] = {"register_node", "update_node", "remove_node"};
-  for (size_t i = 0; i < sizeof admins / sizeof *admins && request->caller->scope < COX_SCOPE_ADMIN; i++) {
-    if (strcmp(admins[i], name) != 0) continue;
-    cox_request_fail(request, 403, "the command %s needs a token with the scope admin, and that of %s has only %s: use another token",
-                     name, request->caller->name, cox_scope_name(request->caller->scope));
-    return false;
+  size_t i = 0;
+  while (i < sizeof admins / sizeof *admins && strcmp(admins[i], name) != 0) i++;
+  return i < sizeof admins / sizeof *admins;
+}
+
+/* Does its file ask for administrators? */
+static bool is_for_admins(const struct cox_api_options *options, const char *name) {
+  json_t *const list = options->commands_json != NULL ? options->commands_json(options->commands_ctx) : NULL;
+  bool is = false;
+  size_t i;
+  json_t *command;
+  json_array_foreach(list, i, command) {
+    const char *const own = json_string_value(json_object_get(command, "name"));
+    const char *const scope = json_string_value(json_object_get(command, "scope"));
+    if (own != NULL && strcmp(own, name) == 0) is = scope != NULL && strcmp(scope, "admin") == 0;
   }
-  return true;
+  json_decref(list);
+  return is;
+}
+
+static bool may_run(struct cox_request *request, const char *name) {
+  const struct cox_caller *const caller = request->caller;
+  if (caller->scope >= COX_SCOPE_ADMIN || !(is_like_a_route(name) || is_for_admins(&request->api->options, name))) return true;
+  cox_request_fail(request, 403, "the command %.200s needs a token with the scope admin, and that of %s has only %s: use another token",
+                   name, caller->name, cox_scope_name(caller->scope));
+  return false;
 }
 
 void cox_post_command(struct cox_request *request) {

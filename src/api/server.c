@@ -120,7 +120,8 @@ static void connection_changed(void *cls, struct MHD_Connection *native, void **
   }
   name_thread(api);
   const union MHD_ConnectionInfo *const info = MHD_get_connection_info(native, MHD_CONNECTION_INFO_CONNECTION_FD);
-  *socket_context = info != NULL ? cox_connection_open(&api->connections, info->connect_fd) : NULL;
+  const union MHD_ConnectionInfo *const client = MHD_get_connection_info(native, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  if (info != NULL) *socket_context = cox_connection_open(&api->connections, info->connect_fd, client != NULL ? client->client_addr : NULL);
 }
 
 /* Paths are decoded by route.c, after they were split. */

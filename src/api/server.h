@@ -40,7 +40,7 @@ struct cox_api {
   struct cox_tls *tls;            /* NULL: plain */
   struct cox_tally tally;
   struct cox_keys keys;
-  int64_t command_us;
+  int64_t command_us, scripts_us;
   int listen_fd;                  /* -1 while it is the daemon's */
   unsigned port;
   uint64_t start;                 /* random: first half of every request id */

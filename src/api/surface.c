@@ -5,9 +5,9 @@
 #include <string.h>
 
 #define COMMAND " 400:Error 413:Error 422:Error 429:Error 503:Error 504:Error"
+#define SCRIPTS " 400:Error 413:Error 422:Faults 429:Error 503:Error 504:Error"
 #define KEY "Idempotency-Key"
 
-/* Scripts and leases stand here before their routes do: what no route asks for is not shown. */
 static const struct cox_surface surfaces[] = {
     {"GET", "/", COX_SCOPE_READ, "The list of routes, for people.", NULL, NULL, "200:Page"},
     {"GET", "/livez", COX_SCOPE_READ, "Is the process alive?", NULL, NULL, "200:Health"},
@@ -32,7 +32,7 @@ static const struct cox_surface surfaces[] = {
      NULL, "200:Config"},
     {"GET", "/v1/commands", COX_SCOPE_READ, "The commands that POST /v1/commands/:name knows.", NULL, NULL, "200:Commands"},
     {"POST", "/v1/commands/:name", COX_SCOPE_OPERATE,
-     "Runs a command. Those that register, change or remove nodes need the scope admin.", KEY, "Object",
+     "Runs a command. Some need the scope admin: GET /v1/commands tells which.", KEY, "Object",
      "200:CommandAnswer 404:Error" COMMAND},
     {"GET", "/v1/world", COX_SCOPE_READ, "What policy decides from besides the nodes; empty before the first block.", NULL, NULL,
      "200:Object"},
@@ -45,11 +45,13 @@ static const struct cox_surface surfaces[] = {
     {"GET", "/v1/events", COX_SCOPE_READ, "The journal as server-sent events, resumable.", "since Last-Event-ID", NULL,
      "200:Events 400:Error"},
     {"GET", "/v1/backup", COX_SCOPE_ADMIN, "A copy of the store, made while it works: an SQLite file.", NULL, NULL, "200:"},
-    {"GET", "/v1/scripts", COX_SCOPE_READ, "The live set of scripts.", NULL, NULL, "200:Object"},
-    {"POST", "/v1/scripts/reload", COX_SCOPE_ADMIN, "Loads the scripts anew.", KEY, "Object", "200:Reloaded 400:Error 422:Faults"},
-    {"POST", "/v1/scripts/rollback", COX_SCOPE_ADMIN, "Goes back to the scripts before.", KEY, "Object", "200:Reloaded 400:Error 422:Faults"},
-    {"POST", "/v1/scripts/plan", COX_SCOPE_ADMIN, "What other scripts would change; changes nothing.", KEY, "PlanRequest",
-     "200:Plan 400:Error 422:Faults"},
+    {"GET", "/v1/scripts", COX_SCOPE_READ, "The live set of scripts, and what it would go back to.", "difference", NULL,
+     "200:Scripts 400:Error 503:Error"},
+    {"POST", "/v1/scripts/reload", COX_SCOPE_ADMIN, "Loads the scripts anew. Broken ones are refused with all their faults; the live set goes on.",
+     KEY, "Nothing", "200:Reloaded" SCRIPTS},
+    {"POST", "/v1/scripts/rollback", COX_SCOPE_ADMIN, "Goes back to the set of scripts before.", KEY, "Nothing", "200:Reloaded" SCRIPTS},
+    {"POST", "/v1/scripts/plan", COX_SCOPE_ADMIN, "What the scripts in their folders, or in another one, would change. Nothing is changed or called.",
+     KEY, "PlanRequest", "200:Plan" SCRIPTS},
 };
 
 const struct cox_surface *cox_surface_of(const struct cox_route *route) {

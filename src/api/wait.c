@@ -31,6 +31,7 @@ void cox_waker_release(struct cox_waker *waker) {
 void cox_waker_turn(struct cox_waker *waker, int hangup_fd, int timeout_ms) {
   struct pollfd events[] = {{.fd = waker->ended.event_fd, .events = POLLIN}, {.fd = hangup_fd, .events = POLLIN}};
   poll(events, 2, timeout_ms);
+  atomic_store(&waker->busy, 1);
   for (struct cox_queue_link *link = cox_queue_take(&waker->ended); link != NULL;) {
     struct cox_wait *const wait = COX_CONTAINER(link, struct cox_wait, link);
     link = link->next;
@@ -38,6 +39,7 @@ void cox_waker_turn(struct cox_waker *waker, int hangup_fd, int timeout_ms) {
     else MHD_resume_connection(wait->native);
     cox_wait_release(wait);
   }
+  atomic_store(&waker->busy, 0);
 }
 
 void cox_wait_begin(struct cox_wait *wait, struct cox_request *request, int64_t deadline_us) {

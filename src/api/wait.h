@@ -22,6 +22,7 @@ struct cox_request;
 struct cox_waker {
   atomic_uint references;
   struct cox_queue ended; /* struct cox_wait; bounded by the connections */
+  atomic_size_t busy;     /* 1: connections are being resumed, so the library must not end */
 };
 
 struct cox_waker *cox_waker_create(struct cox_err *err);

@@ -33,6 +33,12 @@ int cox_err_at(struct cox_err *err, int code, const char *file, int line, const 
   return code;
 }
 
+enum { LOOKED_AT_MAX = 64 }; /* the newest: what is the same comes from the same files */
+
+static bool is_equal(const struct cox_err *left, const struct cox_err *right) {
+  return left->line == right->line && strcmp(left->file, right->file) == 0 && strcmp(left->text, right->text) == 0;
+}
+
 void cox_faults_add(struct cox_faults *faults, const char *file, int line, const char *format, ...) {
   if (faults == NULL) return;
   if (faults->count == faults->capacity) {
@@ -44,8 +50,12 @@ void cox_faults_add(struct cox_faults *faults, const char *file, int line, const
   }
   va_list args;
   va_start(args, format);
-  fill(&faults->list[faults->count++], COX_EINVAL, file, line, format, args);
+  struct cox_err *const fresh = &faults->list[faults->count];
+  fill(fresh, COX_EINVAL, file, line, format, args);
   va_end(args);
+  size_t i = faults->count > LOOKED_AT_MAX ? faults->count - LOOKED_AT_MAX : 0;
+  while (i < faults->count && !is_equal(&faults->list[i], fresh)) i++;
+  if (i == faults->count) faults->count++;
 }
 
 void cox_faults_fini(struct cox_faults *faults) {

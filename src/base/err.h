@@ -46,6 +46,7 @@ struct cox_faults {
   size_t capacity;
 };
 
+/* A fault that is in the list already is not added again: one broken file is met by all that require it. */
 void cox_faults_add(struct cox_faults *faults, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void cox_faults_fini(struct cox_faults *faults);

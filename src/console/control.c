@@ -283,7 +283,7 @@ struct cox_control *cox_control_create(const struct cox_control_options *options
   control->options = *options;
   if (control->options.silent_ms == 0) control->options.silent_ms = COX_CONTROL_SILENT_MS;
   control->host = (struct cox_control_host){
-      .broker = options->broker, .console = options->console, .arg = control, .emit = emit, .ended = session_ended};
+      .broker = options->broker, .console = options->console, .scripts = options->scripts, .arg = control, .emit = emit, .ended = session_ended};
   control->peer_host = (struct cox_peer_host){.arg = control, .open_session = open_session, .has_http = options->adopt != NULL};
   control->epoll = control->wake = control->file.fd = -1;
   cox_mutex_init(&control->mutex);

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "core/broker.h"
 #include "core/console.h"
+#include "core/scripts.h"
 
 enum {
   COX_CONTROL_CONNECTIONS_MAX = 64, /* the oldest one that never spoke gives way, else a new one is refused */
@@ -19,6 +20,7 @@ struct cox_control_options {
   const char *path; /* of the socket */
   struct cox_broker *broker;
   const struct cox_console *console; /* outlives the socket */
+  const struct cox_scripts *scripts; /* outlives the socket; NULL: scripts are not loaded anew */
   int64_t silent_ms;                 /* 0: COX_CONTROL_SILENT_MS */
   /* A connection that begins like HTTP, nothing of it read yet: takes the descriptor. NULL: it is spoken to as text. */
   void (*adopt)(void *ctx, int fd);

@@ -155,6 +155,7 @@ static void run_line(struct cox_control_session *session, const struct request *
       .commands = session->host->console->commands,
       .commands_ctx = session->host->console->ctx,
       .caller = &session->caller,
+      .scripts = session->host->scripts,
       .width = (int)json_integer_value(json_object_get(request->json, "width")),
       .has_colour = json_is_true(json_object_get(request->json, "colour")),
       .out = &text,

@@ -8,6 +8,7 @@
 
 #include "core/broker.h"
 #include "core/console.h"
+#include "core/scripts.h"
 
 struct cox_control_session;
 
@@ -15,6 +16,7 @@ struct cox_control_session;
 struct cox_control_host {
   struct cox_broker *broker;
   const struct cox_console *console;
+  const struct cox_scripts *scripts; /* NULL: they are not loaded anew */
   void *arg;
   /* An answer or a part of one for that connection, which may be gone; NULL: a request has ended, all of it was said. Takes
    * `answer`.                                                                                                             */

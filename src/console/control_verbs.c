@@ -6,15 +6,17 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "console/control_ask.h"
 #include "console/explain.h"
 #include "console/node_view.h"
 #include "console/pairs.h"
+#include "console/scripts_view.h"
 #include "console/suggest.h"
 #include "console/table.h"
 #include "console/text.h"
 #include "console/trace.h"
 
-enum { WORDS_MAX = 32, WORD_MAX = 512, TRACE_MS = 100, COMMAND_MS = 5000, MATCHES_MAX = 200, HELP_COLUMN = 26 };
+enum { WORDS_MAX = 32, WORD_MAX = 512, TRACE_MS = 100, MATCHES_MAX = 200, HELP_COLUMN = 26 };
 
 struct words {
   char *list[WORDS_MAX]; /* inside of `text`; the first one is the verb */
@@ -22,7 +24,7 @@ struct words {
   char *text; /* owned */
 };
 
-enum argument { NOTHING, NODE, COMMAND, ANYTHING };
+enum argument { NOTHING, NODE, COMMAND, FOLDER };
 
 struct verb {
   const char *name, *synopsis, *help;
@@ -37,6 +39,10 @@ static enum cox_verb_outcome run_why(const struct cox_verb_call *call, const str
 static enum cox_verb_outcome run_trace(const struct cox_verb_call *call, const struct words *words);
 static enum cox_verb_outcome run_commands(const struct cox_verb_call *call, const struct words *words);
 static enum cox_verb_outcome run_command(const struct cox_verb_call *call, const struct words *words);
+static enum cox_verb_outcome run_plan(const struct cox_verb_call *call, const struct words *words);
+static enum cox_verb_outcome run_reload(const struct cox_verb_call *call, const struct words *words);
+static enum cox_verb_outcome run_rollback(const struct cox_verb_call *call, const struct words *words);
+static enum cox_verb_outcome run_scripts(const struct cox_verb_call *call, const struct words *words);
 static enum cox_verb_outcome run_watch(const struct cox_verb_call *call, const struct words *words);
 static enum cox_verb_outcome run_quit(const struct cox_verb_call *call, const struct words *words);
 
@@ -48,6 +54,10 @@ static const struct verb verbs[] = {
     {"watch", "", "The fleet, drawn anew each second until Ctrl-C", NOTHING, 0, 0, run_watch},
     {"commands", "", "The commands of the broker", NOTHING, 0, 0, run_commands},
     {"command", "NAME [key=value…]", "Sends a command and shows its answer", COMMAND, 1, WORDS_MAX, run_command},
+    {"scripts", "", "The live scripts: where each file came from and what it shadows", NOTHING, 0, 0, run_scripts},
+    {"plan", "[DIR]", "What the changed scripts, or those in DIR, would change; nothing is done", FOLDER, 0, 1, run_plan},
+    {"reload", "", "Loads the scripts anew; broken ones are refused with their faults", NOTHING, 0, 0, run_reload},
+    {"rollback", "", "Goes back to the scripts before", NOTHING, 0, 0, run_rollback},
     {"quit", "", "Leaves the console", NOTHING, 0, 0, run_quit},
 };
 
@@ -81,7 +91,15 @@ static bool split(const char *line, struct words *words) {
   }
 }
 
-/* A word and then the end, or a blank and something that no operator begins: nothing of the kind is Lua. */
+static const struct verb *find_verb(const char *name, size_t len) {
+  for (size_t i = 0; i < VERBS; i++) {
+    if (strlen(verbs[i].name) == len && strncmp(verbs[i].name, name, len) == 0) return &verbs[i];
+  }
+  return NULL;
+}
+
+/* A word and then the end, or a blank and something that no operator begins: nothing of the kind is Lua. But "plan /a/b" divides
+ * nothing.                                                                                                                      */
 static const struct verb *verb_of(const char *line) {
   while (is_blank(*line)) line++;
   size_t len = 0;
@@ -89,11 +107,9 @@ static const struct verb *verb_of(const char *line) {
   const char *rest = line + len;
   if (*rest != '\0' && !is_blank(*rest)) return NULL;
   while (is_blank(*rest)) rest++;
-  if (*rest != '\0' && strchr("=([{.:,;+-*/%^<>~&|#)]}", *rest) != NULL) return NULL;
-  for (size_t i = 0; i < VERBS; i++) {
-    if (strlen(verbs[i].name) == len && strncmp(verbs[i].name, line, len) == 0) return &verbs[i];
-  }
-  return NULL;
+  const struct verb *const verb = find_verb(line, len);
+  if (verb != NULL && verb->argument == FOLDER && *rest == '/' && !is_blank(rest[1])) return verb;
+  return *rest == '\0' || strchr("=([{.:,;+-*/%^<>~&|#)]}", *rest) == NULL ? verb : NULL;
 }
 
 static enum cox_verb_outcome misuse(const struct cox_verb_call *call, const struct verb *verb) {
@@ -269,8 +285,7 @@ static enum cox_verb_outcome run_command(const struct cox_verb_call *call, const
   struct cox_answer answer;
   json_t *const args = cox_pairs_object(NULL, (char *const *)&words->list[2], words->count - 2, &err);
   enum cox_verb_outcome outcome = COX_VERB_FAILED;
-  /* call->caller is who asks: it goes along once commands carry their caller. */
-  if (args != NULL && cox_broker_call(call->broker, words->list[1], args, COMMAND_MS, &answer, &err) == 0) {
+  if (args != NULL && cox_ask_command(call, words->list[1], args, &answer, &err) == 0) {
     outcome = show_answer(call, &answer);
     cox_answer_fini(&answer);
   } else {
@@ -278,6 +293,66 @@ static enum cox_verb_outcome run_command(const struct cox_verb_call *call, const
   }
   json_decref(args);
   return outcome;
+}
+
+void cox_verb_caller(const struct cox_console_caller *caller, char out[64]) { snprintf(out, 64, "console %.50s", caller->name); }
+
+/* ---- scripts ---- */
+
+static enum cox_verb_outcome show_outcome(const struct cox_verb_call *call, const struct cox_scripts_outcome *outcome,
+                                          void (*view)(const json_t *result, const struct cox_term *term, struct cox_buf *out)) {
+  const struct cox_term term = term_of(call);
+  const bool is_good = outcome->status == COX_SCRIPTS_DONE || outcome->status == COX_SCRIPTS_UNCHANGED;
+  if (is_good) view(outcome->result, &term, call->out);
+  if (outcome->status == COX_SCRIPTS_REFUSED) cox_scripts_view_faults(outcome->result, call->out);
+  if (!is_good) cox_text_clean(call->out, outcome->err.text);
+  drop_last_newline(call->out);
+  return is_good ? COX_VERB_DONE : COX_VERB_FAILED;
+}
+
+static enum cox_verb_outcome ask_scripts(const struct cox_verb_call *call, enum cox_asked what, const char *dir,
+                                         void (*view)(const json_t *result, const struct cox_term *term, struct cox_buf *out)) {
+  struct cox_scripts_outcome outcome;
+  struct cox_err err = {0};
+  if (cox_ask_scripts(call, what, dir, &outcome, &err) != 0) {
+    cox_text_clean(call->out, err.text);
+    return COX_VERB_FAILED;
+  }
+  const enum cox_verb_outcome shown = show_outcome(call, &outcome, view);
+  json_decref(outcome.result);
+  return shown;
+}
+
+static enum cox_verb_outcome run_reload(const struct cox_verb_call *call, const struct words *words) {
+  (void)words;
+  return ask_scripts(call, COX_ASKED_RELOAD, NULL, cox_scripts_view_loaded);
+}
+
+static enum cox_verb_outcome run_rollback(const struct cox_verb_call *call, const struct words *words) {
+  (void)words;
+  return ask_scripts(call, COX_ASKED_ROLLBACK, NULL, cox_scripts_view_loaded);
+}
+
+/* The daemon does not know where its client stands. */
+static enum cox_verb_outcome run_plan(const struct cox_verb_call *call, const struct words *words) {
+  const char *const dir = words->count > 1 ? words->list[1] : NULL;
+  if (dir == NULL || *dir == '/') return ask_scripts(call, COX_ASKED_PLAN, dir, cox_scripts_view_plan);
+  cox_buf_addf(call->out, "plan needs an absolute path here: `coxswain plan --scripts DIR` takes any");
+  return COX_VERB_FAILED;
+}
+
+static enum cox_verb_outcome run_scripts(const struct cox_verb_call *call, const struct words *words) {
+  (void)words;
+  const struct cox_term term = term_of(call);
+  if (call->scripts == NULL) {
+    cox_buf_addf(call->out, "this daemon does not load scripts while it runs");
+    return COX_VERB_FAILED;
+  }
+  json_t *const shown = call->scripts->show(call->scripts->ctx);
+  cox_scripts_view_show(shown, now_ms(), &term, call->out);
+  drop_last_newline(call->out);
+  json_decref(shown);
+  return COX_VERB_DONE;
 }
 
 /* ---- completion ---- */

@@ -9,6 +9,7 @@
 
 #include "core/broker.h"
 #include "core/console.h"
+#include "core/scripts.h"
 
 enum cox_verb_outcome { COX_VERB_NONE /* the line is Lua */, COX_VERB_DONE, COX_VERB_FAILED, COX_VERB_HELP, COX_VERB_QUIT };
 
@@ -18,6 +19,7 @@ struct cox_verb_call {
   json_t *(*commands)(void *ctx);
   void *commands_ctx;
   const struct cox_console_caller *caller;
+  const struct cox_scripts *scripts; /* NULL: they are not loaded anew */
   int width; /* columns; 0: any number */
   bool has_colour;
   struct cox_buf *out;
@@ -27,6 +29,8 @@ struct cox_verb_call {
   void *arg;
 };
 
+/* Who asks, for the journal: "console NAME". */
+void cox_verb_caller(const struct cox_console_caller *caller, char out[64]);
 /* COX_VERB_HELP: `*about` is what help is wanted on, "" when on nothing in particular; lives until the next call on this thread. */
 enum cox_verb_outcome cox_verbs_run(const struct cox_verb_call *call, const char *line, const char **about);
 /* The list of verbs for people. */

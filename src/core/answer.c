@@ -3,6 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+void cox_answer_copy(struct cox_answer *to, const struct cox_answer *from) {
+  *to = *from;
+  to->reason = from->reason != NULL ? strdup(from->reason) : NULL;
+  to->result = json_incref(from->result);
+}
+
 void cox_answer_fini(struct cox_answer *answer) {
   free(answer->reason);
   json_decref(answer->result);

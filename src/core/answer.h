@@ -19,6 +19,8 @@ struct cox_answer {
 /* Called exactly once per accepted command; must not block. Borrows the answer. */
 typedef void cox_reply_fn(void *arg, const struct cox_answer *answer);
 
+/* Into an answer that holds nothing yet. */
+void cox_answer_copy(struct cox_answer *to, const struct cox_answer *from);
 void cox_answer_fini(struct cox_answer *answer);
 /* {"status":"done"|"skipped"|"error","reason"?,"result"?,"error"?}; a new reference. */
 json_t *cox_answer_json(const struct cox_answer *answer);

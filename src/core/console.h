@@ -39,7 +39,7 @@ struct cox_console {
   /* What may follow a beginning of a line: {"start": byte offset of what is replaced, "words": [sorted texts]}; a new reference,
    * never NULL.                                                                                                                */
   json_t *(*complete)(struct cox_console_session *session, const char *line, size_t len);
-  /* Any thread: [{"name","help","priority"}] of all commands; a new reference. */
+  /* Any thread: [{"name","help","priority","scope"}] of all commands; a new reference. */
   json_t *(*commands)(void *ctx);
 };
 

@@ -41,13 +41,16 @@ static void answer(struct cox_pending *pending) {
   cox_command_destroy(command);
 }
 
-static void end_note(struct cox_pending *pending, const struct cox_err *err) {
-  struct cox_note *const note = pending->note;
-  pending->note = NULL;
-  if (note == NULL) return;
+static void destroy_note(struct cox_note *note, const struct cox_err *err) {
   if (note->done != NULL) note->done(note->arg, err);
   cox_record_release(note->record);
   free(note);
+}
+
+static void end_note(struct cox_pending *pending, const struct cox_err *err) {
+  struct cox_note *const note = pending->note;
+  pending->note = NULL;
+  if (note != NULL) destroy_note(note, err);
 }
 
 static void destroy(struct cox_pending *pending) {
@@ -430,6 +433,17 @@ void cox_ledger_drain(struct cox_broker *broker, int64_t timeout_ms) {
   cox_mutex_fini(&mutex);
 }
 
+/* They came when cox-command had ended. */
+static void refuse_notes(struct cox_broker *broker) {
+  struct cox_err err;
+  cox_err_set(&err, COX_ESTOPPED, "the broker has stopped");
+  for (struct cox_queue_link *link = cox_queue_take(&broker->ledger.notes); link != NULL;) {
+    struct cox_note *const note = COX_CONTAINER(link, struct cox_note, link);
+    link = link->next;
+    destroy_note(note, &err);
+  }
+}
+
 void cox_ledger_fini(struct cox_broker *broker) {
   struct cox_ledger *const ledger = &broker->ledger;
   take_outcomes(broker);
@@ -439,6 +453,7 @@ void cox_ledger_fini(struct cox_broker *broker) {
     if (pending->command != NULL || pending->note != NULL) refuse(pending, COX_ESTOPPED, "the broker has stopped");
     destroy(pending);
   }
+  refuse_notes(broker);
   cox_queue_fini(&ledger->known);
   cox_queue_fini(&ledger->notes);
   cox_journal_fini(&ledger->journal);

@@ -113,7 +113,8 @@ static void finish_reach_locked(struct cox_broker *broker, struct cox_node *node
   struct cox_attempt *const attempt = batch->attempts[i];
   enum cox_class class_ = attempt->result.class_;
   const bool is_outdated = is_outdated_locked(broker, node, attempt);
-  const bool is_overdue = class_ == COX_CLASS_CANCELLED && !is_outdated && !node->flight.is_unwanted;
+  /* Without our word a worker ends an attempt when its scripts are kept no longer. */
+  const bool is_overdue = class_ == COX_CLASS_CANCELLED && !is_outdated && !node->flight.is_unwanted && node->flight.is_cancelled;
   if (is_overdue) {
     class_ = COX_CLASS_TIMEOUT;
     json_decref(batch->errors[i]);
@@ -244,11 +245,9 @@ static void handle_extensions(struct cox_broker *broker) COX_EXCLUDES(LOCK) {
   }
 }
 
-size_t cox_results_handle(struct cox_broker *broker) {
-  struct batch batch = {0};
+static size_t handle_all(struct cox_broker *broker, struct cox_queue_link *link) {
+  struct batch batch = {0}; /* large: not for each look at an empty queue */
   size_t handled = 0;
-  handle_extensions(broker);
-  struct cox_queue_link *link = cox_queue_take(&broker->results);
   while (link != NULL) {
     struct cox_attempt *const attempt = COX_CONTAINER(link, struct cox_attempt, link);
     link = link->next; /* before the attempt is freed */
@@ -257,4 +256,10 @@ size_t cox_results_handle(struct cox_broker *broker) {
     if (batch.count == BATCH || link == NULL) handle_batch(broker, &batch);
   }
   return handled;
+}
+
+size_t cox_results_handle(struct cox_broker *broker) {
+  handle_extensions(broker);
+  struct cox_queue_link *const link = cox_queue_take(&broker->results);
+  return link != NULL ? handle_all(broker, link) : 0;
 }

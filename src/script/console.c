@@ -190,8 +190,9 @@ static json_t *call(struct cox_console_session *session, const char *name, json_
   atomic_init(&ticket->references, 2);
   cox_mutex_init(&ticket->mutex);
   cox_cond_init(&ticket->cond);
-  /* session->caller is who asks: it goes along once commands carry their caller. */
-  const int rc = cox_broker_submit(session->context->broker, name, args, answered, ticket, err);
+  char caller[64];
+  snprintf(caller, sizeof caller, "console %.50s", session->caller.name);
+  const int rc = cox_broker_submit_as(session->context->broker, caller, name, args, NULL, answered, ticket, err);
   if (rc != 0) release(ticket);
   json_t *const answer = rc == 0 ? wait_for(session, ticket, name, err) : NULL;
   release(ticket);

@@ -23,7 +23,7 @@ struct loading {
 
 /* The fields that are plain data; functions stay in the VM. The file is on top. */
 static json_t *plain_fields(lua_State *L) {
-  static const char *const names[] = {"help", "priority", "feed", "deadline", "probe_deadline", "args", "waits"};
+  static const char *const names[] = {"help", "priority", "scope", "feed", "deadline", "probe_deadline", "args", "waits"};
   json_t *const fields = json_object();
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     lua_getfield(L, -1, names[i]);
