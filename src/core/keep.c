@@ -55,6 +55,7 @@ int cox_broker_load(struct cox_broker *broker, struct cox_err *err) {
   struct cox_ledger *const ledger = &broker->ledger;
   ledger->start = stored.start;
   ledger->seq = stored.seq;
+  if (broker->options.leases.start_number == 0) cox_leases_begin(broker->leases, stored.start);
   cox_journal_begin(&ledger->journal, stored.seq);
   store->watch(store->ctx, is_back, broker);
   rc = cox_durable_restore(&broker->registry, stored.tables, err);
