@@ -76,7 +76,8 @@ static void leases_carry_the_number_of_the_start_and_are_taken_over_after_it(voi
   serve(&rig);
   const struct cox_lease_ask ask = {.model = "m"};
   struct cox_lease_grant grant;
-  assert_int_equal(cox_lease_acquire(rig.fake->broker, &ask, 0, NULL, &grant, NULL), 0);
+  struct cox_err err = {0};
+  if (cox_lease_acquire(rig.fake->broker, &ask, 0, NULL, &grant, &err) != 0) fail_msg("%s", err.text);
   const struct cox_lease_id id = grant.id;
   cox_lease_grant_fini(&grant);
   assert_int_equal(cox_lease_id_start(id), 1);
