@@ -242,6 +242,7 @@ static void random_operations_equal_a_simple_model(void **state) {
   cox_rng_init(&rng, seed);
   f = lease_fake(&(struct cox_lease_options){.eject_share = -1});
   fake_arm(f);
+  book.places = NODES;
   for (int i = 0; i < NODES; i++) snprintf(book.nodes[i].id, sizeof book.nodes[i].id, "n%d", i);
   for (int i = 0; i < count; i++) {
     step();

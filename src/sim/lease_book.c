@@ -5,7 +5,7 @@
 #include "core/version.h"
 
 int cox_book_node(const struct cox_book *book, const char *id) {
-  for (int i = 0; i < COX_BOOK_NODES; i++) {
+  for (int i = 0; i < book->places; i++) {
     if (book->nodes[i].is_registered && strcmp(book->nodes[i].id, id) == 0) return i;
   }
   return COX_BOOK_NONE;
@@ -34,7 +34,7 @@ static bool is_less(const struct cox_book_node *left, const struct cox_book_node
 
 bool cox_book_is_right(const struct cox_book *book, int chosen, const struct cox_lease_ask *ask, int model) {
   bool has_any = false;
-  for (int i = 0; i < COX_BOOK_NODES; i++) {
+  for (int i = 0; i < book->places; i++) {
     if (!fits(&book->nodes[i], ask, model)) continue;
     has_any = true;
     if (chosen != COX_BOOK_NONE && is_less(&book->nodes[i], &book->nodes[chosen])) return false;

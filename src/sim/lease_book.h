@@ -53,6 +53,7 @@ struct cox_book {
   struct cox_book_lease leases[COX_BOOK_LEASES];
   struct cox_book_waiter waiters[COX_BOOK_WAITERS];
   struct cox_book_ring rings[COX_BOOK_MODELS];
+  int places; /* of the nodes, that were ever used */
   size_t live, waiting, next; /* next: place for a lease that is looked at first */
 };
 
