@@ -93,6 +93,7 @@ const char *const *cox_world_invariants(void) {
                                       "no attempt before the first block",
                                       "what was acknowledged is durable",
                                       "a start finds what was committed",
+                                      "what was refused is undone",
                                       "degraded mode ends",
                                       "leases equal their book",
                                       "leases know who serves",
@@ -210,9 +211,23 @@ static int64_t highest_num(const struct cox_world *world) {
   return highest;
 }
 
+void cox_world_find_episode(struct cox_world *world) {
+  if (!REGISTRY->episode.is_set || episode_of(world, REGISTRY->episode.height) != NULL) return;
+  begin_episode(world, REGISTRY->episode.height, REGISTRY->episode.hash, REGISTRY->episode.node_count);
+}
+
+/* The job `clock` tells its story anew in a new process: what comes after this block has not been yet. */
+static void forget_later_episodes(struct cox_world *world, int64_t height) {
+  for (size_t i = 0; i < world->episode_count;) {
+    if (world->episodes[i].height <= height) i++;
+    else world->episodes[i] = world->episodes[--world->episode_count];
+  }
+}
+
 /* It is fixed with its first target, and covers whoever is registered then. */
 static void check_episode(struct cox_world *world, uint64_t count) {
   if (!REGISTRY->episode.is_set || episode_of(world, REGISTRY->episode.height) != NULL) return;
+  if (world->is_clock_job) forget_later_episodes(world, REGISTRY->episode.height);
   begin_episode(world, REGISTRY->episode.height, REGISTRY->episode.hash, REGISTRY->episode.node_count);
   if (count != 1 || REGISTRY->episode.node_count == highest_num(world) + 1) return;
   cox_world_break(world, "the node count covers all", NULL, "the episode of block %" PRId64 " has node_count %d, the highest number is %" PRId64,

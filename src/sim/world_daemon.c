@@ -53,6 +53,7 @@ int cox_world_daemon_start(struct cox_world *world) {
     return err.code;
   }
   cox_world_store_found(world);
+  cox_world_find_episode(world);
   cox_world_leases_start(world);
   world->scripts.set_broker(world->scripts.ctx, world->broker);
   for (unsigned i = 0; i < world->transport.workers; i++) {
@@ -99,7 +100,8 @@ void cox_world_daemon_stop(struct cox_world *world) {
   cox_world_forget_results(world);
   close_questions(world);
   cox_world_forget_seen(world);
-  if (!cox_world_store_is_whole(world)) cox_world_forget_episodes(world); /* one that was not committed may begin otherwise */
+  /* One that was not committed may begin otherwise, and the job `clock` tells its story anew. */
+  if (world->is_clock_job || !world->disk.is_whole) cox_world_forget_episodes(world);
   world->scripts.set_broker(world->scripts.ctx, NULL);
   cox_broker_destroy(world->broker);
   world->broker = NULL;
@@ -138,11 +140,11 @@ void cox_world_commands(struct cox_world *world) {
   world->is_command_planned = false;
   world->is_touched = true;
   world->broker->commands.is_woken = false;
-  cox_ledger_handle(world->broker); /* in its own order: the oracle wants the results for itself */
+  const size_t settled = cox_ledger_handle(world->broker); /* in its own order: the oracle wants the results for itself */
   cox_world_handle_results(world);
   const size_t count = cox_broker_step_commands(world->broker);
   world->outcome.commands += count;
-  cox_world_check_commands(world, count);
+  cox_world_check_commands(world, count + settled);
 }
 
 void cox_world_reconcile(struct cox_world *world, uint64_t token) {

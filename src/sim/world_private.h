@@ -186,6 +186,7 @@ struct cox_world_store {
   size_t waiting, in_commit;            /* records; entries that are being written */
   uint64_t token, appended;
   bool is_shut, is_settled, is_dead;
+  bool is_whole;  /* when the process ended, all changes were on the disk */
   bool is_doomed; /* the process ends in the middle of the next commit */
   void (*is_back)(void *arg);
   void *is_back_arg;
@@ -338,8 +339,6 @@ void cox_world_store_go_on(struct cox_world *world, uint64_t token);
 void cox_world_fill_disk(struct cox_world *world);
 /* Does nothing wait for it, and can it be written? */
 bool cox_world_store_is_idle(const struct cox_world *world);
-/* Is what is on it all that there is in memory? */
-bool cox_world_store_is_whole(const struct cox_world *world);
 /* That command was answered as done. */
 void cox_world_store_answered(struct cox_world *world, const char *command);
 /* Keeps a new value in one of a few places. */
@@ -389,6 +388,8 @@ void cox_world_check_start(struct cox_world *world, const struct cox_attempt *at
 void cox_world_check_init(struct cox_world *world, const struct cox_world_run *run, const char *path, const json_t *body);
 void cox_world_forget_seen(struct cox_world *world);
 void cox_world_forget_episodes(struct cox_world *world);
+/* A start has found one in the store. */
+void cox_world_find_episode(struct cox_world *world);
 
 /* ---- world_settle.c ---- */
 void cox_world_calm(struct cox_world *world);

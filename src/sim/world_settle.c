@@ -48,7 +48,7 @@ void cox_world_end(struct cox_world *world) {
 
 void cox_world_calm(struct cox_world *world) {
   const struct cox_registry *const registry = &world->broker->registry;
-  if (world->is_clock_job && !registry->is_armed) { /* its first block is still to come */
+  if (!registry->is_armed) { /* a process that is new waits for a block with a command due: one is still to come */
     cox_world_plan(world, world->now_us + 2 * COX_WORLD_S, COX_EVENT_CALM, 0, 0);
     return;
   }

@@ -72,30 +72,41 @@ static bool is_same_target(const struct cox_target *left, const struct cox_targe
 
 static bool is_same_json(const json_t *left, const json_t *right) { return left == NULL || right == NULL ? left == right : json_equal(left, right); }
 
-/* What of the node is not as in the picture, or NULL. */
-static const char *what_differs(const struct cox_node *node, const struct picture_node *was) {
+/* What of the operators' part of the node is not as in the picture, or NULL. */
+static const char *what_was_changed(const struct cox_node *node, const struct picture_node *was) {
   if (node == NULL) return "it is not registered any more";
   if (node->registration != was->registration) return "its registration number is another one";
   if (!json_equal(node->config, was->config)) return "its configuration is another one";
   if (node->admin.is_enabled != was->is_enabled || node->admin.epoch != was->epoch) return "its admin state is another one";
   if (!is_same_json(node->admin.reason, was->reason)) return "the reason of its admin state is another one";
+  return NULL;
+}
+
+static const char *what_differs(const struct cox_node *node, const struct picture_node *was) {
+  const char *const why = what_was_changed(node, was);
+  if (why != NULL) return why;
   if (!is_same_target(node->target, was->target)) return "its target is another one";
   if (!is_same_target(node->applied, was->applied)) return "another target counts as reached";
   return NULL;
 }
 
-static void compare(struct cox_world *world, const struct cox_world_picture *picture) {
+static void compare_nodes(struct cox_world *world, const struct cox_world_picture *picture, const char *invariant,
+                          const char *(*differs)(const struct cox_node *node, const struct picture_node *was)) {
   const struct cox_registry *const registry = &world->broker->registry;
   for (size_t i = 0; i < picture->count; i++) {
     const struct picture_node *const was = &picture->nodes[i];
     const char *const id = json_string_value(json_object_get(was->config, "id"));
     const struct cox_node *const node = (size_t)was->num < registry->num_count ? registry->by_num[was->num] : NULL;
-    const char *const why = what_differs(node, was);
-    if (why != NULL) cox_world_break(world, invariant_found, id, "after the start, %s (number %d): %s", id, was->num, why);
+    const char *const why = differs(node, was);
+    if (why != NULL) cox_world_break(world, invariant, id, "%s (number %d) is not as it was committed: %s", id, was->num, why);
   }
-  if (registry->count != picture->count) {
-    cox_world_break(world, invariant_found, NULL, "%zu nodes are there after the start, %zu were committed", registry->count, picture->count);
-  }
+  if (registry->count == picture->count) return;
+  cox_world_break(world, invariant, NULL, "%zu nodes are there, %zu were committed", registry->count, picture->count);
+}
+
+static void compare(struct cox_world *world, const struct cox_world_picture *picture) {
+  const struct cox_registry *const registry = &world->broker->registry;
+  compare_nodes(world, picture, invariant_found, what_differs);
   const bool is_same_episode = registry->episode.is_set == picture->has_episode &&
                                (!picture->has_episode || (registry->episode.height == picture->height &&
                                                           registry->episode.node_count == picture->node_count &&
@@ -207,6 +218,7 @@ static int64_t retry_us(struct cox_world *world) { return cox_world_span(world, 
 static void settle(void *ctx) {
   struct cox_world *const world = ctx;
   if (world->disk.is_dead || world->disk.is_settled) return;
+  if (world->disk.picture != NULL) compare_nodes(world, world->disk.picture, "what was refused is undone", what_was_changed);
   world->disk.is_settled = true;
   plan(world, world->now_us + retry_us(world));
 }
@@ -396,8 +408,6 @@ void cox_world_store_found(struct cox_world *world) {
 
 bool cox_world_store_is_idle(const struct cox_world *world) { return world->disk.first == NULL && !world->disk.is_shut; }
 
-bool cox_world_store_is_whole(const struct cox_world *world) { return world->disk.first == NULL && world->disk.picture != NULL; }
-
 void cox_world_store_flush(struct cox_world *world) {
   struct cox_world_store *const store = &world->disk;
   if (store->is_shut || store->full_until_us > world->now_us) return;
@@ -415,6 +425,7 @@ void cox_world_store_die(struct cox_world *world) {
   const bool is_through = cox_world_below(world, COX_WORLD_DISK, 2) == 0;
   if (store->in_commit > 0) cox_world_trace(world, "a commit of %zu is torn: %s", store->in_commit, is_through ? "all of it is there" : "nothing of it is");
   if (is_through) write_first(world, store->in_commit);
+  store->is_whole = store->picture != NULL && store->committed == store->appended;
   store->is_dead = true;
   fail(world, "the process has ended");
 }
