@@ -194,7 +194,7 @@ static void release(struct cox_world *world, struct cox_world_client *client) {
   if (below(world, 4) == 0) must_be(world, client, "second release", cox_lease_release(world->broker, client->id, COX_LEASE_UNSAID, NULL), after);
 }
 
-/* The registered node of that id that the client's lease is, or would be taken over on. */
+/* A lease of an earlier start is taken over when the client says its node, and that is still registered. */
 static void renew(struct cox_world *world, struct cox_world_client *client) {
   struct cox_book_lease *lease;
   const int64_t ttl_ms = 500 + (int64_t)below(world, 20000), until_us = world->now_us + ttl_ms * 1000;

@@ -356,6 +356,7 @@ void cox_world_leases_begin_pass(struct cox_world *world);
 void cox_world_leases_end_pass(struct cox_world *world);
 /* Do book and leases agree? */
 void cox_world_check_leases(struct cox_world *world);
+/* Does anything live, or wait, longer than it may? */
 void cox_world_check_lease_times(struct cox_world *world);
 
 /* ---- world_chain.c ---- */
