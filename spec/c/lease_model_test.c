@@ -1,6 +1,6 @@
-/* A million random operations on leases against a model that is too simple to be wrong: arrays and loops. They are equal after
- * every step: who is given, who waits, who is served next, what every late or second release is answered. A tie may be broken
- * either way; which way it was is taken over from the leases. The seed is printed; SPEC_SEED and SPEC_OPS override.             */
+/* A million random operations on leases against a model of them (sim/lease_book.h). They are equal after every step: who is given,
+ * who waits, who is served next, what every late or second release is answered. The seed is printed; SPEC_SEED and SPEC_OPS
+ * override.                                                                                                                  */
 #include "lease_rig.h"
 
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 
 #include "base/rng.h"
 #include "core/engine.h"
-#include "core/version.h"
+#include "sim/lease_book.h"
 
-enum { NODES = 12, MODELS = 2, TENANTS = 5, RECORDS = 512, WAITERS = 64, CAP = 5, NONE = -1 };
+enum { NODES = 12, MODELS = 2, TENANTS = 5, WAITERS = COX_BOOK_WAITERS, CAP = 5, NONE = COX_BOOK_NONE, LIVE_MAX = COX_BOOK_LEASES / 2 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { OPERATIONS = 1000000 / 4 };
@@ -18,181 +18,48 @@ enum { OPERATIONS = 1000000 / 4 };
 enum { OPERATIONS = 1000000 };
 #endif
 
-struct node {
-  char id[16];
-  bool is_registered, is_serving;
-  int model, count, max, life; /* life: number of its registration */
-  const char *version;
-};
-
-struct record {
-  bool is_used, is_live;
-  struct cox_lease_id id;
-  int node, life;
-  int64_t expires_us;
-};
-
 struct waiter {
   struct cox_lease_wait wait;
   struct cox_lease_ask ask;
-  bool is_waiting;
-  int model, tenant;
   const char *skip[2];
-};
-
-struct ring {
-  int tenant[TENANTS], tenants, turn; /* whose turn: index into tenant */
-  int queue[TENANTS][WAITERS], length[TENANTS];
 };
 
 static struct fake *f;
 static struct cox_rng rng;
-static struct node nodes[NODES];
-static struct record records[RECORDS];
+static struct cox_book book; /* node i of the spec is node i of the book */
 static struct waiter waiters[WAITERS];
-static struct ring rings[MODELS];
-static struct {
-  struct waiter *waiter;
-  int node;
-  struct cox_lease_id id;
-} served[WAITERS];
-static int serves;
 static const char *const model_names[MODELS] = {"m", "n"};
 static const char *const tenant_names[TENANTS] = {"", "a", "b", "c", "d"};
 
 static int draw(int bound) { return (int)cox_rng_below(&rng, (uint64_t)bound); }
 
-static int node_of(const char *id) {
-  for (int i = 0; i < NODES; i++) {
-    if (strcmp(nodes[i].id, id) == 0) return i;
-  }
-  return NONE;
-}
-
-/* ---- the model's pick ---- */
-
-static bool may_use(const struct node *node, const struct cox_lease_ask *ask, int model) {
-  if (!node->is_registered || !node->is_serving || node->model != model || node->count >= node->max) return false;
-  for (size_t i = 0; i < ask->skips; i++) {
-    if (strcmp(ask->skip[i], node->id) == 0) return false;
-  }
-  return cox_version_serves(node->version, ask->version, ask->accepts_earlier);
-}
-
-static bool is_less(const struct node *left, const struct node *right) { return left->count * right->max < right->count * left->max; }
-
-/* May the pick give that node? NONE: may it give none? */
-static bool is_right(int chosen, const struct cox_lease_ask *ask, int model) {
-  bool has_any = false;
-  for (int i = 0; i < NODES; i++) {
-    if (!may_use(&nodes[i], ask, model)) continue;
-    has_any = true;
-    if (chosen != NONE && is_less(&nodes[i], &nodes[chosen])) return false;
-  }
-  return chosen == NONE ? !has_any : may_use(&nodes[chosen], ask, model);
-}
-
-static bool has_free(int model) {
-  const struct cox_lease_ask any = {0};
-  return !is_right(NONE, &any, model);
+static void must_fit(const char *why) {
+  if (why != NULL) fail_msg("%s", why);
 }
 
 static bool is_named(int model) {
   for (int i = 0; i < NODES; i++) {
-    if (nodes[i].is_registered && nodes[i].model == model) return true;
+    if (book.nodes[i].is_registered && book.nodes[i].model == model) return true;
   }
   return false;
 }
-
-/* ---- what it knows of leases ---- */
-
-static void keep(struct cox_lease_id id, int node, int64_t ttl_ms) {
-  int place = draw(RECORDS);
-  for (int i = 0; records[place].is_live && i < RECORDS; i++) place = (place + 1) % RECORDS;
-  assert_false(records[place].is_live);
-  records[place] = (struct record){.is_used = true, .is_live = true, .id = id, .node = node, .life = nodes[node].life,
-                                   .expires_us = f->now_us + ttl_ms * 1000};
-  nodes[node].count++;
-  assert_true(nodes[node].count <= nodes[node].max);
-}
-
-static int live(void) {
-  int count = 0;
-  for (int i = 0; i < RECORDS; i++) count += records[i].is_live;
-  return count;
-}
-
-/* ---- who waits ---- */
 
 static void granted(struct cox_lease_wait *wait, int rc, const struct cox_lease_grant *grant) {
   assert_int_equal(rc, 0);
   struct waiter *const waiter = (struct waiter *)(void *)wait;
   struct cox_lease_grant mine = *grant;
-  served[serves].waiter = waiter;
-  served[serves].id = grant->id;
-  served[serves++].node = node_of(grant->place->node_id);
+  must_fit(cox_book_serve(&book, (int)(waiter - waiters), grant->id, cox_book_node(&book, grant->place->node_id),
+                          f->now_us + waiter->ask.ttl_ms * 1000, false));
   cox_lease_grant_fini(&mine);
 }
 
-static void join(int model, int tenant, int waiter) {
-  struct ring *const ring = &rings[model];
-  if (ring->length[tenant] == 0) { /* at the end of the round: before the one whose turn it is */
-    for (int i = ring->tenants; i > ring->turn; i--) ring->tenant[i] = ring->tenant[i - 1];
-    ring->tenant[ring->turn] = tenant;
-    ring->tenants++;
-    if (ring->tenants > 1) ring->turn = (ring->turn + 1) % ring->tenants;
-  }
-  ring->queue[tenant][ring->length[tenant]++] = waiter;
-  waiters[waiter].is_waiting = true;
+static void must_be_served(void) {
+  for (int model = 0; model < MODELS; model++) assert_true(cox_book_is_served(&book, model));
 }
 
-static void part(int model, int tenant, int waiter) {
-  struct ring *const ring = &rings[model];
-  int at = 0;
-  while (ring->queue[tenant][at] != waiter) at++;
-  ring->length[tenant]--;
-  for (; at < ring->length[tenant]; at++) ring->queue[tenant][at] = ring->queue[tenant][at + 1];
-  waiters[waiter].is_waiting = false;
-  if (ring->length[tenant] > 0) return;
-  int place = 0;
-  while (ring->tenant[place] != tenant) place++;
-  ring->tenants--;
-  for (int i = place; i < ring->tenants; i++) ring->tenant[i] = ring->tenant[i + 1];
-  if (place < ring->turn) ring->turn--;
-  if (ring->turn >= ring->tenants) ring->turn = 0;
-}
-
-/* The leases have served some waiters: those that the model says, in its order. */
-static void follow(int model, int *followed) {
-  struct ring *const ring = &rings[model];
-  for (bool goes_on = true; goes_on && has_free(model);) {
-    goes_on = false;
-    for (int tries = ring->tenants; tries > 0 && !goes_on; tries--) {
-      const int tenant = ring->tenant[ring->turn], waiter = ring->queue[tenant][0];
-      ring->turn = (ring->turn + 1) % ring->tenants;
-      if (is_right(NONE, &waiters[waiter].ask, model)) continue;
-      goes_on = true;
-      assert_true(*followed < serves);
-      assert_ptr_equal(served[*followed].waiter, &waiters[waiter]);
-      assert_true(is_right(served[*followed].node, &waiters[waiter].ask, model));
-      part(model, tenant, waiter);
-      keep(served[*followed].id, served[*followed].node, waiters[waiter].ask.ttl_ms);
-      ++*followed;
-    }
-  }
-}
-
-static void follow_all(void) {
-  for (int model = 0, followed = 0; model < MODELS; model++) {
-    /* Two models are served in either order. */
-    const int first = serves > followed && served[followed].waiter->model != model ? MODELS - 1 - model : model;
-    follow(first, &followed);
-    if (model == MODELS - 1) {
-      for (int i = 0; i < MODELS; i++) follow(i, &followed);
-      assert_int_equal(followed, serves);
-    }
-  }
-  serves = 0;
+static void take(const struct cox_lease_ask *ask, int model, struct cox_lease_grant *grant) {
+  must_fit(cox_book_grant(&book, grant->id, cox_book_node(&book, grant->place->node_id), ask, model, f->now_us + ask->ttl_ms * 1000));
+  cox_lease_grant_fini(grant);
 }
 
 /* ---- the operations ---- */
@@ -203,7 +70,7 @@ static struct cox_lease_ask some_ask(int model, const char **skip) {
   ask.version = versions[draw(5)];
   ask.accepts_earlier = draw(2) == 0;
   ask.skip = skip;
-  for (; draw(4) == 0 && ask.skips < 2; ask.skips++) skip[ask.skips] = nodes[draw(NODES)].id;
+  for (; draw(4) == 0 && ask.skips < 2; ask.skips++) skip[ask.skips] = book.nodes[draw(NODES)].id;
   return ask;
 }
 
@@ -212,84 +79,70 @@ static void acquire(void) {
   const int model = draw(MODELS);
   const struct cox_lease_ask ask = some_ask(model, skip);
   struct cox_lease_grant grant;
-  if (live() > RECORDS / 2) return;
+  if (book.live > LIVE_MAX) return;
   const int rc = cox_lease_acquire(f->broker, &ask, 0, NULL, &grant, NULL);
   if (!is_named(model)) {
     assert_int_equal(rc, COX_ENOENT);
-  } else if (rings[model].tenants > 0 || is_right(NONE, &ask, model)) {
+  } else if (book.rings[model].tenants > 0 || cox_book_is_right(&book, NONE, &ask, model)) {
     assert_int_equal(rc, COX_EBUSY);
   } else {
     assert_int_equal(rc, 0);
-    const int node = node_of(grant.place->node_id);
-    assert_true(is_right(node, &ask, model));
-    keep(grant.id, node, ask.ttl_ms);
-    cox_lease_grant_fini(&grant);
+    take(&ask, model, &grant);
   }
 }
 
 static void wait_for_one(void) {
   const int place = draw(WAITERS), model = draw(MODELS), tenant = draw(TENANTS);
   struct waiter *const waiter = &waiters[place];
-  if (waiter->is_waiting || live() > RECORDS / 2) return;
-  *waiter = (struct waiter){.wait.done = granted, .model = model, .tenant = tenant};
+  if (book.waiters[place].is_waiting || book.live > LIVE_MAX) return;
+  *waiter = (struct waiter){.wait.done = granted};
   waiter->ask = some_ask(model, waiter->skip);
   waiter->ask.tenant = tenant == 0 && draw(2) == 0 ? NULL : tenant_names[tenant];
+  const bool is_free = book.rings[model].tenants == 0 && !cox_book_is_right(&book, NONE, &waiter->ask, model);
+  const bool has_to_wait = is_named(model) && !is_free;
+  if (has_to_wait) cox_book_join(&book, place, model, tenant, &waiter->ask); /* it may be served before the call returns */
   struct cox_lease_grant grant;
   const int rc = cox_lease_acquire(f->broker, &waiter->ask, 600000, &waiter->wait, &grant, NULL);
-  if (!is_named(model)) {
-    assert_int_equal(rc, COX_ENOENT);
-  } else if (rings[model].tenants == 0 && !is_right(NONE, &waiter->ask, model)) {
-    assert_int_equal(rc, 0);
-    const int node = node_of(grant.place->node_id);
-    assert_true(is_right(node, &waiter->ask, model));
-    keep(grant.id, node, waiter->ask.ttl_ms);
-    cox_lease_grant_fini(&grant);
-  } else {
-    assert_int_equal(rc, COX_LEASE_WAITS);
-    join(model, tenant, place);
-    follow_all();
-  }
+  assert_int_equal(rc, !is_named(model) ? COX_ENOENT : has_to_wait ? COX_LEASE_WAITS : 0);
+  if (rc == 0) take(&waiter->ask, model, &grant);
+  must_be_served();
 }
 
 static void stop_waiting(int place) {
   struct waiter *const waiter = &waiters[place];
-  const bool was_waiting = waiter->is_waiting;
   if (waiter->wait.done == NULL) return;
+  const bool was_waiting = book.waiters[place].is_waiting;
+  cox_book_part(&book, place);
   assert_int_equal(cox_lease_cancel(f->broker, &waiter->wait), was_waiting);
   if (!was_waiting) return;
-  part(waiter->model, waiter->tenant, place);
   fake_run(f);
-  follow_all();
-}
-
-static bool is_alive(const struct record *record) {
-  return record->is_live && nodes[record->node].is_registered && nodes[record->node].life == record->life;
+  must_be_served();
 }
 
 static void release(void) {
   static const enum cox_lease_outcome outcomes[] = {COX_LEASE_UNSAID, COX_LEASE_SUCCESS, COX_LEASE_APPLICATION_ERROR, COX_LEASE_TIMEOUT};
-  struct record *const record = &records[draw(RECORDS)];
-  if (!record->is_used) return;
-  const int rc = cox_lease_release(f->broker, record->id, outcomes[draw(4)], NULL);
-  assert_int_equal(rc, is_alive(record) ? 0 : COX_EGONE);
-  if (is_alive(record)) nodes[record->node].count--;
-  record->is_live = false;
-  follow_all();
+  struct cox_book_lease *const lease = &book.leases[draw(COX_BOOK_LEASES)];
+  if (!lease->is_used) return;
+  const int expected = lease->is_live ? 0 : COX_EGONE;
+  cox_book_end(&book, lease);
+  const struct cox_lease_id id = lease->id; /* its place may be taken by whoever is served now */
+  assert_int_equal(cox_lease_release(f->broker, id, outcomes[draw(4)], NULL), expected);
+  must_be_served();
 }
 
 static void renew(void) {
-  struct record *const record = &records[draw(RECORDS)];
+  struct cox_book_lease *const lease = &book.leases[draw(COX_BOOK_LEASES)];
   const int ttl_ms = 500 + draw(20000);
-  if (!record->is_used) return;
-  const char *const node_id = draw(3) == 0 ? nodes[draw(NODES)].id : NULL;
-  const int rc = cox_lease_renew(f->broker, record->id, ttl_ms, node_id, NULL, NULL, NULL);
-  if (!is_alive(record)) {
+  if (!lease->is_used) return;
+  const char *const node_id = draw(3) == 0 ? book.nodes[draw(NODES)].id : NULL;
+  const int rc = cox_lease_renew(f->broker, lease->id, ttl_ms, node_id, NULL, NULL, NULL);
+  if (!lease->is_live) {
     assert_int_equal(rc, COX_EGONE);
-  } else if (node_id != NULL && strcmp(node_id, nodes[record->node].id) != 0) {
+  } else if (node_id != NULL && strcmp(node_id, book.nodes[lease->node].id) != 0) {
     assert_int_equal(rc, COX_EBUSY);
   } else {
     assert_int_equal(rc, 0);
-    record->expires_us = f->now_us + ttl_ms * 1000;
+    lease->expires_us = f->now_us + ttl_ms * 1000;
   }
 }
 
@@ -304,73 +157,67 @@ static void make_up(void) {
 static void pass_time(void) {
   for (int i = 0; i < WAITERS; i++) stop_waiting(i);
   fake_pass_time(f, (double)draw(3000) / 1000);
-  for (int i = 0; i < RECORDS; i++) {
-    struct record *const record = &records[i];
-    if (!record->is_live || f->now_us / 100000 <= record->expires_us / 100000) continue;
-    if (is_alive(record)) nodes[record->node].count--;
-    record->is_live = false;
-  }
+  cox_book_expire(&book, f->now_us);
 }
 
-static json_t *config_of(int i) { return lease_node(nodes[i].id, 5000 + i, nodes[i].max, model_names[nodes[i].model], nodes[i].version); }
+static json_t *config_of(int i) {
+  const struct cox_book_node *const node = &book.nodes[i];
+  return lease_node(node->id, 5000 + i, node->max, model_names[node->model], node->version);
+}
 
 static void bring_to_inference(int i) {
-  fake_intend(f, nodes[i].id, json_pack("{ss, ss}", "status", "INFERENCE", "model", model_names[nodes[i].model]));
-  if (fake_open(f, nodes[i].id) != NULL) fake_finish(f, nodes[i].id, COX_CLASS_NONE, NULL);
-  nodes[i].is_serving = true;
-  follow_all();
+  const struct cox_book_node *const node = &book.nodes[i];
+  book.nodes[i].is_serving = true;
+  fake_intend(f, node->id, json_pack("{ss, ss}", "status", "INFERENCE", "model", model_names[node->model]));
+  if (fake_open(f, node->id) != NULL) fake_finish(f, node->id, COX_CLASS_NONE, NULL);
+  must_be_served();
+}
+
+static void add_node(int i) {
+  static const char *const versions[] = {"1.0.0", "1.1.0", "2.0.0"};
+  struct cox_book_node *const node = &book.nodes[i];
+  node->model = draw(MODELS);
+  node->max = 1 + draw(CAP);
+  snprintf(node->version, sizeof node->version, "%s", versions[draw(3)]);
+  node->is_registered = true;
+  assert_int_equal(fake_send(f, "register", json_pack("{so}", "node", config_of(i))), COX_ANSWER_DONE);
+  bring_to_inference(i);
 }
 
 static void change_node(void) {
-  static const char *const versions[] = {"1.0.0", "1.1.0", "2.0.0"};
   const int i = draw(NODES);
-  struct node *const node = &nodes[i];
+  struct cox_book_node *const node = &book.nodes[i];
   if (!node->is_registered) {
-    node->model = draw(MODELS);
-    node->max = 1 + draw(CAP);
-    node->version = versions[draw(3)];
-    node->count = 0;
-    node->life++;
-    node->is_registered = true;
-    assert_int_equal(fake_send(f, "register", json_pack("{so}", "node", config_of(i))), COX_ANSWER_DONE);
-    bring_to_inference(i);
+    add_node(i);
     return;
   }
   switch (draw(4)) {
   case 0:
+    cox_book_remove(&book, i);
     fake_send(f, "remove", json_pack("{ss}", "node_id", node->id));
-    node->is_registered = node->is_serving = false;
-    for (int k = 0; k < RECORDS; k++) {
-      if (records[k].node == i) records[k].is_live = false;
-    }
     break;
   case 1:
     node->max = 1 + draw(CAP);
     fake_send(f, "update", json_pack("{so}", "node", config_of(i)));
-    follow_all();
+    must_be_served();
     break;
   case 2:
+    node->is_serving = false;
     fake_intend(f, node->id, json_pack("{ss}", "status", "STOPPED"));
     if (fake_open(f, node->id) != NULL) fake_finish(f, node->id, COX_CLASS_NONE, NULL);
-    node->is_serving = false;
     break;
   case 3: bring_to_inference(i); break;
   }
 }
 
 static void compare(void) {
-  size_t active = 0;
   for (int i = 0; i < NODES; i++) {
-    const struct cox_node *const node = cox_registry_find(&f->broker->registry, nodes[i].id);
-    assert_int_equal(node != NULL, nodes[i].is_registered);
-    if (node == NULL) continue;
-    assert_int_equal(cox_lease_load(f->broker, node->lease), nodes[i].count);
-    active += (size_t)nodes[i].count;
+    const struct cox_node *const node = cox_registry_find(&f->broker->registry, book.nodes[i].id);
+    assert_int_equal(node != NULL, book.nodes[i].is_registered);
+    if (node != NULL) assert_int_equal(cox_lease_load(f->broker, node->lease), book.nodes[i].count);
   }
-  assert_int_equal(lease_active(f), active);
-  size_t waiting = 0;
-  for (int i = 0; i < WAITERS; i++) waiting += waiters[i].is_waiting;
-  assert_int_equal(lease_waiters(f), waiting);
+  assert_int_equal(lease_active(f), book.live);
+  assert_int_equal(lease_waiters(f), book.waiting);
 }
 
 static void step(void) {
@@ -395,7 +242,8 @@ static void random_operations_equal_a_simple_model(void **state) {
   cox_rng_init(&rng, seed);
   f = lease_fake(&(struct cox_lease_options){.eject_share = -1});
   fake_arm(f);
-  for (int i = 0; i < NODES; i++) snprintf(nodes[i].id, sizeof nodes[i].id, "n%d", i);
+  book.places = NODES;
+  for (int i = 0; i < NODES; i++) snprintf(book.nodes[i].id, sizeof book.nodes[i].id, "n%d", i);
   for (int i = 0; i < count; i++) {
     step();
     if (i % 1000 == 0) json_array_clear(f->records), json_array_clear(f->served);

@@ -69,6 +69,27 @@ static void serve(struct store_rig *rig) {
   assert_string_equal(fake_state(rig->fake, "node1", "current_status"), "INFERENCE");
 }
 
+static void leases_carry_the_number_of_the_start_and_are_taken_over_after_it(void **state) {
+  (void)state;
+  struct store_rig rig = {0};
+  must_open(&rig);
+  serve(&rig);
+  const struct cox_lease_ask ask = {.model = "m"};
+  struct cox_lease_grant grant;
+  struct cox_err err = {0};
+  if (cox_lease_acquire(rig.fake->broker, &ask, 0, NULL, &grant, &err) != 0) fail_msg("%s", err.text);
+  const struct cox_lease_id id = grant.id;
+  cox_lease_grant_fini(&grant);
+  assert_int_equal(cox_lease_id_start(id), 1);
+  assert_true(store_rig_recover(&rig));
+  store_rig_close(&rig);
+  must_open(&rig);
+  assert_int_equal(cox_lease_renew(rig.fake->broker, id, 1000, NULL, NULL, NULL, NULL), COX_ENOENT); /* unknown until its node is said */
+  assert_int_equal(cox_lease_renew(rig.fake->broker, id, 1000, "node1", NULL, NULL, NULL), 0);
+  assert_true(cox_lease_is_live(rig.fake->broker, id));
+  end(&rig);
+}
+
 static void a_restart_keeps_what_is_durable_and_believes_no_status(void **state) {
   (void)state;
   struct store_rig rig = {0};
@@ -523,6 +544,7 @@ static void a_store_that_another_process_has_open_is_refused_with_its_number(voi
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
+      TEST(leases_carry_the_number_of_the_start_and_are_taken_over_after_it),
       TEST(a_restart_keeps_what_is_durable_and_believes_no_status),
       TEST(the_episode_and_its_numbers_outlive_a_restart),
       TEST(the_journal_folded_is_the_state_byte_for_byte),

@@ -33,9 +33,12 @@ static const struct {
     {"registry.forgets_departing", "the last call of a removed node is not waited for"},
     {"registry.reuses_number", "a freed number is given out in the same episode"},
     {"serve.forgets_skipped", "a skipped command is not answered"},
-    {NULL, "a lease is released twice (waits for leases)"},
+    {"apply.keeps_generation", "a new target keeps the generation number of the old one"},
+    {"lease_table.keeps_released", "a lease is released twice"},
+    {"lease_wait.wakes_nobody", "a waiter's wake-up is lost when a node becomes free"},
     {NULL, "a reload frees a generation that is in use (waits for reload)"},
-    {NULL, "a commit is acknowledged before it is on the disk (waits for the durable store)"},
+    {"ledger.answers_early", "a commit is acknowledged before it is on the disk"},
+    {"ledger.forgets_undo", "a change that could not be stored stays in force"},
 };
 
 enum { PLANTS = sizeof plants / sizeof *plants };

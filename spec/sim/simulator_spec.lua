@@ -46,11 +46,26 @@ describe("the simulator", function()
     assert.matches("results are applied by their fence", again, 1, true)
   end)
 
+  it("kills the broker, tears what it was writing, and lets clients take their leases over", function()
+    local missing = { "process is killed", "is torn", "fsync fails", "disk is full", "takes over: 0", "waited in vain" }
+    for seed = 1, 200 do
+      local output, code = run(("--seed %d --trace"):format(seed))
+      assert.equal(0, code, "seed " .. seed)
+      for i = #missing, 1, -1 do
+        if output:find(missing[i], 1, true) then table.remove(missing, i) end
+      end
+      if #missing == 0 then return end
+    end
+    assert.same({}, missing)
+  end)
+
   it("leaves families of faults out when it is told to", function()
     local calm = "--seed 3 --life 30 --without network --without machines --without chain --without operators --without clock"
-    local output, code = run(calm .. " --without restarts --without pace --trace")
+    local output, code = run(calm .. " --without restarts --without pace --without disk --without clients --trace")
     assert.equal(0, code)
-    assert.is_nil(output:match "cut off" or output:match "clock jumps" or output:match "chain " or output:match "process ends")
+    for _, fault in ipairs { "cut off", "clock jumps", "chain ", "process is killed", "the disk", "fsync", "client " } do
+      assert.is_nil(output:match(fault), fault)
+    end
   end)
 
   it("says what it checks", function()

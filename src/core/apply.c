@@ -94,7 +94,7 @@ static void intend_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   cox_drain_begin_locked(txn->broker, node, change->target);
   node->serves_target = false;
   SWAP(struct cox_target *, node->target, change->target);
-  node->generation++;
+  if (!cox_fault("apply.keeps_generation")) node->generation++;
   node->change++;
   node->failures = 0;
   node->next_at_us = 0;

@@ -46,7 +46,7 @@ struct cox_broker *cox_broker_create(const struct cox_broker_options *options, s
 /* Before start: takes over what the store holds. Nodes are UNKNOWN and unsettled then, and no attempt starts before the first
  * synced block. 0, or the reason why the store cannot be used.                                                                */
 int cox_broker_load(struct cox_broker *broker, struct cox_err *err);
-/* Number of this start of the daemon on its store: counts up with each, from 1. */
+/* Number of this start of the daemon on its store: counts up with each, from 1; 0: the store keeps nothing. */
 uint32_t cox_broker_start_number(const struct cox_broker *broker);
 void cox_broker_set_transport(struct cox_broker *broker, const struct cox_transport *transport);
 /* All threads must be stopped, every attempt given back and the store closed (the store itself may still be there). */

@@ -46,6 +46,16 @@ static void begin_shut(struct cox_ledger *ledger, const struct cox_store *store,
   store->settle(store->ctx);
 }
 
+/* The leases of before are taken over by whoever renews them, and for that their nodes must be known. */
+static void tell_leases(struct cox_broker *broker) {
+  struct cox_registry *const registry = &broker->registry;
+  cox_rwlock_write(&registry->lock);
+  for (size_t i = 0; i < registry->num_count; i++) {
+    if (registry->by_num[i] != NULL) cox_lease_push_locked(broker, registry->by_num[i]);
+  }
+  cox_rwlock_write_unlock(&registry->lock);
+}
+
 int cox_broker_load(struct cox_broker *broker, struct cox_err *err) {
   const struct cox_store *const store = broker->options.store;
   struct cox_stored stored = {0};
@@ -55,9 +65,11 @@ int cox_broker_load(struct cox_broker *broker, struct cox_err *err) {
   struct cox_ledger *const ledger = &broker->ledger;
   ledger->start = stored.start;
   ledger->seq = stored.seq;
+  if (broker->options.leases.start_number == 0) cox_leases_begin(broker->leases, stored.start);
   cox_journal_begin(&ledger->journal, stored.seq);
   store->watch(store->ctx, is_back, broker);
   rc = cox_durable_restore(&broker->registry, stored.tables, err);
+  if (rc == 0) tell_leases(broker);
   if (rc == 0) take_kept(ledger, stored.tables);
   if (rc == 0 && stored.is_shut) begin_shut(ledger, store, &stored.why);
   if (rc == 0) tell_start(broker);

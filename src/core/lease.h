@@ -32,7 +32,8 @@ enum {
 
 /* Zero means the default everywhere. */
 struct cox_lease_options {
-  uint32_t start_number;  /* of this process: the first 32 bits of its lease ids; 0: seconds of the wall clock */
+  uint32_t start_number;  /* of this process: the first 32 bits of its lease ids; 0: the store's count of starts, or, when it keeps none, seconds of the
+                           * wall clock */
   size_t max, waiters_max;
   double slow_start_s;    /* a node that just became ready gets less for so long; 0: 10, negative: never */
   unsigned eject_after;   /* transport errors and time-outs in a row; 0: 5 */

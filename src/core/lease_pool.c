@@ -53,6 +53,11 @@ struct cox_leases *cox_leases_create(const struct cox_lease_options *options, co
   return NULL;
 }
 
+void cox_leases_begin(struct cox_leases *leases, uint32_t start_number) {
+  assert(leases->mint.count == 0);
+  if (start_number != 0) leases->options.start_number = leases->mint.start = start_number;
+}
+
 static bool add_slab_locked(struct cox_leases *leases) COX_REQUIRES(COX_POOL) {
   struct cox_lease_slab *const slab = malloc(sizeof *slab);
   struct cox_lease_node *const nodes = aligned_alloc(_Alignof(struct cox_lease_node), COX_LEASE_SLAB * sizeof *nodes);

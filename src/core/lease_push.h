@@ -30,6 +30,9 @@ enum cox_lease_bar {
 };
 
 struct cox_leases *cox_leases_create(const struct cox_lease_options *options, const struct cox_clock *clock, uint64_t seed);
+/* Before anything is leased: the number of this start as the store counts it, for the ids; 0: it does not count, and what the options
+ * or the clock say stays.                                                                                                        */
+void cox_leases_begin(struct cox_leases *leases, uint32_t start_number);
 void cox_leases_destroy(struct cox_leases *leases);
 
 /* After anything about the node changed, under the registry's write lock: compares what holds now with what was told before, and

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "core/lease_private.h"
 
 static const char *tenant_name(const struct cox_lease_ask *ask) { return ask->tenant != NULL ? ask->tenant : ""; }
@@ -135,7 +136,7 @@ struct cox_lease_wait *cox_waits_serve_locked(struct cox_leases *leases, struct 
 }
 
 void cox_waits_open_locked(struct cox_leases *leases, struct cox_lease_model *model) {
-  if (model->is_open || model->waiters == 0) return;
+  if (model->is_open || model->waiters == 0 || cox_fault("lease_wait.wakes_nobody")) return;
   model->is_open = true;
   model->next_open = leases->open;
   leases->open = model;

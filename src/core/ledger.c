@@ -153,6 +153,7 @@ int cox_ledger_admits(struct cox_broker *broker, struct cox_err *err) {
 }
 
 static void undo(struct cox_pending *pending) {
+  if (cox_fault("ledger.forgets_undo")) return;
   for (struct cox_txn *txn = pending->undo; txn != NULL; txn = txn->older) cox_txn_undo(txn);
   if (pending->undo == NULL) return;
   pending->broker->fleet_version++; /* the phase's command decides anew from what is in force again */
@@ -324,7 +325,7 @@ void cox_ledger_submit(struct cox_broker *broker, struct cox_pending *pending) {
   number_records(broker, pending);
   pending->batch.done = stored;
   const bool needs_store = pending->has_state || pending->note != NULL;
-  if (!needs_store) answer(pending); /* nothing that could be lost */
+  if (!needs_store || cox_fault("ledger.answers_early")) answer(pending); /* nothing that could be lost */
   link_last(ledger, pending);
   const int rc = hand_over(broker, pending, &err);
   if (rc == COX_EDEGRADED) fail_all(broker, err.text);

@@ -34,7 +34,7 @@ void cox_batch_fini(struct cox_batch *batch);
 struct cox_stored {
   json_t *tables;  /* {<table>: {<name>: value}}, owned */
   uint64_t seq;    /* of the last record, 0: none */
-  uint32_t start;  /* number of this start: counts up with every load, from 1 */
+  uint32_t start;  /* number of this start: counts up with every load, from 1; 0: nothing survives, so there is no count */
   bool is_shut;    /* it can be read but not written now; `watch` tells when that is over */
   struct cox_err why;
 };

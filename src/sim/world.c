@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const family_names[] = {"network", "machines", "chain", "operators", "clock", "restarts", "pace", NULL};
+static const char *const family_names[] = {"network", "machines", "chain", "operators", "clock", "restarts", "pace", "disk", "clients", NULL};
 
 const char *cox_world_family_name(unsigned family) { return family < COX_WORLD_FAMILIES ? family_names[family] : NULL; }
 
@@ -62,6 +62,8 @@ void cox_world_destroy(struct cox_world *world) {
   json_decref(world->epoch_models);
   json_decref(world->preserved);
   json_decref(world->registered);
+  cox_world_store_fini(world);
+  free(world->book);
   cox_world_forget_seen(world);
   cox_world_forget_episodes(world);
   free(world->events.heap);
@@ -96,11 +98,18 @@ static void jump(struct cox_world *world) {
   cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_CLOCK, 20, 200), COX_EVENT_JUMP, 0, 0);
 }
 
-static void restart(struct cox_world *world) {
-  cox_world_trace(world, "the broker's process ends");
+/* Killed, but for now and then: an orderly end commits what it has. */
+static void restart(struct cox_world *world, bool is_in_commit) {
+  const bool is_killed = cox_world_below(world, COX_WORLD_RESTARTS, 4) > 0 || is_in_commit;
+  if (!is_in_commit && cox_world_below(world, COX_WORLD_RESTARTS, 2) == 0) {
+    world->disk.is_doomed = true; /* later, at the worst moment */
+    return;
+  }
+  cox_world_trace(world, "the broker's process %s", is_killed ? "is killed" : "ends");
+  if (!is_killed) cox_world_store_flush(world);
   cox_world_daemon_stop(world);
   if (cox_world_daemon_start(world) != 0) return;
-  cox_world_declare(world);
+  cox_world_look_around(world);
   if (cox_world_roll(world, COX_WORLD_RESTARTS, 0.5)) {
     cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_RESTARTS, 5, 90), COX_EVENT_RESTART, 0, 0);
   }
@@ -113,17 +122,20 @@ static void stir(struct cox_world *world, const struct cox_world_event *event) {
     case COX_EVENT_OPERATOR: cox_world_operate(world); break;
     case COX_EVENT_MISCHIEF: cox_world_mischief(world, event->token); break;
     case COX_EVENT_JUMP: jump(world); break;
-    case COX_EVENT_RESTART: restart(world); break;
+    case COX_EVENT_RESTART: restart(world, event->token == 1); break;
+    case COX_EVENT_DISK: cox_world_fill_disk(world); break;
+    case COX_EVENT_CLIENT: cox_world_client_act(world, event->id); break;
     default: break;
   }
 }
 
 static void happen(struct cox_world *world, const struct cox_world_event *event) {
-  const bool is_loop = event->kind == COX_EVENT_COMMANDS || event->kind == COX_EVENT_RECONCILE;
+  const bool is_loop = event->kind == COX_EVENT_COMMANDS || event->kind == COX_EVENT_RECONCILE || event->kind == COX_EVENT_STORE;
   if (is_loop && event->id != world->lives) return; /* of a process that has ended */
   switch (event->kind) {
     case COX_EVENT_COMMANDS: cox_world_commands(world); break;
     case COX_EVENT_RECONCILE: cox_world_reconcile(world, event->token); break;
+    case COX_EVENT_STORE: cox_world_store_go_on(world, event->token); break;
     case COX_EVENT_BEGIN: cox_world_begin(world, event->id); break;
     case COX_EVENT_WAKE: cox_world_wake(world, event->id, event->token); break;
     case COX_EVENT_CANCEL: cox_world_cancel(world, event->id); break;
@@ -135,10 +147,12 @@ static void happen(struct cox_world *world, const struct cox_world_event *event)
     case COX_EVENT_READER: cox_world_read(world); break;
     case COX_EVENT_CALM: cox_world_calm(world); break;
     case COX_EVENT_JUDGE: cox_world_judge(world, event->id); break;
-    case COX_EVENT_END: world->is_over = true; break;
+    case COX_EVENT_END: cox_world_end(world); break;
     case COX_EVENT_OPERATOR:
     case COX_EVENT_MISCHIEF:
     case COX_EVENT_JUMP:
+    case COX_EVENT_DISK:
+    case COX_EVENT_CLIENT:
     case COX_EVENT_RESTART: stir(world, event); break;
   }
 }
@@ -153,7 +167,11 @@ static void plan_life(struct cox_world *world) {
   if (world->has[COX_WORLD_CLOCK] && cox_world_roll(world, COX_WORLD_CLOCK, 0.5)) {
     cox_world_plan(world, now + cox_world_span(world, COX_WORLD_CLOCK, 5, 200), COX_EVENT_JUMP, 0, 0);
   }
-  if (world->has[COX_WORLD_RESTARTS] && cox_world_roll(world, COX_WORLD_RESTARTS, 0.4)) {
+  if (world->has[COX_WORLD_DISK] && cox_world_roll(world, COX_WORLD_DISK, 0.4)) {
+    cox_world_plan(world, now + cox_world_span(world, COX_WORLD_DISK, 3, 60), COX_EVENT_DISK, 0, 0);
+  }
+  cox_world_clients_begin(world);
+  if (world->has[COX_WORLD_RESTARTS] && cox_world_roll(world, COX_WORLD_RESTARTS, 0.6)) {
     cox_world_plan(world, now + cox_world_span(world, COX_WORLD_RESTARTS, 5, 200), COX_EVENT_RESTART, 0, 0);
   }
 }

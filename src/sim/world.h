@@ -31,8 +31,10 @@ enum cox_world_family {
   COX_WORLD_CHAIN,     /* gaps, reorder, doubles, stalls, not synced, missing hashes */
   COX_WORLD_OPERATORS, /* they change nodes and send commands */
   COX_WORLD_CLOCK,     /* the wall clock jumps */
-  COX_WORLD_RESTARTS,  /* the broker's process ends and starts again */
+  COX_WORLD_RESTARTS,  /* the broker's process is killed and starts again */
   COX_WORLD_PACE,      /* loops and workers are late */
+  COX_WORLD_DISK,      /* commits take long or fail, the disk is full */
+  COX_WORLD_CLIENTS,   /* they acquire leases, renew, release, wait, die */
   COX_WORLD_FAMILIES
 };
 /* "network", …; NULL for a number beyond the last. */

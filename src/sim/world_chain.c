@@ -25,6 +25,16 @@ static json_t *epoch_of(struct cox_world *world, int64_t height, bool has_hash) 
   return object;
 }
 
+/* By name: the order in which the scripts have written them is by chance. */
+static const char *first_model(const json_t *node) {
+  const char *first = NULL, *name;
+  json_t *value;
+  json_object_foreach(json_object_get(node, "models"), name, value) {
+    if (first == NULL || strcmp(name, first) < 0) first = name;
+  }
+  return first;
+}
+
 /* Who serves what in an epoch, and who goes on serving through its PoC. False: that was made up before. */
 static bool make_up_epoch(struct cox_world *world, int64_t epoch) {
   if (world->said_epoch == epoch) return false;
@@ -36,7 +46,7 @@ static bool make_up_epoch(struct cox_world *world, int64_t epoch) {
   const char *id;
   json_t *node;
   json_object_foreach(world->registered, id, node) {
-    const char *const model = json_object_iter_key(json_object_iter(json_object_get(node, "models")));
+    const char *const model = first_model(node);
     const bool has_model = cox_world_below(world, COX_WORLD_CHAIN, 10) < 7, is_preserved = cox_world_below(world, COX_WORLD_CHAIN, 7) == 0;
     const int length = 1024 << cox_world_below(world, COX_WORLD_CHAIN, 2);
     if (has_model && model != NULL) {

@@ -44,6 +44,15 @@ static void attempts_are_counted(struct cox_world *world) {
   }
 }
 
+/* An answer may wait for the disk, for nothing else. */
+static void nobody_is_forgotten(struct cox_world *world) {
+  const struct cox_commands *const commands = &world->broker->commands;
+  const bool is_busy = commands->is_woken || world->is_command_planned || commands->queue[COX_PRIORITY_HIGH].count > 0 ||
+                       commands->queue[COX_PRIORITY_LOW].count > 0;
+  if (world->open_questions == 0 || is_busy || world->disk.first != NULL) return;
+  cox_world_break(world, "each command is answered once", NULL, "%zu commands were served without an answer", world->open_questions);
+}
+
 static const struct {
   const char *name;
   void (*check)(struct cox_world *world);
@@ -52,6 +61,8 @@ static const struct {
     {"no wake-up is lost", no_wake_up_is_lost},
     {"queues are bounded", queues_are_bounded},
     {"each attempt comes back once", attempts_are_counted},
+    {"each command is answered once", nobody_is_forgotten},
+    {"leases equal their book", cox_world_check_leases},
 };
 
 const char *const *cox_world_invariants(void) {
@@ -79,6 +90,16 @@ const char *const *cox_world_invariants(void) {
                                       "scripts load",
                                       "the fleet converges",
                                       "machines are what they are called",
+                                      "no attempt before the first block",
+                                      "what was acknowledged is durable",
+                                      "a start finds what was committed",
+                                      "what was refused is undone",
+                                      "degraded mode ends",
+                                      "leases equal their book",
+                                      "leases know who serves",
+                                      "leases end in time",
+                                      "each waiter is answered once",
+                                      "no waiter waits beside a free slot",
                                       NULL};
   return names;
 }
@@ -137,7 +158,7 @@ static void check_target(struct cox_world *world, const struct cox_node *node, u
 static void ask_again(struct cox_world *world) {
   json_t *const now = REGISTRY->world;
   const char *const command = json_string_value(json_object_get(now, "command"));
-  if (command == NULL || !json_is_true(json_object_get(now, "synced"))) return;
+  if (command == NULL || world->is_unsteady || !json_is_true(json_object_get(now, "synced"))) return;
   const struct cox_policy *const policy = world->scripts.policy;
   struct cox_answer answer = {0};
   struct cox_txn txn;
@@ -190,9 +211,23 @@ static int64_t highest_num(const struct cox_world *world) {
   return highest;
 }
 
+void cox_world_find_episode(struct cox_world *world) {
+  if (!REGISTRY->episode.is_set || episode_of(world, REGISTRY->episode.height) != NULL) return;
+  begin_episode(world, REGISTRY->episode.height, REGISTRY->episode.hash, REGISTRY->episode.node_count);
+}
+
+/* The job `clock` tells its story anew in a new process: what comes after this block has not been yet. */
+static void forget_later_episodes(struct cox_world *world, int64_t height) {
+  for (size_t i = 0; i < world->episode_count;) {
+    if (world->episodes[i].height <= height) i++;
+    else world->episodes[i] = world->episodes[--world->episode_count];
+  }
+}
+
 /* It is fixed with its first target, and covers whoever is registered then. */
 static void check_episode(struct cox_world *world, uint64_t count) {
   if (!REGISTRY->episode.is_set || episode_of(world, REGISTRY->episode.height) != NULL) return;
+  if (world->is_clock_job) forget_later_episodes(world, REGISTRY->episode.height);
   begin_episode(world, REGISTRY->episode.height, REGISTRY->episode.hash, REGISTRY->episode.node_count);
   if (count != 1 || REGISTRY->episode.node_count == highest_num(world) + 1) return;
   cox_world_break(world, "the node count covers all", NULL, "the episode of block %" PRId64 " has node_count %d, the highest number is %" PRId64,
@@ -200,9 +235,6 @@ static void check_episode(struct cox_world *world, uint64_t count) {
 }
 
 void cox_world_check_commands(struct cox_world *world, uint64_t count) {
-  if (world->open_questions > 0) {
-    cox_world_break(world, "each command is answered once", NULL, "%zu commands were served without an answer", world->open_questions);
-  }
   if (count == 0) return;
   for (size_t i = 0; i < REGISTRY->num_count; i++) {
     if (REGISTRY->by_num[i] != NULL) check_target(world, REGISTRY->by_num[i], count);
@@ -287,6 +319,10 @@ void cox_world_check_start(struct cox_world *world, const struct cox_attempt *at
   if (attempt->kind == COX_ATTEMPT_PROBE || node == NULL) return;
   const bool is_as_recorded = node->flight.attempt == attempt->fence.attempt && node->flight.target == attempt->target &&
                               node->target == attempt->target && node->generation == attempt->fence.generation;
+  if (!world->has_block) {
+    cox_world_break(world, "no attempt before the first block", id, "attempt %" PRIu64 " of %s starts, and this process has seen no synced block",
+                    attempt->fence.attempt, id);
+  }
   if (!is_as_recorded || !REGISTRY->is_armed) {
     cox_world_break(world, "attempts run what is recorded", id, "attempt %" PRIu64 " of %s is not the recorded one", attempt->fence.attempt, id);
   }

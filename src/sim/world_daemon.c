@@ -9,25 +9,13 @@
 
 enum { QUEUE_MAX = 64 };
 
-/* ---- the store: what is appended is in memory at once. A durable one goes into this place. ---- */
-
-static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
-  (void)err;
-  for (size_t i = 0; i < batch->count; i++) {
-    if (!cox_record_is_state(batch->records[i])) continue;
-    json_t *const record = cox_record_json(batch->records[i]);
-    char *const text = json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS);
-    cox_world_trace(ctx, "record %s", text);
-    free(text);
-    json_decref(record);
-  }
-  batch->done(batch, NULL);
-  return 0;
-}
-
-static void settle(void *ctx) { (void)ctx; }
-
 /* ---- start and end ---- */
+
+/* The secrets behind lease ids come from the seed too. */
+static void random_bytes(void *ctx, void *bytes, size_t count) {
+  struct cox_world *const world = ctx;
+  for (size_t i = 0; i < count; i++) ((unsigned char *)bytes)[i] = (unsigned char)cox_rng_next(&world->shape);
+}
 
 static struct cox_broker_options options_of(struct cox_world *world) {
   const bool is_quick = cox_rng_below(&world->shape, 3) == 0;
@@ -36,7 +24,7 @@ static struct cox_broker_options options_of(struct cox_world *world) {
       .seed = cox_rng_next(&world->shape),
       .policy = world->scripts.policy,
       .transport = &world->transport,
-      .store = &world->store,
+      .store = &world->disk.store,
       .participant = world->participant,
       .callback_url = "http://10.1.0.1:9100",
       .queue_max = QUEUE_MAX,
@@ -45,23 +33,34 @@ static struct cox_broker_options options_of(struct cox_world *world) {
       .backoff_s = {is_quick ? 0.2 : 1, is_quick ? 10 : 60},
       .probe_interval_s = is_quick ? 5 : 15,
       .probe_timeout_s = 5,
+      /* Without what only chooses among the nodes that may be given: the book knows that choice exactly. */
+      .leases = {.slow_start_s = -1, .eject_share = -1, .random = random_bytes, .random_ctx = world},
   };
 }
 
 int cox_world_daemon_start(struct cox_world *world) {
   struct cox_err err = {0};
-  world->store = (struct cox_store){.ctx = world, .append = append, .settle = settle};
+  cox_world_store_begin(world);
   cox_world_worker_init(world);
   const struct cox_broker_options options = options_of(world);
   world->broker = cox_broker_create(&options, &err);
   if (world->broker == NULL) abort(); /* out of memory */
+  world->lives++;
+  world->has_block = false;
+  cox_world_leases_start(world);
+  if (cox_broker_load(world->broker, &err) != 0) {
+    cox_world_break(world, "a start finds what was committed", NULL, "the start failed: %s", err.text);
+    return err.code;
+  }
+  cox_world_store_found(world);
+  cox_world_find_episode(world);
+  cox_world_leases_start(world);
   world->scripts.set_broker(world->scripts.ctx, world->broker);
   for (unsigned i = 0; i < world->transport.workers; i++) {
     world->vms[i] = world->scripts.ops->vm_create(world->scripts.ops->ctx, &err);
     if (world->vms[i] == NULL) cox_world_break(world, "scripts load", NULL, "a worker's script machine: %s", err.text);
     if (world->vms[i] == NULL) return COX_ESCRIPT;
   }
-  world->lives++;
   world->is_command_planned = world->is_reconcile_planned = false;
   cox_broker_trigger(world->broker); /* a thread that starts makes a pass at once */
   return world->is_clock_job ? cox_world_start_job(world, "clock") : 0;
@@ -93,13 +92,16 @@ static void add_stats(struct cox_world *world) {
 void cox_world_daemon_stop(struct cox_world *world) {
   if (world->broker == NULL) return;
   add_stats(world);
+  cox_world_store_die(world);
+  cox_world_leases_stop(world);
   cox_commands_close(&world->broker->commands);
   cox_world_end_runs(world);
   cox_broker_step_commands(world->broker);
   cox_world_forget_results(world);
   close_questions(world);
   cox_world_forget_seen(world);
-  cox_world_forget_episodes(world);
+  /* One that was not committed may begin otherwise, and the job `clock` tells its story anew. */
+  if (world->is_clock_job || !world->disk.is_whole) cox_world_forget_episodes(world);
   world->scripts.set_broker(world->scripts.ctx, NULL);
   cox_broker_destroy(world->broker);
   world->broker = NULL;
@@ -136,11 +138,13 @@ void cox_world_pump(struct cox_world *world) {
 
 void cox_world_commands(struct cox_world *world) {
   world->is_command_planned = false;
+  world->is_touched = true;
   world->broker->commands.is_woken = false;
+  const size_t settled = cox_ledger_handle(world->broker); /* in its own order: the oracle wants the results for itself */
   cox_world_handle_results(world);
   const size_t count = cox_broker_step_commands(world->broker);
   world->outcome.commands += count;
-  cox_world_check_commands(world, count);
+  cox_world_check_commands(world, count + settled);
 }
 
 void cox_world_reconcile(struct cox_world *world, uint64_t token) {
@@ -148,7 +152,9 @@ void cox_world_reconcile(struct cox_world *world, uint64_t token) {
   if (token == 0) world->is_reconcile_planned = false;
   if (token == 0) world->broker->reconciler.is_triggered = false;
   int64_t next_us;
+  cox_world_leases_begin_pass(world);
   cox_broker_step_reconcile(world->broker, &next_us);
+  cox_world_leases_end_pass(world);
   cox_world_check_pass(world);
   cox_world_plan(world, next_us, COX_EVENT_RECONCILE, world->lives, ++world->plan);
 }
@@ -164,9 +170,12 @@ static void on_answer(void *arg, const struct cox_answer *answer) {
   }
   world->open_questions--;
   json_t *const json = cox_answer_json(answer);
-  char *const text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
-  cox_world_trace(world, "answer %s: %s", question->name, text);
-  free(text);
+  char what[48];
+  snprintf(what, sizeof what, "answer %s:", question->name);
+  cox_world_trace_json(world, what, json);
+  if (answer->outcome == COX_ANSWER_DONE) cox_world_store_answered(world, question->name);
+  if (answer->outcome == COX_ANSWER_ERROR) world->is_blind = true;
+  if (answer->outcome == COX_ANSWER_DONE && strcmp(question->name, "new_block") == 0) world->is_unsteady = false;
   if (answer->outcome == COX_ANSWER_ERROR && (answer->err.code == COX_ESCRIPT || answer->err.code == COX_ETIME)) {
     cox_world_break(world, "handlers do not fail", NULL, "%s", answer->err.text);
   }
@@ -184,6 +193,7 @@ bool cox_world_ask(struct cox_world *world, const char *name, json_t *args, uint
   question->world = world;
   question->run = run;
   snprintf(question->name, sizeof question->name, "%s", name);
+  if (strcmp(name, "new_block") == 0 && !json_is_false(json_object_get(args, "synced"))) world->has_block = true;
   const int rc = cox_broker_submit(world->broker, name, args, on_answer, question, err);
   if (rc != 0) {
     cox_world_trace(world, "refused %s: %s", name, err->text);
@@ -206,6 +216,7 @@ void cox_world_read(struct cox_world *world) {
                     (unsigned long long)stats.stale_results);
   }
   json_decref(nodes);
+  cox_world_check_lease_times(world);
   if (!world->is_patient && cox_lock_held() == 0 && cox_world_is_settled(world)) world->is_over = true;
   cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_PACE, 2, 10), COX_EVENT_READER, 0, 0);
 }

@@ -6,9 +6,9 @@
 
 void cox_world_order(struct cox_world *world, const char *name, json_t *args) {
   struct cox_err err = {0};
-  char *const text = json_dumps(args, JSON_COMPACT | JSON_SORT_KEYS);
-  cox_world_trace(world, "asks %s %s", name, text);
-  free(text);
+  char what[48];
+  snprintf(what, sizeof what, "asks %s", name);
+  cox_world_trace_json(world, what, args);
   cox_world_ask(world, name, args, 0, &err);
   json_decref(args);
 }
@@ -149,13 +149,26 @@ static void shout(struct cox_world *world) {
   for (int i = 0; i < 80; i++) cox_world_order(world, "probe", json_pack("{ss}", "node_id", any_id(world)));
 }
 
+static void keep(struct cox_world *world) { cox_world_keep(world, (unsigned)below(world, COX_WORLD_KEEPS)); }
+
+void cox_world_look_around(struct cox_world *world) {
+  const struct cox_registry *const registry = &world->broker->registry;
+  world->is_blind = false;
+  json_object_clear(world->registered);
+  for (size_t i = 0; i < registry->num_count; i++) {
+    const struct cox_node *const node = registry->by_num[i];
+    if (node != NULL) json_object_set(world->registered, cox_node_id(node), node->config);
+  }
+}
+
 void cox_world_operate(struct cox_world *world) {
   static const struct {
     void (*act)(struct cox_world *world);
     unsigned weight;
   } acts[] = {{add, 3},    {drop_any, 2},          {replace, 4},    {change, 5},    {set_admin, 5},     {train, 4},
-              {stop_any_training, 3}, {look_again, 4}, {ask_phase, 2}, {talk_nonsense, 3}, {shout, 1}};
-  uint64_t drawn = below(world, 36);
+              {stop_any_training, 3}, {look_again, 4}, {ask_phase, 2}, {talk_nonsense, 3}, {shout, 1}, {keep, 3}};
+  uint64_t drawn = below(world, 39);
+  if (world->is_blind) cox_world_look_around(world);
   size_t i = 0;
   while (drawn >= acts[i].weight) drawn -= acts[i++].weight;
   acts[i].act(world);
@@ -165,10 +178,9 @@ void cox_world_operate(struct cox_world *world) {
   cox_world_plan(world, world->now_us + (is_hasty ? pause_us / 1000 : pause_us), COX_EVENT_OPERATOR, 0, 0);
 }
 
-/* What the nodes file says at the start of a process; the queue is shorter than the file. */
+/* What the nodes file says at the first start; the queue is shorter than the file. */
 void cox_world_declare(struct cox_world *world) {
-  const bool is_first = json_object_size(world->registered) == 0;
-  for (unsigned i = 0; is_first && i < world->machine_count; i++) {
+  for (unsigned i = 0; i < world->machine_count; i++) {
     char id[16];
     snprintf(id, sizeof id, "node%u", ++world->names);
     json_object_set_new(world->registered, id, cox_world_node_object(world, id, i, &world->shape));

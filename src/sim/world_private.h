@@ -7,6 +7,7 @@
 #include "sim/chain_feed.h"
 #include "sim/chain_state.h"
 #include "sim/fleet_node.h"
+#include "sim/lease_book.h"
 #include "sim/world.h"
 
 enum {
@@ -15,6 +16,10 @@ enum {
   COX_WORLD_RING = 64, /* lines of the trace that are kept */
   COX_WORLD_LINE = 320,
   COX_WORLD_EPISODES = 64,
+  COX_WORLD_KEEPS = 4,
+  COX_WORLD_CLIENTS_MAX = 12,
+  COX_WORLD_MODELS = 3,
+  COX_WORLD_TENANTS = 3,
   COX_WORLD_MS = 1000,
   COX_WORLD_S = 1000000
 };
@@ -35,6 +40,9 @@ enum cox_world_event_kind {
   COX_EVENT_MISCHIEF,  /* something happens to a machine */
   COX_EVENT_JUMP,      /* of the wall clock */
   COX_EVENT_RESTART,
+  COX_EVENT_STORE,     /* a commit is through, or a test write may be made; `id`: process, `token`: its plan */
+  COX_EVENT_DISK,      /* it becomes full for a while */
+  COX_EVENT_CLIENT,    /* client `id` of leases does something, if its plan is still `token` */
   COX_EVENT_READER,    /* somebody looks at the nodes */
   COX_EVENT_CALM,      /* the faults stop */
   COX_EVENT_JUDGE,     /* the node of registration `id` must have converged */
@@ -137,6 +145,60 @@ struct cox_world_node { /* of a registration, as it was after the last look */
   struct cox_target *target; /* held */
 };
 
+/* ---- world_leases.c ---- */
+enum cox_world_client_state { COX_CLIENT_IDLE, COX_CLIENT_WAITS, COX_CLIENT_HOLDS };
+
+struct cox_world_client {
+  struct cox_lease_wait wait; /* first: the leases hand it back by this */
+  struct cox_world *world;
+  enum cox_world_client_state state;
+  struct cox_lease_ask ask;
+  const char *skip[1];
+  char skipped[64];
+  int tenant;
+  int64_t deadline_us; /* of its wait */
+  struct cox_lease_id id;
+  char node_id[64];    /* that it holds, or held */
+  int64_t until_us;
+};
+
+/* ---- world_store.c: what survives the process ---- */
+struct cox_world_entry;
+struct cox_world_picture;
+
+/* A small value that somebody keeps in the broker. */
+struct cox_world_keep {
+  int64_t known, open; /* acknowledged last; under way, 0: none */
+  const bool *is_dead;
+};
+
+struct cox_world_store {
+  struct cox_store store;
+  /* the disk */
+  json_t *tables;
+  uint64_t seq;
+  uint32_t starts;
+  struct cox_world_picture *picture; /* of memory at the last commit; NULL: the disk was behind */
+  uint64_t committed;                /* number of the last change there */
+  int64_t full_until_us;
+  /* the process */
+  struct cox_world_entry *first, **end; /* taken and not committed */
+  size_t waiting, in_commit;            /* records; entries that are being written */
+  uint64_t token, appended;
+  bool is_shut, is_settled, is_dead;
+  bool is_whole;  /* when the process ended, all changes were on the disk */
+  bool is_doomed; /* the process ends in the middle of the next commit */
+  void (*is_back)(void *arg);
+  void *is_back_arg;
+  char why[64];
+  /* the promises */
+  uint64_t promised;  /* number of the last change that was acknowledged */
+  uint64_t answering; /* of the one whose batch is being acknowledged */
+  bool is_owed;       /* a command was answered before its change came by */
+  struct cox_world_keep keeps[COX_WORLD_KEEPS];
+  int64_t kept;
+};
+
 struct cox_world {
   struct cox_world_options options;
   struct cox_world_scripts scripts;
@@ -165,7 +227,7 @@ struct cox_world {
   void *vms[COX_WORLD_WORKERS_MAX];
   struct cox_world_run *runs;
   struct cox_world_result *results, **results_end;
-  struct cox_store store;
+  struct cox_world_store disk;
   struct cox_world_question *questions; /* all that this process accepted */
   size_t open_questions;
   bool is_command_planned, is_reconcile_planned;
@@ -173,6 +235,8 @@ struct cox_world {
   int64_t reconcile_at_us;
   size_t stray_results; /* given back and not handled yet */
   unsigned lives;
+  bool has_block;   /* a synced one was told to this process */
+  bool is_unsteady; /* a change was undone: policy decides anew at the next block */
   /* what is remembered of it */
   struct cox_world_node *seen;
   size_t seen_count;
@@ -192,6 +256,13 @@ struct cox_world {
   unsigned names;     /* given so far */
   unsigned tasks;
   bool has_trained;
+  bool is_blind; /* something they asked for was refused: what is registered must be looked up */
+  /* clients of leases */
+  struct cox_world_client clients[COX_WORLD_CLIENTS_MAX];
+  unsigned client_count;
+  struct cox_book *book;
+  bool is_touched; /* something may have changed since they were compared */
+  bool is_loose; /* several leases end in this pass: nobody knows in which order */
 };
 
 /* ---- world.c ---- */
@@ -206,9 +277,12 @@ int64_t cox_world_span(struct cox_world *world, enum cox_world_family family, do
 
 /* ---- world_trace.c ---- */
 void cox_world_trace(struct cox_world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cox_world_trace_json(struct cox_world *world, const char *what, const json_t *json);
 
 /* ---- world_shape.c: what the seed makes of a world ---- */
 int cox_world_shape(struct cox_world *world, struct cox_err *err);
+/* Name of a model that nodes may serve. */
+const char *cox_world_model(int index);
 /* A node object for that machine. A new reference. */
 json_t *cox_world_node_object(struct cox_world *world, const char *id, unsigned machine, struct cox_rng *rng);
 
@@ -253,6 +327,38 @@ void cox_world_pump(struct cox_world *world);
 /* Sends a command; `run` 0: nobody waits for its answer but the book of questions. False: it was refused. */
 bool cox_world_ask(struct cox_world *world, const char *name, json_t *args, uint64_t run, struct cox_err *err);
 
+/* ---- world_store.c ---- */
+/* Around a process: before the broker is made, after it has loaded, and when the process ends. */
+void cox_world_store_begin(struct cox_world *world);
+void cox_world_store_found(struct cox_world *world);
+void cox_world_store_die(struct cox_world *world);
+void cox_world_store_fini(struct cox_world *world);
+/* All that waits is committed at once, as an orderly end does. */
+void cox_world_store_flush(struct cox_world *world);
+void cox_world_store_go_on(struct cox_world *world, uint64_t token);
+void cox_world_fill_disk(struct cox_world *world);
+/* Does nothing wait for it, and can it be written? */
+bool cox_world_store_is_idle(const struct cox_world *world);
+/* That command was answered as done. */
+void cox_world_store_answered(struct cox_world *world, const char *command);
+/* Keeps a new value in one of a few places. */
+void cox_world_keep(struct cox_world *world, unsigned which);
+
+/* ---- world_leases.c ---- */
+void cox_world_clients_begin(struct cox_world *world);
+void cox_world_client_act(struct cox_world *world, uint64_t number);
+/* Takes over from the registry who is there and who serves. */
+void cox_world_leases_sync(struct cox_world *world);
+/* Around a process, and around a pass of the reconciler. */
+void cox_world_leases_start(struct cox_world *world);
+void cox_world_leases_stop(struct cox_world *world);
+void cox_world_leases_begin_pass(struct cox_world *world);
+void cox_world_leases_end_pass(struct cox_world *world);
+/* Do book and leases agree? */
+void cox_world_check_leases(struct cox_world *world);
+/* Does anything live, or wait, longer than it may? */
+void cox_world_check_lease_times(struct cox_world *world);
+
 /* ---- world_chain.c ---- */
 void cox_world_block(struct cox_world *world);
 /* One last good block, which says all. */
@@ -265,6 +371,8 @@ bool cox_world_at_boundary(struct cox_world *world);
 void cox_world_order(struct cox_world *world, const char *name, json_t *args);
 void cox_world_operate(struct cox_world *world);
 void cox_world_declare(struct cox_world *world);
+/* They look up what is registered. */
+void cox_world_look_around(struct cox_world *world);
 
 /* ---- world_oracle.c: what results must come to ---- */
 void cox_world_expect(struct cox_world *world, const struct cox_attempt *attempt);
@@ -281,12 +389,16 @@ void cox_world_check_start(struct cox_world *world, const struct cox_attempt *at
 void cox_world_check_init(struct cox_world *world, const struct cox_world_run *run, const char *path, const json_t *body);
 void cox_world_forget_seen(struct cox_world *world);
 void cox_world_forget_episodes(struct cox_world *world);
+/* A start has found one in the store. */
+void cox_world_find_episode(struct cox_world *world);
 
 /* ---- world_settle.c ---- */
 void cox_world_calm(struct cox_world *world);
 void cox_world_judge(struct cox_world *world, uint64_t registration);
 /* Is everything, some time after the calm, what it is to be? */
 bool cox_world_is_settled(struct cox_world *world);
+/* All judgements are made. */
+void cox_world_end(struct cox_world *world);
 
 /* The machine of a node's configuration, NULL: none. */
 struct cox_world_machine *cox_world_machine_of(struct cox_world *world, const json_t *config);

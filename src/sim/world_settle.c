@@ -40,9 +40,15 @@ static int64_t allowance_us(struct cox_world *world, const struct cox_node *node
   return allowed_us;
 }
 
+void cox_world_end(struct cox_world *world) {
+  struct cox_err err;
+  if (cox_broker_is_degraded(world->broker, &err)) cox_world_break(world, "degraded mode ends", NULL, "%s", err.text);
+  world->is_over = true;
+}
+
 void cox_world_calm(struct cox_world *world) {
   const struct cox_registry *const registry = &world->broker->registry;
-  if (world->is_clock_job && !registry->is_armed) { /* its first block is still to come */
+  if (!registry->is_armed) { /* a process that is new waits for a block with a command due: one is still to come */
     cox_world_plan(world, world->now_us + 2 * COX_WORLD_S, COX_EVENT_CALM, 0, 0);
     return;
   }
@@ -50,6 +56,7 @@ void cox_world_calm(struct cox_world *world) {
   world->is_calm = true;
   world->settled_us = world->now_us + 5 * COX_WORLD_S;
   cox_world_end_jobs(world);
+  world->disk.full_until_us = 0;
   cox_world_heal_network(world);
   cox_world_heal_machines(world);
   cox_world_steady_chain(world);
@@ -121,6 +128,7 @@ void cox_world_judge(struct cox_world *world, uint64_t registration) {
 bool cox_world_is_settled(struct cox_world *world) {
   const struct cox_registry *const registry = &world->broker->registry;
   if (!world->is_calm || world->now_us < world->settled_us || world->open_questions > 0) return false;
+  if (!cox_world_store_is_idle(world) || cox_broker_is_degraded(world->broker, NULL)) return false;
   for (size_t i = 0; i < registry->num_count; i++) {
     const struct cox_node *const node = registry->by_num[i];
     if (node == NULL || node->target == NULL) continue;

@@ -40,12 +40,17 @@ static int add_machine(struct cox_world *world, unsigned index, bool is_quick) {
   return machine->node != NULL ? 0 : COX_ENOMEM;
 }
 
-static const char *const models[] = {"Qwen/QwQ-32B", "Qwen/Qwen2.5-7B", "meta/Llama-3"};
+static const char *const models[COX_WORLD_MODELS] = {"Qwen/QwQ-32B", "Qwen/Qwen2.5-7B", "meta/Llama-3"};
+
+const char *cox_world_model(int index) { return models[index]; }
 
 json_t *cox_world_node_object(struct cox_world *world, const char *id, unsigned machine, struct cox_rng *rng) {
   const bool is_split = world->machines[machine].options.is_split;
   json_t *const object = json_pack("{ss ss si si si s{}}", "id", id, "host", world->machines[machine].host, "inference_port",
-                                   is_split ? 5050 : 8080, "poc_port", 8080, "max_concurrent", 1 + (int)cox_rng_below(rng, 100), "models");
+                                   is_split ? 5050 : 8080, "poc_port", 8080, "max_concurrent", 1 + (int)cox_rng_below(rng, 3), "models");
+  static const char *const versions[] = {NULL, NULL, "1.0.0", "1.1.0"};
+  const char *const version = versions[cox_rng_below(rng, 4)];
+  if (version != NULL) json_object_set_new(object, "version", json_string(version));
   json_t *const served = json_object_get(object, "models");
   const unsigned first = (unsigned)cox_rng_below(rng, 3), count = 1 + (unsigned)cox_rng_below(rng, 2);
   for (unsigned i = 0; i < count; i++) {
@@ -64,8 +69,10 @@ static void shape_weather(struct cox_world *world) {
   static const double rates[] = {0, 0.3, 1, 1, 3};
   for (int i = 0; i < COX_WORLD_FAMILIES; i++) world->rate[i] = rates[below(world, sizeof rates / sizeof *rates)];
   world->rate[COX_WORLD_CLOCK] = world->rate[COX_WORLD_RESTARTS] = 1;
-  const int64_t drawn_us = span_us(world, 40, 200);
+  const int64_t drawn_us = span_us(world, 40, 130);
   world->is_patient = below(world, 8) == 0;
+  const unsigned clients = 1 + (unsigned)below(world, COX_WORLD_CLIENTS_MAX);
+  world->client_count = below(world, 2) == 0 && world->has[COX_WORLD_CLIENTS] ? clients : 0;
   world->calm_us = world->options.life_s > 0 ? (int64_t)(world->options.life_s * 1e6) : drawn_us;
 }
 
@@ -102,6 +109,8 @@ int cox_world_shape(struct cox_world *world, struct cox_err *err) {
   }
   shape_weather(world);
   world->registered = json_object();
+  world->book = calloc(1, sizeof *world->book);
+  if (world->book == NULL) abort();
   world->said_epoch = -1;
   return shape_chain(world, err);
 }

@@ -1,5 +1,6 @@
 /* Every fact of a world as a line: hashed, so that two lives can be compared, the last ones kept for the report. */
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sim/world_private.h"
@@ -19,6 +20,12 @@ void cox_world_trace(struct cox_world *world, const char *format, ...) {
   world->hash = hash_of(world->hash, line);
   const char *const only = world->options.trace_of;
   if (world->options.trace != NULL && (only == NULL || strstr(line, only) != NULL)) fprintf(world->options.trace, "%s\n", line);
+}
+
+void cox_world_trace_json(struct cox_world *world, const char *what, const json_t *json) {
+  char *const text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+  cox_world_trace(world, "%s %s", what, text);
+  free(text);
 }
 
 void cox_world_last_words(const struct cox_world *world, FILE *out) {

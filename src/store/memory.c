@@ -18,7 +18,7 @@ struct cox_store_memory {
 
 static int load(void *ctx, struct cox_stored *out, struct cox_err *err) {
   (void)ctx;
-  *out = (struct cox_stored){.tables = json_object(), .start = 1};
+  *out = (struct cox_stored){.tables = json_object()};
   return out->tables != NULL ? 0 : cox_err_set(err, COX_ENOMEM, "reading the state from memory failed: out of memory");
 }
 
