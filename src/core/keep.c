@@ -69,9 +69,8 @@ uint32_t cox_broker_start_number(const struct cox_broker *broker) { return broke
 
 /* ---- lines and tables ---- */
 
-/* Takes `record` (NULL: out of memory). */
-static int send_note(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,
-                     const char *what, struct cox_err *err) {
+int cox_note_send(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,
+                  const char *what, struct cox_err *err) {
   struct cox_note *const note = record != NULL ? calloc(1, sizeof *note) : NULL;
   if (note == NULL) {
     cox_record_release(record);
@@ -96,7 +95,7 @@ int cox_broker_note(struct cox_broker *broker, const char *kind, const char *nod
   if (!is_reload && strcmp(kind, "note") != 0) rc = cox_err_set(err, COX_EINVAL, "a line of the journal must be a reload or a note, not %s", kind);
   if (rc == 0) record = cox_record_create(is_reload ? COX_RECORD_RELOAD : COX_RECORD_NOTE, id);
   if (record != NULL) record->fields = json_incref(fields);
-  if (rc == 0) rc = send_note(broker, record, NULL, NULL, "a line of the journal", err);
+  if (rc == 0) rc = cox_note_send(broker, record, NULL, NULL, "a line of the journal", err);
   json_decref(id);
   json_decref(fields);
   return rc;
@@ -122,7 +121,7 @@ static int check_keep(struct cox_broker *broker, const char *table, const char *
 int cox_broker_keep(struct cox_broker *broker, const char *table, const char *name, json_t *value,
                     void (*done)(void *arg, const struct cox_err *err), void *arg, struct cox_err *err) {
   int rc = check_keep(broker, table, name, value, err);
-  if (rc == 0) rc = send_note(broker, cox_record_keep(table, name, value), done, arg, name, err);
+  if (rc == 0) rc = cox_note_send(broker, cox_record_keep(table, name, value), done, arg, name, err);
   json_decref(value);
   return rc;
 }

@@ -149,7 +149,7 @@ void cox_lease_push_removed_locked(struct cox_broker *broker, struct cox_node *n
   cox_health_cool_locked(leases, lease);
   cox_index_part_locked(leases, lease);
   cox_index_remove_locked(leases, lease);
-  leases->active -= lease->count;
+  cox_lease_tally_locked(leases, &leases->active, -(long)lease->count);
   if (lease->count > 0) {
     atomic_store(&lease->is_gone, true);
     atomic_store(&leases->has_ghosts, true);

@@ -41,13 +41,16 @@ static void answer(struct cox_pending *pending) {
   cox_command_destroy(command);
 }
 
-static void end_note(struct cox_pending *pending, const struct cox_err *err) {
-  struct cox_note *const note = pending->note;
-  pending->note = NULL;
-  if (note == NULL) return;
+static void finish_note(struct cox_note *note, const struct cox_err *err) {
   if (note->done != NULL) note->done(note->arg, err);
   cox_record_release(note->record);
   free(note);
+}
+
+static void end_note(struct cox_pending *pending, const struct cox_err *err) {
+  struct cox_note *const note = pending->note;
+  pending->note = NULL;
+  if (note != NULL) finish_note(note, err);
 }
 
 static void destroy(struct cox_pending *pending) {
@@ -239,6 +242,7 @@ static void stored(struct cox_batch *batch, const struct cox_err *err) {
   struct cox_pending *const pending = COX_CONTAINER(batch, struct cox_pending, batch);
   struct cox_broker *const broker = pending->broker;
   if (err == NULL) {
+    cox_histogram_add(&broker->metrics.commit_s, cox_clock_mono_us(broker->options.clock) - pending->handed_us, 1);
     if (pending->note != NULL && pending->note->record->kind == COX_RECORD_KEEP) keep_value(&broker->ledger, pending->note->record);
     answer(pending);
     end_note(pending, NULL);
@@ -291,6 +295,7 @@ static int hand_over(struct cox_broker *broker, struct cox_pending *pending, str
   if (pending->batch.is_broken) return cox_err_set(err, COX_ENOMEM, "out of memory");
   if (!pending->is_durable && !pending->is_rewrite && broker->ledger.waiting > COX_LEDGER_SOFT_MAX) return COX_EFULL;
   pending->is_with_store = true;
+  pending->handed_us = cox_clock_mono_us(broker->options.clock);
   const int rc = store->append(store->ctx, &pending->batch, err);
   if (rc != 0) pending->is_with_store = false;
   return rc;
@@ -430,9 +435,21 @@ void cox_ledger_drain(struct cox_broker *broker, int64_t timeout_ms) {
   cox_mutex_fini(&mutex);
 }
 
+/* Notes of those who outlived the command loop. */
+static void refuse_notes(struct cox_ledger *ledger) {
+  struct cox_err err;
+  cox_err_set(&err, COX_ESTOPPED, "it was not stored: the broker has stopped");
+  for (struct cox_queue_link *link = cox_queue_take(&ledger->notes); link != NULL;) {
+    struct cox_note *const note = COX_CONTAINER(link, struct cox_note, link);
+    link = link->next;
+    finish_note(note, &err);
+  }
+}
+
 void cox_ledger_fini(struct cox_broker *broker) {
   struct cox_ledger *const ledger = &broker->ledger;
   take_outcomes(broker);
+  refuse_notes(ledger);
   while (ledger->first != NULL) { /* the store is closed, so nobody else has them */
     struct cox_pending *const pending = ledger->first;
     unlink_pending(ledger, pending);

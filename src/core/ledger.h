@@ -38,6 +38,7 @@ struct cox_pending {
   struct cox_broker *broker;
   atomic_int outcome;               /* set by the store's thread */
   char *why;                        /* FAILED: the store's words, owned; set before the outcome */
+  int64_t handed_us;                /* to the store, monotonic */
   bool is_durable;                  /* in force only when it is stored */
   bool has_state;                   /* some of its records are state records */
   bool is_rewrite;                  /* the whole state written anew */
@@ -91,6 +92,10 @@ int cox_ledger_admits(struct cox_broker *broker, struct cox_err *err);
 void cox_ledger_submit(struct cox_broker *broker, struct cox_pending *pending);
 /* What the store has said and others have reported since. Returns how much there was. */
 size_t cox_ledger_handle(struct cox_broker *broker);
+/* keep.c: any thread; never blocks. Sends a record to cox-command, which gives it its number and stores it. Takes `record` (NULL: out of
+ * memory), also when it fails; `done` as in cox_broker_keep. `what` is what it is called in an error. 0, COX_ENOMEM, COX_EFULL.        */
+int cox_note_send(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,
+                  const char *what, struct cox_err *err);
 /* The end: waits until nothing waits, at most `timeout_ms`. */
 void cox_ledger_drain(struct cox_broker *broker, int64_t timeout_ms);
 
