@@ -7,10 +7,11 @@
 #include "script/script.h"
 #include "subcommands.h"
 
-static void check_scripts(const json_t *config, const struct cox_paths *paths, struct cox_faults *faults) {
+static void check_scripts(json_t *config, const struct cox_paths *paths, struct cox_faults *faults) {
   const char *const own = json_string_value(json_object_get(config, "scripts"));
   const struct cox_script_options options = {
-      .scripts_dir = own != NULL ? own : paths->scripts, .library_dir = paths->library, .clock = cox_clock_system()};
+      .scripts_dir = own != NULL ? own : paths->scripts, .library_dir = paths->library, .clock = cox_clock_system(),
+      .config = config /* for the files that it names: keys, certificates */};
   cox_script_destroy(cox_script_create(&options, faults));
 }
 

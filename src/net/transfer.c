@@ -256,6 +256,15 @@ static long connect_ms(const struct cox_io_request *request) {
   return request->timeout_ms < CONNECT_MAX_MS ? (long)request->timeout_ms : CONNECT_MAX_MS;
 }
 
+/* libcurl's own choice is lost when another is set, so it is put back by name. A connection is used again only for the same file. */
+static void set_trust(struct cox_transfer *transfer, const char *ca_file) {
+  if (ca_file == NULL && !transfer->has_own_ca) return;
+  char *usual = NULL;
+  if (ca_file == NULL) curl_easy_getinfo(transfer->easy, CURLINFO_CAINFO, &usual);
+  curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, ca_file != NULL ? ca_file : usual);
+  transfer->has_own_ca = ca_file != NULL;
+}
+
 /* Each of these is set for each request, because handles are used again. */
 static bool set_request(struct cox_transfer *transfer, const struct cox_io_request *request) {
   CURL *const easy = transfer->easy;
@@ -265,6 +274,7 @@ static bool set_request(struct cox_transfer *transfer, const struct cox_io_reque
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_fresh);
   curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, is_fresh);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(request));
+  set_trust(transfer, request->ca_file);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, request->timeout_ms > KEEPALIVE_IDLE_S * 1000 ? 1L : 0L); /* three system calls */
   curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->body.limit);
   if (strcmp(request->method, "POST") == 0) {

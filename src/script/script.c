@@ -7,6 +7,7 @@
 #include "script/console.h"
 #include "script/fiber.h"
 #include "script/generation.h"
+#include "script/trust.h"
 
 #define COMMAND_BUDGET_S 0.1
 #define RESUME_BUDGET_S 0.05
@@ -63,7 +64,8 @@ struct cox_script *cox_script_create(const struct cox_script_options *options, s
   };
   script->live = cox_generation_create(&wanted, faults);
   const bool can_sign = cox_wallet_init(&script->wallet, options->config, faults);
-  if (script->live == NULL || !can_sign) {
+  const bool can_trust = cox_trust_check(options->config, faults);
+  if (script->live == NULL || !can_sign || !can_trust) {
     cox_script_destroy(script);
     return NULL;
   }
