@@ -145,6 +145,23 @@ json_t *cox_broker_kept_all(struct cox_broker *broker, const char *table) {
 
 /* ---- reading ---- */
 
+uint64_t cox_store_read_end(const struct cox_store_read *read, const json_t *records, uint64_t since, uint64_t until, uint64_t *from,
+                            uint64_t *to) {
+  const size_t count = json_array_size(records);
+  *from = *to = 0;
+  if (records == NULL) { /* all of it is missing */
+    *from = since + 1;
+    *to = until;
+    return until;
+  }
+  if (read->first > since + 1) {
+    *from = since + 1;
+    *to = read->first - 1 < until ? read->first - 1 : until;
+  }
+  if (count == read->max) return (uint64_t)json_integer_value(json_object_get(json_array_get(records, count - 1), "seq"));
+  return read->until > since ? read->until : until;
+}
+
 json_t *cox_broker_events_json(struct cox_broker *broker, uint64_t since, size_t max, const struct cox_event_filter *filter) {
   uint64_t next, oldest;
   json_t *const events = cox_journal_read(&broker->ledger.journal, since, max, filter, &next, &oldest);
