@@ -14,6 +14,7 @@
 #include "base/queue.h"
 #include "core/answer.h"
 #include "core/journal.h"
+#include "core/rewrite.h"
 #include "core/store.h"
 
 struct cox_broker;
@@ -72,6 +73,7 @@ struct cox_ledger {
   atomic_uint note_count;
   atomic_bool is_back;              /* the store says that it can be written again */
   bool owes;                        /* the store's state is not ours: it is to be written anew */
+  struct cox_rewrite rewrite;       /* that is under way */
   uint64_t lost;                    /* records that the store was not told and does not know of yet */
   atomic_uint_fast64_t lost_total;
   struct cox_mutex mutex;           /* guards the rest */
@@ -86,6 +88,8 @@ void cox_ledger_fini(struct cox_broker *broker);
 
 /* A change of `command` (taken; NULL: nobody is to be answered). NULL: out of memory. */
 struct cox_pending *cox_pending_create(struct cox_broker *broker, struct cox_command *command);
+/* Of one that was never handed in, or is over. */
+void cox_pending_destroy(struct cox_pending *pending);
 /* May an operator's change be made now? 0, COX_EDEGRADED or COX_EFULL with the reason. */
 int cox_ledger_admits(struct cox_broker *broker, struct cox_err *err);
 /* Takes it: numbers its records, hands them over, answers its command in time. */
