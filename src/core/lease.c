@@ -13,6 +13,7 @@ void cox_lease_place_release(struct cox_lease_place *place) {
   json_decref(place->config);
   free(place->inference_url);
   free(place->poc_url);
+  free(place->shown);
   free(place);
 }
 

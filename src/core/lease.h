@@ -60,6 +60,8 @@ struct cox_lease_place {
   json_t *config; /* of the node, held */
   const char *node_id; /* in `config` */
   char *inference_url, *poc_url;
+  char *shown; /* all three as they stand in an answer: "node_id":…,"inference_url":…,"poc_url":…; written once, not for each lease */
+  size_t shown_len;
 };
 
 struct cox_lease_grant {
