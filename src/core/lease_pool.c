@@ -37,8 +37,9 @@ static void take_wall(struct cox_leases *leases, int64_t at_us) {
 }
 
 struct cox_leases *cox_leases_create(const struct cox_lease_options *options, const struct cox_clock *clock, uint64_t seed) {
-  struct cox_leases *const leases = calloc(1, sizeof *leases);
+  struct cox_leases *const leases = aligned_alloc(_Alignof(struct cox_leases), sizeof *leases);
   if (leases == NULL) return NULL;
+  memset(leases, 0, sizeof *leases);
   leases->options = *options;
   leases->clock = clock;
   fill_defaults(leases);
