@@ -36,6 +36,7 @@ struct cox_transfer {
   bool has_own_ca;                      /* its handle is set to another file than libcurl's own */
   bool is_looking;                      /* counted as a look-up */
   bool is_connected;                    /* the request could be sent */
+  bool is_repeated;                     /* libcurl would have sent it a second time */
   bool has_header;                      /* the answer's header has come whole */
   bool is_body_over, is_header_over;
   int os_errno;                         /* of making the socket */
