@@ -43,23 +43,6 @@ static const char *reason(const struct cox_lease_ask *ask, const char *id) {
   return text;
 }
 
-static void where_a_lease_leads_is_ready_for_an_answer_whatever_its_name(void **state) {
-  (void)state;
-  lease_serve(f, "no\"de\\ ä/1", 5000, 1, "m", "");
-  struct cox_lease_grant grant;
-  char text[512];
-  assert_int_equal(lease_take(f, "m", &grant), 0);
-  assert_int_equal(strlen(grant.place->shown), grant.place->shown_len);
-  snprintf(text, sizeof text, "{%s}", grant.place->shown);
-  json_t *const object = json_loads(text, 0, NULL);
-  assert_int_equal(json_object_size(object), 3);
-  assert_string_equal(json_string_value(json_object_get(object, "node_id")), grant.place->node_id);
-  assert_string_equal(json_string_value(json_object_get(object, "inference_url")), grant.place->inference_url);
-  assert_string_equal(json_string_value(json_object_get(object, "poc_url")), grant.place->poc_url);
-  json_decref(object);
-  release(&grant, COX_LEASE_UNSAID);
-}
-
 static void the_least_loaded_relative_to_its_limit_is_given(void **state) {
   (void)state;
   lease_serve(f, "small", 5000, 2, "m", "");
@@ -575,7 +558,6 @@ static void a_drain_that_comes_late_in_the_epoch_is_none(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test_setup_teardown(where_a_lease_leads_is_ready_for_an_answer_whatever_its_name, setup, teardown),
       cmocka_unit_test_setup_teardown(the_least_loaded_relative_to_its_limit_is_given, setup, teardown),
       cmocka_unit_test_setup_teardown(equals_are_drawn_at_random, setup, teardown),
       cmocka_unit_test_setup_teardown(a_grant_says_where_to_go_and_until_when, setup, teardown),
