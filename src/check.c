@@ -7,9 +7,10 @@
 #include "script/script.h"
 #include "subcommands.h"
 
-static void check_scripts(const json_t *config, const struct cox_paths *paths, struct cox_faults *faults) {
+static void check_scripts(json_t *config, const struct cox_paths *paths, struct cox_faults *faults) {
   json_t *const folders = cox_config_folders(config, paths->scripts);
-  const struct cox_script_options options = {.folders = folders, .library_dir = paths->library, .clock = cox_clock_system()};
+  const struct cox_script_options options = {.folders = folders, .library_dir = paths->library, .clock = cox_clock_system(),
+                                             .config = config /* for the files that it names: keys, certificates */};
   cox_script_destroy(cox_script_create(&options, faults));
   json_decref(folders);
 }

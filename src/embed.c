@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "core/lease.h"
 #include "daemon.h"
+#include "embed.h"
 #include "script/script.h"
 
 _Static_assert((int)COXSWAIN_GONE == (int)COX_EGONE && (int)COXSWAIN_BUSY == (int)COX_EBUSY && (int)COXSWAIN_INVALID == (int)COX_EINVAL,
@@ -17,12 +18,7 @@ _Static_assert((int)COXSWAIN_GONE == (int)COX_EGONE && (int)COXSWAIN_BUSY == (in
 _Static_assert((int)COXSWAIN_REQUEST_TIMEOUT == (int)COX_LEASE_TIMEOUT && (int)COXSWAIN_SUCCESS == (int)COX_LEASE_SUCCESS,
                "the public outcomes are the inner ones");
 
-struct coxswain {
-  struct cox_daemon *daemon;
-  struct cox_broker *broker;
-};
-
-static int fail(struct coxswain_error *error, int code, const char *text) {
+int cox_embed_fail(struct coxswain_error *error, int code, const char *text) {
   if (error == NULL) return code;
   error->code = code;
   snprintf(error->text, sizeof error->text, "%s", text);
@@ -43,7 +39,7 @@ static char **overrides_of(const char *config_json, struct coxswain_error *error
   json_error_t fault;
   json_t *const object = json_loads(config_json != NULL ? config_json : "{}", JSON_REJECT_DUPLICATES, &fault);
   if (!json_is_object(object)) {
-    fail(error, COXSWAIN_INVALID, object == NULL ? fault.text : "the configuration must be a JSON object");
+    cox_embed_fail(error, COXSWAIN_INVALID, object == NULL ? fault.text : "the configuration must be a JSON object");
     json_decref(object);
     return NULL;
   }
@@ -68,7 +64,7 @@ static void report(const struct cox_faults *faults, struct coxswain_error *error
     if (fault->file[0] != '\0') cox_buf_addf(&text, "%s:%d: ", fault->file, fault->line);
     cox_buf_addf(&text, "%s", fault->text);
   }
-  fail(error, faults->count > 0 && faults->list[0].code < 0 ? faults->list[0].code : COXSWAIN_INVALID,
+  cox_embed_fail(error, faults->count > 0 && faults->list[0].code < 0 ? faults->list[0].code : COXSWAIN_INVALID,
        text.data != NULL ? text.data : "starting failed");
   cox_buf_fini(&text);
 }
@@ -93,6 +89,7 @@ struct coxswain *coxswain_start(const char *config_path, const char *config_json
   }
   if (cox != NULL && cox->daemon != NULL) {
     cox->broker = cox_daemon_broker(cox->daemon);
+    cox_subscriptions_init(cox);
   } else {
     report(&faults, error);
     free(cox);
@@ -106,6 +103,7 @@ struct coxswain *coxswain_start(const char *config_path, const char *config_json
 
 void coxswain_stop(struct coxswain *cox) {
   if (cox == NULL) return;
+  cox_subscriptions_fini(cox);
   cox_daemon_stop(cox->daemon);
   free(cox);
 }
@@ -125,7 +123,7 @@ static json_t *args_of(const char *args_json, struct coxswain_error *error) {
   json_error_t fault;
   json_t *const args = json_loads(args_json != NULL ? args_json : "{}", JSON_REJECT_DUPLICATES, &fault);
   if (json_is_object(args)) return args;
-  fail(error, COXSWAIN_INVALID, args == NULL ? fault.text : "the arguments of a command must be a JSON object");
+  cox_embed_fail(error, COXSWAIN_INVALID, args == NULL ? fault.text : "the arguments of a command must be a JSON object");
   json_decref(args);
   return NULL;
 }
@@ -138,8 +136,8 @@ int coxswain_command(struct coxswain *cox, const char *name, const char *args_js
   struct cox_err err = {0};
   int rc = cox_broker_call(cox->broker, name, args, timeout_ms, &answer, &err);
   json_decref(args);
-  if (rc != 0) return fail(error, rc, err.text);
-  if (answer.outcome == COX_ANSWER_ERROR) rc = fail(error, answer.err.code, answer.err.text);
+  if (rc != 0) return cox_embed_fail(error, rc, err.text);
+  if (answer.outcome == COX_ANSWER_ERROR) rc = cox_embed_fail(error, answer.err.code, answer.err.text);
   else if (answer_json != NULL) *answer_json = text_of(cox_answer_json(&answer));
   cox_answer_fini(&answer);
   return rc;
@@ -172,7 +170,7 @@ int coxswain_command_async(struct coxswain *cox, const char *name, const char *a
   json_decref(args);
   if (rc == 0) return COXSWAIN_OK;
   free(callback);
-  return fail(error, rc, err.text);
+  return cox_embed_fail(error, rc, err.text);
 }
 
 char *coxswain_nodes_json(struct coxswain *cox) { return text_of(cox_broker_nodes_json(cox->broker)); }
@@ -209,7 +207,7 @@ int coxswain_acquire(struct coxswain *cox, const struct coxswain_request *reques
   struct cox_lease_grant grant;
   struct cox_err err = {0};
   const int rc = cox_lease_acquire_blocking(cox->broker, &ask, wait_ms, &grant, &err);
-  if (rc != 0) return fail(error, rc, err.text);
+  if (rc != 0) return cox_embed_fail(error, rc, err.text);
   show(&grant, lease);
   return COXSWAIN_OK;
 }
@@ -270,9 +268,9 @@ static struct coxswain_waiter *make_waiter(struct coxswain *cox, const struct co
 int coxswain_acquire_async(struct coxswain *cox, const struct coxswain_request *request, int64_t wait_ms,
                            void (*done)(void *arg, int code, struct coxswain_lease *lease), void *arg, struct coxswain_waiter **out,
                            struct coxswain_error *error) {
-  if (request->skips > COX_LEASE_SKIPS_MAX) return fail(error, COXSWAIN_INVALID, "skip names too many nodes: at most 256 are allowed");
+  if (request->skips > COX_LEASE_SKIPS_MAX) return cox_embed_fail(error, COXSWAIN_INVALID, "skip names too many nodes: at most 256 are allowed");
   struct coxswain_waiter *const waiter = make_waiter(cox, request);
-  if (waiter == NULL) return fail(error, COXSWAIN_NO_MEMORY, "no lease was asked for: out of memory");
+  if (waiter == NULL) return cox_embed_fail(error, COXSWAIN_NO_MEMORY, "no lease was asked for: out of memory");
   waiter->done = done;
   waiter->arg = arg;
   struct cox_lease_grant grant;
@@ -282,7 +280,7 @@ int coxswain_acquire_async(struct coxswain *cox, const struct coxswain_request *
   else if (rc < 0) coxswain_waiter_release(waiter); /* the leases' */
   if (rc < 0 || out == NULL) coxswain_waiter_release(waiter);
   else *out = waiter;
-  return rc < 0 ? fail(error, rc, err.text) : COXSWAIN_OK;
+  return rc < 0 ? cox_embed_fail(error, rc, err.text) : COXSWAIN_OK;
 }
 
 bool coxswain_waiter_cancel(struct coxswain_waiter *waiter) {
@@ -293,7 +291,7 @@ bool coxswain_waiter_cancel(struct coxswain_waiter *waiter) {
 
 static int read_id(const char *text, struct cox_lease_id *id, struct coxswain_error *error) {
   if (text != NULL && cox_lease_id_parse(text, id)) return 0;
-  return fail(error, COXSWAIN_INVALID, "that is no lease id: one has 32 hex digits, as a lease names it");
+  return cox_embed_fail(error, COXSWAIN_INVALID, "that is no lease id: one has 32 hex digits, as a lease names it");
 }
 
 int coxswain_renew(struct coxswain *cox, const char *lease_id, int64_t ttl_ms, const char *node_id, struct coxswain_error *error) {
@@ -302,7 +300,7 @@ int coxswain_renew(struct coxswain *cox, const char *lease_id, int64_t ttl_ms, c
   int rc = read_id(lease_id, &id, error);
   if (rc != 0) return rc;
   rc = cox_lease_renew(cox->broker, id, ttl_ms, node_id, NULL, NULL, &err);
-  return rc == 0 ? COXSWAIN_OK : fail(error, rc, err.text);
+  return rc == 0 ? COXSWAIN_OK : cox_embed_fail(error, rc, err.text);
 }
 
 int coxswain_release(struct coxswain *cox, const char *lease_id, enum coxswain_outcome outcome, struct coxswain_error *error) {
@@ -311,7 +309,7 @@ int coxswain_release(struct coxswain *cox, const char *lease_id, enum coxswain_o
   int rc = read_id(lease_id, &id, error);
   if (rc != 0) return rc;
   rc = cox_lease_release(cox->broker, id, (enum cox_lease_outcome)outcome, &err);
-  return rc == 0 ? COXSWAIN_OK : fail(error, rc, err.text);
+  return rc == 0 ? COXSWAIN_OK : cox_embed_fail(error, rc, err.text);
 }
 
 void coxswain_lease_fini(struct coxswain_lease *lease) {

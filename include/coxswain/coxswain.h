@@ -59,7 +59,8 @@ const char *coxswain_version(void);
  * NULL for none; `config_json`: an object whose keys are laid over it, or NULL. Returns when it is ready; NULL with every fault in
  * `error`. Relative paths in `config_json` are seen from the working directory.                                                 */
 struct coxswain *coxswain_start(const char *config_path, const char *config_json, struct coxswain_error *error);
-/* Waiting acquires end with COXSWAIN_STOPPED; attempts are cancelled; within 5 s. NULL is allowed. */
+/* Subscriptions end (waiting for a callback that runs), waiting acquires end with COXSWAIN_STOPPED, attempts are cancelled; within 5 s.
+ * Not from inside of a callback. NULL is allowed.                                                                                   */
 void coxswain_stop(struct coxswain *cox);
 /* Port of the admin API. */
 unsigned coxswain_port(const struct coxswain *cox);
@@ -83,6 +84,32 @@ char *coxswain_nodes_json(struct coxswain *cox);
 char *coxswain_node_json(struct coxswain *cox, const char *node_id);
 /* Epoch, phase, block; {} before the first block. */
 char *coxswain_world_json(struct coxswain *cox);
+
+/* ---- what happens ---- */
+
+/* One line of the journal is an object: {"seq", "time", "kind", "node_id"?, …}, as GET /v1/events shows it. Kinds: start, store, command,
+ * reload, note (ejections, hardware, …), status, attempt, register, update, remove, admin, target, episode, gap.                      */
+struct coxswain_filter {
+  const char *kind;    /* NULL: any */
+  const char *node_id; /* NULL: any */
+};
+
+#define COXSWAIN_FROM_NOW UINT64_MAX
+
+struct coxswain_subscription;
+/* Calls `event` for each line after number `since` (0: all that are kept; COXSWAIN_FROM_NOW: only what happens from now on) that passes
+ * `filter` (NULL: all; copied), in order and one at a time, on a thread of the subscription's own: it may take its time and call
+ * everything here. `event_json` is there only until it returns. Who is so slow that even the store has lost lines meanwhile gets
+ * {"kind": "gap", "from", "to"} in their place. `subscription` is set before the first call; end it with coxswain_unsubscribe.
+ * COXSWAIN_FULL: there are 64 already.                                                                                            */
+int coxswain_subscribe(struct coxswain *cox, uint64_t since, const struct coxswain_filter *filter,
+                       void (*event)(void *arg, const char *event_json), void *arg, struct coxswain_subscription **subscription,
+                       struct coxswain_error *error);
+/* When this returns `event` does not run and will not be called again. From inside of that very `event` it does not wait for it to
+ * return; of another one it must not be called there. NULL is allowed. coxswain_stop ends those that are left.                     */
+void coxswain_unsubscribe(struct coxswain_subscription *subscription);
+/* Number of the last line; 0: none yet. */
+uint64_t coxswain_events_last(struct coxswain *cox);
 
 /* ---- leases ---- */
 

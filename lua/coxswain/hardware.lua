@@ -201,6 +201,40 @@ local function services_of(config)
   return { rpc = endpoints.new(feed.rpc, feed.timeout_s or 5), rest = endpoints.new(feed.rest, feed.timeout_s or 5) }
 end
 
+-- ---- the journal ----
+
+local told -- the last difference that was journaled without being sent; it is not told again every minute
+
+local function line_of(node, change, outcome)
+  local line = { op = "hardware", change = change }
+  for name, value in pairs(outcome) do line[name] = value end
+  if change ~= "removed" then
+    line.status, line.host, line.port, line.version = node.status, node.host, node.port, node.version
+    line.models, line.hardware = json.array(node.models), json.array(node.hardware)
+  end
+  return line
+end
+
+-- One line per node, so that its history shows what the chain was told about it, or would be.
+local function note_all(registered, new_or_modified, removed, outcome)
+  local is_taken, why = true, nil
+  for _, node in ipairs(new_or_modified) do
+    if not is_taken then break end
+    local change = registered[node.local_id] and "modified" or "new"
+    is_taken, why = broker.note(line_of(node, change, outcome), node.local_id)
+  end
+  for _, node in ipairs(removed) do
+    if not is_taken then break end
+    is_taken, why = broker.note(line_of(node, "removed", outcome), node.local_id)
+  end
+  if not is_taken then log.warn("a difference of hardware was not journaled whole", { reason = why }) end
+end
+
+local function note_difference(registered, new_or_modified, removed, difference, outcome)
+  if outcome.sent or difference ~= told then note_all(registered, new_or_modified, removed, outcome) end
+  told = not outcome.sent and difference or nil
+end
+
 local is_busy = false -- one at a time: two would sign with the same sequence number
 
 local function work(config, options)
@@ -214,16 +248,19 @@ local function work(config, options)
   end
   local new_or_modified, removed = M.difference(fleet, registered)
   local result = { new_or_modified = ids_of(new_or_modified), removed = ids_of(removed), sent = false }
-  if #new_or_modified == 0 and #removed == 0 then return result end
-  local key, no_key = wallet.public_key()
-  if not key then
-    result.reason = "nothing was sent: " .. no_key
+  if #new_or_modified == 0 and #removed == 0 then
+    told = nil
     return result
   end
+  new_or_modified, removed = first_of(new_or_modified), first_of(removed)
+  local message = M.message(address, new_or_modified, removed)
+  local key, no_key = wallet.public_key()
   local done
-  done, why = tx.send(config, services, { M.message(address, first_of(new_or_modified), first_of(removed)) })
-  if not done then return nil, why end
-  result.sent, result.hash, result.height = true, done.hash, done.height
+  if key then done, why = tx.send(config, services, { message }) else result.reason = "nothing was sent: " .. no_key end
+  if done then result.sent, result.hash, result.height = true, done.hash, done.height end
+  local outcome = { sent = result.sent, hash = result.hash, reason = result.reason or why }
+  note_difference(registered, new_or_modified, removed, message.value, outcome)
+  if key and not done then return nil, why end
   return result
 end
 

@@ -5,7 +5,8 @@
 --   loaded           { model, args, own_args, is_ready }: the server that runs or loads, as far as we know; false: none,
 --                    we stopped it; nil: unknown
 --   not_ready_since  wall seconds: when a load was first seen that goes on ever since
---   load_stopped_at  wall seconds: when a load was stopped
+--   load_stopped_at  wall seconds: when a load was stopped; nil once the node has done other work since
+--   rests_from       the same, and it stays: a new node must not be loaded for some seconds from then on
 --   failed_at        wall seconds: when a load failed, so that the node's process is about to end
 --   poc              { stage, key }: the init body that was last answered
 --   training         the key of the task that was last started; false: none; nil: unknown
@@ -139,16 +140,21 @@ local function post_stop(node, state)
   if not after or after.state ~= "STOPPED" then node:post("/api/v1/stop", nil, { timeout_s = STOP_TIMEOUT_S }) end
 end
 
+local function note_stopped_load(memory)
+  memory.load_stopped_at = time.now()
+  memory.rests_from = memory.load_stopped_at
+end
+
 -- Stops whatever runs; 200 also when nothing does. What was loaded is forgotten only when the stop was answered: one that
 -- never arrived has stopped nothing.
 local function stop(node, state)
   local memory = node.memory
   local is_ready = memory.loaded and memory.loaded.is_ready or state.inference_healthy == true
   local is_in_load = state.state == "INFERENCE" and not is_ready
-  if is_in_load then memory.load_stopped_at = time.now() end
+  if is_in_load then note_stopped_load(memory) end
   local may_cross = is_in_load or (memory.load_stopped_at and open_call(node) == "stop")
   post_stop(node, state)
-  if may_cross then memory.load_stopped_at = time.now() end -- it has ended only now
+  if may_cross then note_stopped_load(memory) end -- it has ended only now
   memory.loaded, memory.not_ready_since, memory.poc, memory.training = false, nil, nil, false
 end
 
@@ -266,13 +272,13 @@ local function settle(node, target)
   if not memory.loaded or memory.loaded.model ~= target.model then memory.loaded = server_of(node, target) end
   if is_equal_list(memory.loaded.args, target.args) then memory.loaded.own_args = server_of(node, target).own_args end
   memory.loaded.is_ready = true
-  memory.not_ready_since, memory.load_stopped_at, memory.failed_at = nil, nil, nil
+  memory.not_ready_since, memory.load_stopped_at, memory.rests_from, memory.failed_at = nil, nil, nil, nil
 end
 
 local function rest_after_load(node, before)
-  local stopped_at = node.memory.load_stopped_at
-  if not stopped_at or not is_new(before) then return end
-  local rest_s = math.min(stopped_at + REST_AFTER_LOAD_S - time.now(), REST_AFTER_LOAD_S)
+  local from_s = node.memory.rests_from
+  if not from_s or not is_new(before) then return end
+  local rest_s = math.min(from_s + REST_AFTER_LOAD_S - time.now(), REST_AFTER_LOAD_S)
   if rest_s > 0 then node:sleep(rest_s) end
 end
 
@@ -310,7 +316,7 @@ local function post_up(node, target, state)
   local options = { timeout_s = UP_TIMEOUT_S, accept = { 409 } }
   local is_answered, answer = pcall(node.post, node, "/api/v1/inference/up", body, options)
   if is_answered then
-    memory.load_stopped_at = nil
+    memory.load_stopped_at, memory.rests_from = nil, nil
     if answer.status ~= 409 then return "up" end
     memory.loaded = before
     return "conflict"

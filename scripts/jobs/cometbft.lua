@@ -6,6 +6,7 @@ local chain = require "coxswain.chain"
 local feeds = require "coxswain.feed"
 
 local BATCH_MAX    = 256 -- messages taken at once; the newest of them counts
+local PACE_S       = 0.005 -- blocks that come faster than that are taken together: reading one takes longer than receiving many
 local URGENT_S     = 2   -- for questions that a block waits for
 local PONG_S       = 5
 local SUBSCRIBE_S  = 10
@@ -95,9 +96,13 @@ end
 
 local function follow(feed, connection)
   local heard = feed.newest and feed.newest.height or 0 -- over this connection
+  local taken_s = 0
   while true do
     local text, why = connection:receive(feed:silence_s())
     if text then
+      local early_s = taken_s + PACE_S - time.now()
+      if early_s > 0 then time.sleep(math.min(early_s, PACE_S)) end -- the clock may have been set back
+      taken_s = time.now()
       local is_newer = take(feed, connection, text)
       heard = feed.newest and feed.newest.height or 0
       if is_newer then tell(feed) end

@@ -233,10 +233,48 @@ static void health_tells_alive_from_ready(void **state) {
   assert_true(json_array_size(json_object_get(reply.json, "reasons")) > 0);
   cox_api_set_ready(rig->api, true);
   assert_int_equal(ask("GET", "/readyz", NULL), 200);
+  assert_string_equal(reply.body, "{\"status\":\"ready\",\"degraded\":false}\n");
   cox_api_set_ready(rig->api, false);
   assert_int_equal(ask("GET", "/readyz", NULL), 503);
   assert_int_equal(ask("GET", "/", NULL), 200);
   assert_non_null(strstr(reply.body, "/admin/v1/nodes/:id/enable"));
+}
+
+/* A store that can be read and not written. */
+static int load(void *ctx, struct cox_stored *out, struct cox_err *err) {
+  (void)ctx, (void)err;
+  *out = (struct cox_stored){.tables = json_object(), .start = 1, .is_shut = true};
+  cox_err_set(&out->why, COX_EDEGRADED, "writing coxswain.db failed: disk full");
+  return 0;
+}
+
+static void watch(void *ctx, void (*is_back)(void *arg), void *arg) { (void)ctx, (void)is_back, (void)arg; }
+
+static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
+  (void)ctx, (void)batch;
+  return cox_err_set(err, COX_EDEGRADED, "disk full");
+}
+
+static void settle(void *ctx) { (void)ctx; }
+
+static void degraded_is_ready_and_says_why(void **state) {
+  (void)state;
+  static const struct cox_store store = {.load = load, .watch = watch, .append = append, .settle = settle};
+  const struct cox_broker_options options = {.clock = cox_clock_system(), .seed = 1, .policy = &rig->policy, .store = &store};
+  struct cox_broker *const broker = cox_broker_create(&options, NULL);
+  assert_int_equal(cox_broker_load(broker, NULL), 0);
+  const struct cox_api_options served = {.listen = "127.0.0.1:0", .broker = broker};
+  struct rig degraded = {.api = cox_api_create(&served, NULL)};
+  cox_api_set_ready(degraded.api, true);
+  reply = rig_ask(&degraded, "GET", "/readyz", NULL, NULL);
+  assert_int_equal(reply.status, 200);
+  assert_true(json_is_true(json_object_get(reply.json, "degraded")));
+  assert_non_null(strstr(json_string_value(json_array_get(json_object_get(reply.json, "reasons"), 0)), "disk full"));
+  reply_fini(&reply);
+  reply = rig_ask(&degraded, "GET", "/metrics", NULL, NULL);
+  assert_non_null(strstr(reply.body, "coxswain_store_degraded 1\n"));
+  cox_api_destroy(degraded.api);
+  cox_broker_destroy(broker);
 }
 
 static void a_wrong_method_is_405_with_those_that_are_right(void **state) {
@@ -319,6 +357,7 @@ int main(void) {
       TEST(a_handler_that_fails_is_named_with_file_and_line),
       TEST(the_commands_are_listed_with_their_help),
       TEST(health_tells_alive_from_ready),
+      TEST(degraded_is_ready_and_says_why),
       TEST(a_wrong_method_is_405_with_those_that_are_right),
       TEST(a_head_is_a_get_without_its_body),
       TEST(ids_are_decoded_from_the_path),

@@ -1,5 +1,6 @@
 /* The API over TLS: certificates of every kind, replaced while it runs, and the clients' view of them. */
 #include "api_rig.h"
+#include "tls_front.h"
 
 #include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
@@ -16,46 +17,13 @@
 static struct rig *rig;
 static char folder[64], cert[128], key[128];
 
-/* A self-signed certificate for 127.0.0.1 and its key. */
-static void write_pair(const char *name, const char *cert_path, const char *key_path) {
-  gnutls_x509_privkey_t private;
-  gnutls_x509_crt_t own;
-  gnutls_datum_t text;
-  static unsigned char serial;
-  serial++;
-  gnutls_x509_privkey_init(&private);
-  assert_int_equal(gnutls_x509_privkey_generate(private, GNUTLS_PK_ECDSA, GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1), 0), 0);
-  gnutls_x509_crt_init(&own);
-  gnutls_x509_crt_set_version(own, 3);
-  gnutls_x509_crt_set_serial(own, &serial, 1);
-  gnutls_x509_crt_set_activation_time(own, time(NULL) - 3600);
-  gnutls_x509_crt_set_expiration_time(own, time(NULL) + 3600);
-  gnutls_x509_crt_set_dn_by_oid(own, GNUTLS_OID_X520_COMMON_NAME, 0, name, (unsigned)strlen(name));
-  gnutls_x509_crt_set_subject_alt_name(own, GNUTLS_SAN_IPADDRESS, "\x7f\0\0\x01", 4, GNUTLS_FSAN_SET);
-  gnutls_x509_crt_set_basic_constraints(own, 1, 0);
-  gnutls_x509_crt_set_key(own, private);
-  assert_int_equal(gnutls_x509_crt_sign2(own, own, private, GNUTLS_DIG_SHA256, 0), 0);
-  gnutls_x509_crt_export2(own, GNUTLS_X509_FMT_PEM, &text);
-  FILE *file = fopen(cert_path, "w");
-  fwrite(text.data, 1, text.size, file);
-  fclose(file);
-  gnutls_free(text.data);
-  gnutls_x509_privkey_export2_pkcs8(private, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &text);
-  file = fopen(key_path, "w");
-  fwrite(text.data, 1, text.size, file);
-  fclose(file);
-  gnutls_free(text.data);
-  gnutls_x509_crt_deinit(own);
-  gnutls_x509_privkey_deinit(private);
-}
-
 static int setup(void **state) {
   (void)state;
   snprintf(folder, sizeof folder, "/tmp/cox_tls_XXXXXX");
   assert_non_null(mkdtemp(folder));
   snprintf(cert, sizeof cert, "%s/cert.pem", folder);
   snprintf(key, sizeof key, "%s/key.pem", folder);
-  write_pair("one", cert, key);
+  tls_write_pair("one", cert, key);
   const struct cox_api_options options = {.tls_cert = cert, .tls_key = key, .request_s = 5, .command_s = 60};
   rig = rig_create(&options, 0);
   return 0;
@@ -136,7 +104,7 @@ static void a_renewed_certificate_is_taken_while_it_runs(void **state) {
   char fresh[160];
   snprintf(fresh, sizeof fresh, "%s/fresh.pem", folder);
   for (int i = 0; i < 5; i++) {
-    write_pair("two", fresh, key);
+    tls_write_pair("two", fresh, key);
     assert_int_equal(call("https", fresh, "GET", "/livez", NULL, &err) < 0, 1); /* not before it was told */
     assert_int_equal(rename(fresh, cert), 0);
     assert_int_equal(cox_api_reload_tls(rig->api, &err), 0);
@@ -150,7 +118,7 @@ static void a_broken_renewal_leaves_the_old_one(void **state) {
   char other[160], kept[160];
   snprintf(other, sizeof other, "%s/other.pem", folder);
   snprintf(kept, sizeof kept, "%s/kept.pem", folder);
-  write_pair("other", kept, other); /* a key of another certificate */
+  tls_write_pair("other", kept, other); /* a key of another certificate */
   assert_int_equal(rename(other, key), 0);
   assert_int_equal(cox_api_reload_tls(rig->api, &err), COX_EINVAL);
   assert_non_null(strstr(err.text, "is not the key of"));

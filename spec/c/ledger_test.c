@@ -395,6 +395,107 @@ static void it_ends_with_the_whole_state_written_anew_and_the_gap_told(void **st
   must("admin", admin("node1", false));
 }
 
+enum { MANY = 400, KEPT = 1500, MEANWHILE = 60 };
+
+static void add_many(void) {
+  char name[16];
+  for (int i = 0; i < MANY; i++) {
+    snprintf(name, sizeof name, "node%d", i);
+    add(name, 5000 + i);
+  }
+}
+
+/* On cox-command, between two slices of the state. */
+static void keep_another(void *arg, const struct cox_answer *answer) {
+  (void)answer;
+  const int number = (int)(intptr_t)arg;
+  char name[16];
+  snprintf(name, sizeof name, "n%d", KEPT - 1 - number);
+  json_t *const value = number % 4 == 3 ? NULL : json_integer(1000 + number);
+  assert_int_equal(cox_broker_keep(f->broker, "jobs", name, value, NULL, NULL, NULL), 0);
+}
+
+static void submit_one(int number) {
+  char id[16], fresh[16];
+  snprintf(id, sizeof id, "node%d", number * 37 % MANY);
+  snprintf(fresh, sizeof fresh, "fresh%d", number);
+  const char *const names[] = {"admin", "intend", "remove", "register", "update", "skip"};
+  json_t *const args[] = {admin(id, number % 4 == 0), intent(id, fake_target("POC", "GENERATING")), named(id),
+                          json_pack("{so}", "node", fake_node(fresh, 20000 + number)),
+                          json_pack("{so}", "node", fake_node(id, 30000 + number)), json_object()};
+  const size_t which = (size_t)number % 6;
+  cox_reply_fn *const reply = which == 5 ? keep_another : NULL;
+  assert_int_equal(cox_broker_submit(f->broker, names[which], args[which], reply, (void *)(intptr_t)number, NULL), 0);
+  for (size_t i = 0; i < 6; i++) json_decref(args[i]);
+}
+
+static void what_changes_while_the_state_is_written_anew_is_in_it(void **state) {
+  (void)state;
+  char name[16];
+  add_many();
+  for (int i = 0; i < KEPT; i++) {
+    snprintf(name, sizeof name, "n%d", i);
+    assert_int_equal(cox_broker_keep(f->broker, "jobs", name, json_integer(i), NULL, NULL, NULL), 0);
+    if (i % 100 == 0) commit_all(f);
+  }
+  commit_all(f);
+  f->broker->ledger.owes = true;
+  for (int i = 0; i < MEANWHILE; i++) submit_one(i);
+  fake_run(f);
+  assert_false(f->broker->ledger.owes);
+  folded = json_pack("{s{ss}}", "node", "ghost", "of what had failed");
+  fold_all();
+  commit_all(f);
+  struct store_rig rig = {.fake = f};
+  json_t *const memory = store_rig_memory(&rig), *const kept = cox_broker_kept_all(f->broker, "jobs");
+  json_object_set_new(memory, "keep:jobs", kept);
+  assert_true(json_object_size(kept) < KEPT);
+  assert_true(store_rig_same(folded, memory));
+  json_decref(memory);
+  json_decref(folded);
+}
+
+/* The loop must look at other things in between. */
+static void the_state_is_written_anew_in_slices(void **state) {
+  (void)state;
+  add_many();
+  f->broker->ledger.owes = true;
+  size_t slices = 0;
+  const size_t appended = manual.appended;
+  while (manual.appended == appended && slices < MANY) {
+    cox_ledger_handle(f->broker);
+    slices++;
+  }
+  assert_true(slices >= 4 && slices < 20);
+  assert_true(manual.held[manual.count - 1]->count > 2 * MANY);
+}
+
+static void a_store_that_fails_while_the_state_is_put_together_begins_it_anew(void **state) {
+  (void)state;
+  add_many();
+  f->broker->ledger.owes = true;
+  cox_ledger_handle(f->broker);
+  cox_ledger_handle(f->broker);
+  struct question question = {0};
+  json_t *const args = admin("node1", false);
+  assert_int_equal(cox_broker_submit(f->broker, "admin", args, answered, &question, NULL), 0);
+  json_decref(args);
+  manual.is_shut = true;
+  fake_run(f);
+  refused(&question);
+  assert_int_equal(manual.count, 0);
+  put_out(f);
+  folded = json_object();
+  fold_all();
+  commit_all(f);
+  assert_false(cox_broker_is_degraded(f->broker, NULL));
+  struct store_rig rig = {.fake = f};
+  json_t *const memory = store_rig_memory(&rig);
+  assert_true(store_rig_same(folded, memory));
+  json_decref(memory);
+  json_decref(folded);
+}
+
 static void a_store_that_fails_again_while_the_state_is_written_anew_stays_degraded(void **state) {
   (void)state;
   struct question question;
@@ -473,6 +574,9 @@ int main(void) {
       TEST(what_a_phase_decided_since_stands),
       TEST(degraded_mode_refuses_what_must_be_durable_and_lets_the_rest_go_on),
       TEST(it_ends_with_the_whole_state_written_anew_and_the_gap_told),
+      TEST(what_changes_while_the_state_is_written_anew_is_in_it),
+      TEST(the_state_is_written_anew_in_slices),
+      TEST(a_store_that_fails_while_the_state_is_put_together_begins_it_anew),
       TEST(a_store_that_fails_again_while_the_state_is_written_anew_stays_degraded),
       TEST(a_store_that_shuts_by_itself_is_noticed_at_the_next_change),
       TEST(a_full_store_refuses_operators_and_counts_what_others_did),

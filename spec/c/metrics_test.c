@@ -47,6 +47,9 @@ static void every_outcome_is_there_from_the_start_at_zero(void **state) {
       "coxswain_cancel_latency_seconds_count", "coxswain_command_queue_depth{priority=\"low\"}", "coxswain_block_height",
       "coxswain_phase{phase=\"PoCValidateWindDown\"}", "coxswain_script_reloads_total{outcome=\"rolled_back\"}",
       "coxswain_loop_stall_seconds_count", "coxswain_leases_active", "coxswain_lease_waiters",
+      "coxswain_lease_nodes_ejected", "coxswain_lease_ejections_total",
+      "coxswain_lease_events_total{outcome=\"renewed\"}", "coxswain_lease_events_total{outcome=\"expired\"}", "coxswain_store_degraded",
+      "coxswain_store_unstored_records_total", "coxswain_store_commit_seconds_count", "coxswain_world_stale_seconds",
       "coxswain_lease_acquire_total{outcome=\"granted\"}", "coxswain_lease_acquire_total{outcome=\"cancelled\"}", "workqueue_depth{name=\"reconcile\"}", "workqueue_adds_total{name=\"reconcile\"}",
       "workqueue_retries_total{name=\"reconcile\"}", "workqueue_queue_duration_seconds_sum{name=\"reconcile\"}",
       "workqueue_work_duration_seconds_count{name=\"reconcile\"}", "workqueue_unfinished_work_seconds{name=\"reconcile\"}",
@@ -142,6 +145,18 @@ static void the_world_and_reloads_show(void **state) {
   fake_destroy(fake);
 }
 
+static void the_world_grows_old_until_it_is_confirmed_again(void **state) {
+  (void)state;
+  struct fake *const fake = fake_create(-1);
+  fake_send(fake, "block", json_pack("{si, ss, sf}", "height", 1, "hash", "AA", "stale_s", 2.5));
+  assert_value(fake, "coxswain_world_stale_seconds", 2.5);
+  fake->now_us += 7500000;
+  assert_value(fake, "coxswain_world_stale_seconds", 10);
+  fake_send(fake, "block", json_pack("{si, ss}", "height", 2, "hash", "BB"));
+  assert_value(fake, "coxswain_world_stale_seconds", 0);
+  fake_destroy(fake);
+}
+
 static void the_text_is_well_formed(void **state) {
   (void)state;
   struct fake *const fake = fake_create(-1);
@@ -171,6 +186,7 @@ int main(void) {
       cmocka_unit_test(commands_are_counted_by_name_and_outcome_and_unknown_names_are_not),
       cmocka_unit_test(names_beyond_the_limit_share_one_series),
       cmocka_unit_test(the_world_and_reloads_show),
+      cmocka_unit_test(the_world_grows_old_until_it_is_confirmed_again),
       cmocka_unit_test(the_text_is_well_formed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

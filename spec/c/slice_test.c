@@ -95,11 +95,46 @@ static void a_command_that_waits_goes_to_the_workers(void **state) {
   assert_int_equal(chores, 1);
 }
 
+static int no_room(void *ctx, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
+  (void)ctx, (void)args, (void)reply, (void)arg;
+  return cox_err_set(err, COX_EFULL, "%s was not accepted", name);
+}
+
+static void assert_metric(const char *line) {
+  struct cox_buf text = {0};
+  assert_int_equal(cox_broker_metrics_text(fake->broker, &text), 0);
+  if (strstr(text.data, line) == NULL) fail_msg("%s is not there", line);
+  cox_buf_fini(&text);
+}
+
+static void a_command_that_waits_is_counted_and_journaled_as_any_other(void **state) {
+  (void)state;
+  struct cox_err err = {0};
+  enum cox_outcome outcome;
+  fake->policy.waits = waits;
+  fake->transport.chore = chore;
+  json_t *const args = json_pack("{ss}", "node_id", "node7");
+  assert_int_equal(cox_broker_submit_as(fake->broker, "a spec", "reconcile", args, NULL, note, &outcome, &err), 0);
+  json_decref(args);
+  fake->transport.chore = no_room;
+  assert_int_equal(cox_broker_submit(fake->broker, "reconcile", NULL, note, &outcome, &err), COX_EFULL);
+  fake_run(fake);
+  assert_metric("coxswain_commands_total{name=\"reconcile\",outcome=\"done\"} 1\n");
+  assert_metric("coxswain_commands_total{name=\"reconcile\",outcome=\"refused\"} 1\n");
+  const struct cox_event_filter filter = {.kind = "command", .node_id = "node7"};
+  json_t *const page = cox_broker_events_json(fake->broker, 0, 10, &filter), *const events = json_object_get(page, "events");
+  assert_int_equal(json_array_size(events), 1);
+  assert_string_equal(json_string_value(json_object_get(json_array_get(events, 0), "caller")), "a spec");
+  assert_string_equal(json_string_value(json_object_get(json_array_get(events, 0), "outcome")), "done");
+  json_decref(page);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(slices_hold_each_node_once, setup, teardown),
       cmocka_unit_test_setup_teardown(an_empty_fleet_has_no_slices, setup, teardown),
       cmocka_unit_test_setup_teardown(a_command_that_waits_goes_to_the_workers, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_command_that_waits_is_counted_and_journaled_as_any_other, setup, teardown),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

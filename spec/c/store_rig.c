@@ -190,15 +190,17 @@ bool store_rig_change(struct store_rig *rig, struct cox_rng *rng) {
 
 json_t *store_rig_memory(struct store_rig *rig) {
   struct cox_batch batch = {0};
-  json_t *const tables = json_object(), *const kept = json_object();
-  cox_durable_records(&rig->fake->broker->registry, kept, &batch);
+  const struct cox_registry *const registry = &rig->fake->broker->registry;
+  json_t *const tables = json_object();
+  cox_durable_begin(&batch);
+  for (size_t num = 0; num < registry->num_count; num++) cox_durable_number(registry, num, &batch);
+  cox_durable_end(registry, &batch);
   for (size_t i = 0; i < batch.count; i++) {
     json_t *const record = cox_record_json(batch.records[i]);
     cox_durable_fold_into(tables, record);
     json_decref(record);
   }
   cox_batch_fini(&batch);
-  json_decref(kept);
   return tables;
 }
 

@@ -199,6 +199,20 @@ describe("the hardware on the chain", function()
       assert.are.same({ new_or_modified = {}, removed = {}, sent = false }, answer.result)
       set_hardware(chain, { entry_of(nodes, "node1"), entry_of(nodes, "node2", { host = "elsewhere" }), entry_of(nodes, "node3", { local_id = "gone" }) })
     end
+    local wanted = {}
+    for _ = 1, 2 do
+      for _, line in ipairs { "node2 modified", "node3 new", "node4 new", "gone removed" } do wanted[#wanted + 1] = line end
+    end
+    system.wait("a line of the journal for each node", function()
+      local _, page = system.http("GET", daemon.url .. "/v1/events?format=json&kind=note&max=1000")
+      local lines = {}
+      for _, event in ipairs(page.events) do
+        if event.op == "hardware" and event.sent and event.hash then lines[#lines + 1] = event.node_id .. " " .. event.change end
+      end
+      return table.concat(lines, ", ") == table.concat(wanted, ", "), table.concat(lines, ", ")
+    end)
+    local _, metrics = system.http("GET", daemon.url .. "/metrics")
+    assert.is_truthy(metrics:find('coxswain_commands_total{name="sync_hardware",outcome="done"} 4\n', 1, true))
   end)
 
   it("is only compared when nothing can sign", function()

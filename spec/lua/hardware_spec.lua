@@ -93,18 +93,22 @@ it("the message is what the network's definition says, byte by byte", function()
 end)
 
 describe("a sync", function()
-  local entries, answer, sent, real
+  local entries, answer, sent, noted, real
   local config = { feed = { kind = "cometbft", rpc = "http://rpc", rest = "http://rest" }, participant = { address = "gonka1me" } }
 
   before_each(function()
     real = { sleep = time.sleep, send = require("coxswain.tx").send }
-    sent = {}
+    sent, noted = {}, {}
     _G.broker = { nodes = function()
       local i = 0
       return function()
         i = i + 1
         return entries[i]
       end
+    end, note = function(fields, node_id)
+      noted[#noted + 1] = { node_id = node_id, change = fields.change, sent = fields.sent, hash = fields.hash, host = fields.host }
+      assert.are.equal("hardware", fields.op)
+      return true
     end }
     _G.wallet = { public_key = function() return "key" end }
     _G.http = { get = function(url)
@@ -142,6 +146,35 @@ describe("a sync", function()
     assert.is_false(result.sent)
     assert.is_truthy(result.reason:find("no key", 1, true))
     assert.are.equal(0, #sent)
+  end)
+
+  it("is journaled with a line per node: once while it cannot be sent, and whenever it is", function()
+    entries, answer = { node_of "n", node_of("o", { host = "h2" }) }, { nodes = { hardware_nodes = { registered_of "o", registered_of "p" } } }
+    _G.wallet.public_key = function() return nil, "no key: set one" end
+    for _ = 1, 3 do hardware.sync(config, {}) end
+    assert.are.same({ { node_id = "n", change = "new", sent = false, host = "10.0.0.1" }, { node_id = "o", change = "modified", sent = false, host = "h2" },
+      { node_id = "p", change = "removed", sent = false } }, noted)
+    entries[2] = node_of("o", { host = "h3" })
+    hardware.sync(config, {})
+    assert.are.equal(6, #noted)
+    _G.wallet.public_key = function() return "key" end
+    hardware.sync(config, {})
+    assert.are.same({ node_id = "p", change = "removed", sent = true, hash = "AB" }, noted[9])
+    answer = { nodes = { hardware_nodes = { registered_of "n", registered_of("o", { host = "h3" }) } } }
+    hardware.sync(config, {})
+    assert.are.equal(9, #noted)
+  end)
+
+  it("is journaled as not sent when sending fails, and goes on without the journal", function()
+    entries, answer = { node_of "n" }, {}
+    require("coxswain.tx").send = function() return nil, "out of gas" end
+    local result, why = hardware.sync(config, {})
+    assert.is_nil(result)
+    assert.are.equal("out of gas", why)
+    assert.are.equal(false, noted[1].sent)
+    _G.broker.note = function() return nil, "too many" end
+    require("coxswain.tx").send = function() return { hash = "AB", height = 3 } end
+    assert.is_true(assert(hardware.sync(config, {})).sent)
   end)
 
   it("does not empty the chain's list because nothing is known here, unless it is told to", function()

@@ -17,7 +17,8 @@ static const struct part {
     {"Page", JSON({"type": "string"})},
     {"Metrics", JSON({"type": "string"})},
     {"Events", JSON({"type": "string"})},
-    {"Health", JSON({"type": "object", "required": ["status"], "properties": {"status": {"enum": ["ok", "ready"]}},
+    {"Health", JSON({"type": "object", "required": ["status"], "properties": {"status": {"enum": ["ok", "ready"]},
+                     "degraded": {"type": "boolean"}, "reasons": {"type": "array", "items": {"type": "string"}}},
                      "additionalProperties": false})},
     {"NotReady", JSON({"type": "object", "required": ["error", "reasons"], "properties": {"error": {"type": "string"}, "reasons":
                        {"type": "array", "items": {"type": "string"}}}, "additionalProperties": false})},

@@ -126,23 +126,6 @@ static bool wait_for_store(struct cox_request *request, const struct question *q
   return true;
 }
 
-/* Where to go on after a page of the store, and what it does not have: `*from` to `*to`, 0: nothing. */
-static uint64_t after_page(const struct event_wait *own, uint64_t since, uint64_t until, size_t max, uint64_t *from, uint64_t *to) {
-  const size_t count = json_array_size(own->records);
-  *from = *to = 0;
-  if (own->records == NULL) { /* it cannot tell: all of it is missing */
-    *from = since + 1;
-    *to = until;
-    return until;
-  }
-  if (own->read.first > since + 1) {
-    *from = since + 1;
-    *to = own->read.first - 1 < until ? own->read.first - 1 : until;
-  }
-  if (count == max) return (uint64_t)json_integer_value(json_object_get(json_array_get(own->records, count - 1), "seq"));
-  return own->read.until > since ? own->read.until : until;
-}
-
 /* ---- one page of JSON ---- */
 
 struct page {
@@ -161,7 +144,7 @@ static void page_read(struct cox_request *request, struct cox_wait *wait) {
   const struct event_wait *const own = COX_CONTAINER(wait, struct event_wait, wait);
   const struct page *const page = request->state;
   uint64_t from, to;
-  const uint64_t next = after_page(own, page->question.since, page->until, page->question.max, &from, &to);
+  const uint64_t next = cox_store_read_end(&own->read, own->records, page->question.since, page->until, &from, &to);
   json_t *const events = own->records != NULL ? json_incref(own->records) : json_array();
   answer_page(request, events, next, from, to);
   json_decref(events);
@@ -235,7 +218,7 @@ static bool take_wait(struct stream *stream) {
   if (end == COX_WAIT_EXPIRED && !own->is_read) cox_buf_addf(&stream->out, ": nothing new\n\n");
   if (end == COX_WAIT_ANSWERED && own->is_read) {
     uint64_t from, to;
-    const uint64_t next = after_page(own, stream->since, stream->asked_until, PAGE, &from, &to);
+    const uint64_t next = cox_store_read_end(&own->read, own->records, stream->since, stream->asked_until, &from, &to);
     add_gap(stream, from, to);
     add_events(stream, own->records);
     stream->since = next;

@@ -7,12 +7,17 @@
 void cox_get_livez(struct cox_request *request) { cox_request_answer(request, 200, json_pack("{ss}", "status", "ok")); }
 
 void cox_get_readyz(struct cox_request *request) {
-  if (atomic_load(&request->api->is_ready)) {
-    cox_request_answer(request, 200, json_pack("{ss}", "status", "ready"));
+  struct cox_err err;
+  if (!atomic_load(&request->api->is_ready)) {
+    cox_request_answer(request, 503, json_pack("{ss, s[s]}", "error", "not ready: ask again in a moment", "reasons",
+                                               "the store and the scripts are not live yet"));
     return;
   }
-  cox_request_answer(request, 503, json_pack("{ss, s[s]}", "error", "not ready: ask again in a moment", "reasons",
-                                             "the store and the scripts are not live yet"));
+  /* Commands are accepted, so traffic may come: taking the daemon out of service would help nobody. */
+  const bool is_degraded = cox_broker_is_degraded(request->api->options.broker, &err);
+  json_t *const answer = json_pack("{ss, sb}", "status", "ready", "degraded", is_degraded);
+  if (is_degraded) json_object_set_new(answer, "reasons", json_pack("[o]", cox_json_text(err.text)));
+  cox_request_answer(request, 200, answer);
 }
 
 /* The routes, from the table itself. */

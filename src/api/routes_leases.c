@@ -7,6 +7,7 @@
 #include "api/routes.h"
 #include "api/server.h"
 #include "base/clock.h"
+#include "core/json_text.h"
 
 enum {
   NAME_MAX_BYTES = 256,
@@ -19,7 +20,7 @@ struct leasing {
   struct cox_request *request;
   json_t *body; /* owns the texts of `ask` */
   struct cox_lease_ask ask;
-  const char *skip[COX_LEASE_SKIPS_MAX];
+  const char **skip; /* owned; NULL: none */
   int64_t wait_ms;
   bool is_bound;
   bool has_lease; /* until its answer was delivered, it is released when the request ends */
@@ -82,6 +83,7 @@ static void destroy_leasing(void *state) {
     cox_lease_release(broker, leasing->id, COX_LEASE_UNSAID, NULL);
   }
   json_decref(leasing->body);
+  free(leasing->skip);
   free(leasing);
 }
 
@@ -107,6 +109,11 @@ static bool read_skip(struct leasing *leasing) {
   if (list == NULL) return true;
   if (!json_is_array(list) || json_array_size(list) > COX_LEASE_SKIPS_MAX) {
     return fail(leasing->request, "skip", "a list of at most 256 node ids");
+  }
+  leasing->skip = calloc(json_array_size(list) + 1, sizeof *leasing->skip);
+  if (leasing->skip == NULL) {
+    cox_request_fail(leasing->request, 500, "no lease was given: out of memory; try again later");
+    return false;
   }
   for (size_t i = 0; i < json_array_size(list); i++) {
     const char *const id = json_string_value(json_array_get(list, i));
@@ -158,6 +165,26 @@ static bool read_ask(struct leasing *leasing) {
 
 /* ---- the answers ---- */
 
+enum { ANSWER_BYTES = 128 /* of an answer, beside what is known of the node */ };
+
+/* Answers are written straight: with thousands of leases a second a tree of values would cost more than the lease. */
+static bool begin_answer(struct cox_buf *buf, struct cox_lease_id id, size_t more_bytes) {
+  static const char start[] = "{\"lease_id\":\"";
+  char text[COX_LEASE_ID_TEXT];
+  cox_lease_id_format(id, text);
+  return cox_buf_room(buf, ANSWER_BYTES + more_bytes) != NULL && cox_buf_add(buf, start, sizeof start - 1) &&
+         cox_buf_add(buf, text, COX_LEASE_ID_TEXT - 1) && cox_buf_add(buf, "\",", 2);
+}
+
+static bool add_literal(struct cox_buf *buf, const char *text) { return cox_buf_add(buf, text, strlen(text)); }
+
+/* Empties the buffer. */
+static void end_answer(struct cox_request *request, unsigned status, struct cox_buf *buf, bool is_whole) {
+  is_whole = is_whole && cox_buf_add(buf, "}\n", 2);
+  cox_request_answer_blob(request, status, "application/json", is_whole ? cox_blob_take(buf) : NULL);
+  cox_buf_fini(buf);
+}
+
 static unsigned status_of(int code) {
   switch (code) {
   case COX_EINVAL: return 400;
@@ -200,12 +227,11 @@ static void give(struct leasing *leasing, const struct cox_lease_grant *grant) {
     cox_lease_release(request->api->options.broker, grant->id, COX_LEASE_UNSAID, NULL);
     return;
   }
-  char id[COX_LEASE_ID_TEXT];
-  cox_lease_id_format(grant->id, id);
   const struct cox_lease_place *const place = grant->place;
-  cox_request_answer(request, 201, json_pack("{ss, ss, ss, ss, sI}", "lease_id", id, "node_id", place->node_id, "inference_url",
-                                             place->inference_url, "poc_url", place->poc_url, "expires_at_ms",
-                                             (json_int_t)grant->expires_ms));
+  struct cox_buf buf = {0};
+  const bool is_whole = begin_answer(&buf, grant->id, place->shown_len) && cox_buf_add(&buf, place->shown, place->shown_len) &&
+                        add_literal(&buf, ",\"expires_at_ms\":") && cox_json_add_integer(&buf, grant->expires_ms);
+  end_answer(request, 201, &buf, is_whole);
 }
 
 static void waited(struct cox_request *request, struct cox_wait *wait) {
@@ -326,9 +352,9 @@ static void release(struct cox_request *request, struct cox_lease_id id, const j
     refuse(request, rc, err.text);
     return;
   }
-  char text[COX_LEASE_ID_TEXT];
-  cox_lease_id_format(id, text);
-  cox_request_answer(request, 200, json_pack("{ss, sb}", "lease_id", text, "released", 1));
+  struct cox_buf buf = {0};
+  const bool is_whole = begin_answer(&buf, id, 0) && add_literal(&buf, "\"released\":true");
+  end_answer(request, 200, &buf, is_whole);
 }
 
 void cox_delete_lease(struct cox_request *request) {

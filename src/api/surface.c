@@ -11,7 +11,8 @@
 static const struct cox_surface surfaces[] = {
     {"GET", "/", COX_SCOPE_READ, "The list of routes, for people.", NULL, NULL, "200:Page"},
     {"GET", "/livez", COX_SCOPE_READ, "Is the process alive?", NULL, NULL, "200:Health"},
-    {"GET", "/readyz", COX_SCOPE_READ, "Are store and scripts live, and commands accepted?", NULL, NULL, "200:Health 503:NotReady"},
+    {"GET", "/readyz", COX_SCOPE_READ, "Are store and scripts live, and commands accepted? Says too whether the store can be written.", NULL,
+     NULL, "200:Health 503:NotReady"},
     {"GET", "/metrics", COX_SCOPE_READ, "Metrics in Prometheus' text format.", NULL, NULL, "200:Metrics"},
     {"GET", "/openapi.json", COX_SCOPE_READ, "This document.", NULL, NULL, "200:Object"},
     {"GET", "/admin/v1/nodes", COX_SCOPE_READ, "All nodes with their states.", NULL, NULL, "200:NodeViews"},

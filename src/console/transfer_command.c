@@ -99,32 +99,36 @@ static int send_nodes(struct cox_cli_session *session, const json_t *nodes) {
   return exit_code;
 }
 
-static int send_state(struct cox_cli_session *session, const char *id, const json_t *state) {
-  struct cox_buf path = {0};
-  json_t *const body = json_object(), *const reason = json_object_get(state, "reason");
+static int send_state(struct cox_cli_session *session, const char *id, json_t *state) {
+  json_t *const args = json_pack("{ss}", "node_id", id);
   json_t *answer = NULL;
   int exit_code;
-  if (reason != NULL) json_object_set(body, "reason", reason);
-  cox_buf_addf(&path, "%s/", nodes_path);
-  cox_cli_add_segment(&path, id);
-  cox_buf_addf(&path, "/%s", json_is_true(json_object_get(state, "enabled")) ? "enable" : "disable");
-  cox_cli_request(session, "POST", path.data, body, &answer, &exit_code);
+  static const char *const keys[] = {"enabled", "epoch", "reason"};
+  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+    json_t *const value = json_object_get(state, keys[i]);
+    if (value != NULL) json_object_set(args, keys[i], value);
+  }
+  cox_cli_request(session, "POST", "/v1/commands/set_admin_state", args, &answer, &exit_code);
   json_decref(answer);
-  json_decref(body);
-  cox_buf_fini(&path);
+  json_decref(args);
   return exit_code;
 }
 
-/* Only what differs from a new registration: a node that is enabled takes part by the rule of the present epoch. */
+/* Only those that differ: with their epochs, or what was disabled for an epoch that is over would count from the present one. */
 static int send_states(struct cox_cli_session *session, json_t *states) {
   int worst = COX_EXIT_DONE;
+  json_t *nodes = NULL;
+  if (json_object_size(states) == 0 || cox_cli_request(session, "GET", nodes_path, NULL, &nodes, &worst) == 0) return worst;
+  json_t *const present = admin_states_of(nodes);
   const char *id;
   json_t *state;
   json_object_foreach(states, id, state) {
-    if (json_is_true(json_object_get(state, "enabled"))) continue;
+    if (json_equal(state, json_object_get(present, id))) continue;
     const int exit_code = send_state(session, id, state);
     if (exit_code != COX_EXIT_DONE) worst = exit_code;
   }
+  json_decref(present);
+  json_decref(nodes);
   return worst;
 }
 

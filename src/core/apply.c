@@ -136,6 +136,7 @@ static void change_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
 static void set_world_locked(struct cox_txn *txn) COX_REQUIRES(LOCK) {
   struct cox_registry *const registry = &txn->broker->registry;
   SWAP(json_t *, registry->world, txn->world);
+  registry->world_at_us = cox_clock_mono_us(txn->broker->options.clock);
   const char *const hash = json_string_value(json_object_get(registry->world, "hash"));
   if (hash == NULL) return;
   const int64_t height = json_integer_value(json_object_get(registry->world, "height"));

@@ -165,14 +165,6 @@ void cox_broker_stop(struct cox_broker *broker, int64_t timeout_ms) {
   cox_thread_join(&broker->command_thread);
 }
 
-static int submit_chore(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
-  const struct cox_transport *const transport = broker->options.transport;
-  if (cox_commands_is_closed(&broker->commands)) return cox_err_set(err, COX_ESTOPPED, "command %s was not accepted: the broker is stopping", name);
-  if (transport == NULL || transport->chore == NULL) return cox_err_set(err, COX_EREFUSED, "command %s waits for the world outside: it needs running workers", name);
-  atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
-  return transport->chore(transport->ctx, name, args, reply, arg, err);
-}
-
 int cox_broker_submit(struct cox_broker *broker, const char *name, json_t *args, cox_reply_fn *reply, void *arg,
                       struct cox_err *err) {
   return cox_broker_submit_as(broker, cox_thread_name(), name, args, NULL, reply, arg, err);
@@ -185,7 +177,7 @@ int cox_broker_submit_as(struct cox_broker *broker, const char *caller, const ch
   if (policy->lookup(policy->ctx, name, &priority) != 0) {
     return cox_err_set(err, COX_ENOENT, "unknown command %s: see GET /v1/commands or scripts/commands for those there are", name);
   }
-  if (policy->waits != NULL && policy->waits(policy->ctx, name)) return submit_chore(broker, name, args, reply, arg, err);
+  if (policy->waits != NULL && policy->waits(policy->ctx, name)) return cox_chore_submit(broker, caller, name, args, reply, arg, err);
   struct cox_command *const command = cox_command_create(name, caller, args, reply, arg);
   if (command == NULL || (condition != NULL && cox_condition_copy(&command->condition, condition) != 0)) {
     cox_command_destroy(command);

@@ -213,21 +213,28 @@ struct cox_record *cox_record_keep(const char *table, const char *name, json_t *
   return checked(record, is_good && (value == NULL || cox_record_set(record, "value", json_incref(value))));
 }
 
-static void add_kept(json_t *kept, struct cox_batch *batch) {
-  const char *table, *name;
-  json_t *content, *value;
-  json_object_foreach(kept, table, content) {
-    json_object_foreach(content, name, value) cox_batch_add(batch, cox_record_keep(table, name, value));
-  }
+struct cox_record *cox_record_again(const struct cox_record *record) {
+  const bool is_attempt = record->kind == COX_RECORD_ATTEMPT; /* of which only the driver's part is state */
+  struct cox_record *const again = cox_record_create(is_attempt ? COX_RECORD_DRIVER : record->kind, record->node_id);
+  if (again == NULL) return NULL;
+  again->fields = json_incref(record->fields);
+  if (record->kind == COX_RECORD_TARGET) again->target = cox_target_hold(record->target);
+  again->fence = record->fence;
+  again->has_driver = record->has_driver;
+  again->driver.applied = cox_target_hold(record->driver.applied);
+  again->driver.memory = json_incref(record->driver.memory);
+  again->driver.unanswered = record->driver.unanswered;
+  return again;
 }
 
-void cox_durable_records(struct cox_registry *registry, json_t *kept, struct cox_batch *batch) {
-  cox_batch_add(batch, cox_record_create(COX_RECORD_RESET, NULL));
-  for (size_t num = 0; num < registry->num_count; num++) {
-    if (registry->by_num[num] != NULL) add_node(registry->by_num[num], batch);
-    else if (registry->num_freed_at[num] != INT64_MIN) cox_batch_add(batch, freed_record(num, registry->num_freed_at[num]));
-  }
+void cox_durable_begin(struct cox_batch *batch) { cox_batch_add(batch, cox_record_create(COX_RECORD_RESET, NULL)); }
+
+void cox_durable_number(const struct cox_registry *registry, size_t num, struct cox_batch *batch) {
+  if (registry->by_num[num] != NULL) add_node(registry->by_num[num], batch);
+  else if (registry->num_freed_at[num] != INT64_MIN) cox_batch_add(batch, freed_record(num, registry->num_freed_at[num]));
+}
+
+void cox_durable_end(const struct cox_registry *registry, struct cox_batch *batch) {
   if (registry->episode.is_set) cox_batch_add(batch, cox_record_episode(registry));
   if (registry->registrations > 0) cox_batch_add(batch, counter_record(registry->registrations));
-  add_kept(kept, batch);
 }

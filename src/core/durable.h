@@ -24,8 +24,11 @@ void cox_durable_fold(const json_t *record, cox_durable_write_fn *write, void *a
 /* Folds into {<table>: {<name>: value}}. */
 void cox_durable_fold_into(json_t *tables, const json_t *record);
 
-/* Appends records that make the whole state anew: of the registry, and what is kept for others. On cox-command, the only writer. */
-void cox_durable_records(struct cox_registry *registry, json_t *kept, struct cox_batch *batch);
+/* Records that make the whole state of a registry anew, in parts: the reset, then each number (its node, or what holds it back),
+ * then the rest. What is kept for others comes beside them. On cox-command, the only writer.                                */
+void cox_durable_begin(struct cox_batch *batch);
+void cox_durable_number(const struct cox_registry *registry, size_t num, struct cox_batch *batch);
+void cox_durable_end(const struct cox_registry *registry, struct cox_batch *batch);
 /* Fills an empty registry. 0, or the reason why that is no state of ours. Start-up only. */
 int cox_durable_restore(struct cox_registry *registry, const json_t *tables, struct cox_err *err);
 
@@ -35,5 +38,7 @@ struct cox_record *cox_record_admin(const struct cox_node *node);
 struct cox_record *cox_record_target(const struct cox_node *node);
 struct cox_record *cox_record_keep(const char *table, const char *name, json_t *value); /* borrows `value` (may be NULL) */
 struct cox_record *cox_record_episode(const struct cox_registry *registry);
+/* Another record, without a number, that writes the same as that state record. */
+struct cox_record *cox_record_again(const struct cox_record *record);
 
 #endif

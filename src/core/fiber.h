@@ -39,6 +39,7 @@ struct cox_io_request {
   size_t body_len;        /* bytes */
   int64_t timeout_ms;     /* of this request, > 0 */
   bool is_mutating;       /* sent once: never repeated by the library */
+  const char *ca_file;    /* of HTTP and SOCKET_OPEN: certificates that an https server is believed by; NULL: the system's */
   size_t response_max;    /* bytes; a longer answer ends as COX_CLASS_BAD_ANSWER */
   /* SLEEP */
   int64_t sleep_ms;

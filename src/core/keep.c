@@ -81,9 +81,8 @@ uint32_t cox_broker_start_number(const struct cox_broker *broker) { return broke
 
 /* ---- lines and tables ---- */
 
-/* Takes `record` (NULL: out of memory). */
-static int send_note(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,
-                     const char *what, struct cox_err *err) {
+int cox_note_send(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,
+                  const char *what, struct cox_err *err) {
   struct cox_note *const note = record != NULL ? calloc(1, sizeof *note) : NULL;
   if (note == NULL) {
     cox_record_release(record);
@@ -108,7 +107,7 @@ int cox_broker_note(struct cox_broker *broker, const char *kind, const char *nod
   if (!is_reload && strcmp(kind, "note") != 0) rc = cox_err_set(err, COX_EINVAL, "a line of the journal must be a reload or a note, not %s", kind);
   if (rc == 0) record = cox_record_create(is_reload ? COX_RECORD_RELOAD : COX_RECORD_NOTE, id);
   if (record != NULL) record->fields = json_incref(fields);
-  if (rc == 0) rc = send_note(broker, record, NULL, NULL, "a line of the journal", err);
+  if (rc == 0) rc = cox_note_send(broker, record, NULL, NULL, "a line of the journal", err);
   json_decref(id);
   json_decref(fields);
   return rc;
@@ -134,7 +133,7 @@ static int check_keep(struct cox_broker *broker, const char *table, const char *
 int cox_broker_keep(struct cox_broker *broker, const char *table, const char *name, json_t *value,
                     void (*done)(void *arg, const struct cox_err *err), void *arg, struct cox_err *err) {
   int rc = check_keep(broker, table, name, value, err);
-  if (rc == 0) rc = send_note(broker, cox_record_keep(table, name, value), done, arg, name, err);
+  if (rc == 0) rc = cox_note_send(broker, cox_record_keep(table, name, value), done, arg, name, err);
   json_decref(value);
   return rc;
 }
@@ -157,6 +156,23 @@ json_t *cox_broker_kept_all(struct cox_broker *broker, const char *table) {
 }
 
 /* ---- reading ---- */
+
+uint64_t cox_store_read_end(const struct cox_store_read *read, const json_t *records, uint64_t since, uint64_t until, uint64_t *from,
+                            uint64_t *to) {
+  const size_t count = json_array_size(records);
+  *from = *to = 0;
+  if (records == NULL) { /* all of it is missing */
+    *from = since + 1;
+    *to = until;
+    return until;
+  }
+  if (read->first > since + 1) {
+    *from = since + 1;
+    *to = read->first - 1 < until ? read->first - 1 : until;
+  }
+  if (count == read->max) return (uint64_t)json_integer_value(json_object_get(json_array_get(records, count - 1), "seq"));
+  return read->until > since ? read->until : until;
+}
 
 json_t *cox_broker_events_json(struct cox_broker *broker, uint64_t since, size_t max, const struct cox_event_filter *filter) {
   uint64_t next, oldest;

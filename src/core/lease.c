@@ -13,6 +13,7 @@ void cox_lease_place_release(struct cox_lease_place *place) {
   json_decref(place->config);
   free(place->inference_url);
   free(place->poc_url);
+  free(place->shown);
   free(place);
 }
 
@@ -71,7 +72,7 @@ struct cox_lease_wait *cox_lease_end_locked(struct cox_leases *leases, struct co
     if (node->count == 0) cox_lease_node_free_locked(leases, node);
     return NULL;
   }
-  leases->active--;
+  cox_lease_tally_locked(leases, &leases->active, -1);
   if (node->count == 0 && node->is_draining) note_drained_locked(leases, node->registration);
   if (!node->is_serving) return NULL;
   node->group->load--;
@@ -121,7 +122,7 @@ static int try_locked(struct cox_leases *leases, const struct cox_lease_ask *ask
   struct cox_lease_model *const model = cox_index_model_locked(leases, ask->model);
   tick_locked(leases);
   if (model != NULL && model->waiters == 0 && cox_index_pick_locked(leases, model, ask, slot)) {
-    leases->counts[COX_LEASE_GRANTED]++;
+    cox_lease_count_locked(leases, COX_LEASE_GRANTED);
     return 0;
   }
   if (!is_known && (model == NULL || model->groups == NULL)) return COX_ENOENT;
@@ -150,7 +151,7 @@ static int refuse(struct cox_leases *leases, const struct cox_lease_ask *ask, in
   }
   if (count == COX_LEASE_COUNTS) return rc;
   cox_mutex_lock_brief(&leases->mutex);
-  leases->counts[count]++;
+  cox_lease_count_locked(leases, count);
   cox_mutex_unlock(&leases->mutex);
   return rc;
 }
@@ -182,7 +183,7 @@ bool cox_lease_cancel(struct cox_broker *broker, struct cox_lease_wait *wait) {
   const bool is_mine = wait->is_queued;
   if (is_mine) {
     cox_waits_leave_locked(leases, wait);
-    leases->counts[COX_LEASE_CANCELLED]++;
+    cox_lease_count_locked(leases, COX_LEASE_CANCELLED);
   }
   cox_mutex_unlock(&leases->mutex);
   wake(broker);
@@ -273,7 +274,7 @@ int cox_lease_release(struct cox_broker *broker, struct cox_lease_id id, enum co
     cox_shards_dispose(leases, lease, at_us);
     cox_mutex_lock_brief(&leases->mutex);
     struct cox_lease_wait *const list = cox_lease_end_locked(leases, node, outcome, trial, at_us);
-    if (found == COX_SHARD_FOUND) leases->counts[COX_LEASE_RELEASED]++;
+    if (found == COX_SHARD_FOUND) cox_lease_count_locked(leases, COX_LEASE_RELEASED);
     cox_mutex_unlock(&leases->mutex);
     if (list != NULL) cox_waits_end(broker, list);
     wake(broker);
@@ -293,7 +294,7 @@ static int adopt(struct cox_broker *broker, struct cox_lease_id id, int64_t expi
   const bool is_full = leases->held >= leases->options.max, is_stopped = leases->is_stopped;
   if (node != NULL && !is_full && !is_stopped) {
     node->count++;
-    leases->active++;
+    cox_lease_tally_locked(leases, &leases->active, 1);
     leases->held++;
     if (node->is_serving) node->group->load++;
     cox_index_rekey_locked(leases, node);
@@ -307,7 +308,7 @@ static int adopt(struct cox_broker *broker, struct cox_lease_id id, int64_t expi
   const int rc = cox_shards_enter(leases, id, node, 0, true, expires_us);
   cox_mutex_lock_brief(&leases->mutex);
   struct cox_lease_wait *const list = rc == 0 ? NULL : cox_lease_end_locked(leases, node, COX_LEASE_UNSAID, 0, 0);
-  if (rc == 0) leases->counts[COX_LEASE_ADOPTED]++;
+  if (rc == 0) cox_lease_count_locked(leases, COX_LEASE_ADOPTED);
   cox_mutex_unlock(&leases->mutex);
   cox_waits_end(broker, list);
   wake(broker);
@@ -331,7 +332,7 @@ int cox_lease_renew(struct cox_broker *broker, struct cox_lease_id id, int64_t t
     switch (cox_shards_renew(leases, id, expires_us, node_id, held_by)) {
     case COX_SHARD_FOUND:
       cox_mutex_lock_brief(&leases->mutex);
-      leases->counts[COX_LEASE_RENEWED]++;
+      cox_lease_count_locked(leases, COX_LEASE_RENEWED);
       cox_mutex_unlock(&leases->mutex);
       return 0;
     case COX_SHARD_OTHER: return cox_err_set(err, COX_EBUSY, "the lease was not renewed: it is not of node %.200s", node_id);

@@ -61,6 +61,8 @@ struct cox_lease_place {
   json_t *config; /* of the node, held */
   const char *node_id; /* in `config` */
   char *inference_url, *poc_url;
+  char *shown; /* all three as they stand in an answer: "node_id":…,"inference_url":…,"poc_url":…; written once, not for each lease */
+  size_t shown_len;
 };
 
 struct cox_lease_grant {
@@ -144,9 +146,10 @@ enum cox_lease_count {
   COX_LEASE_COUNTS
 };
 struct cox_lease_stats {
-  size_t active, waiters, ejected;
+  size_t active, waiters, ejected; /* the last one counts nodes */
   uint64_t counts[COX_LEASE_COUNTS];
 };
+/* Takes no lock: each figure is right, together they may be of two moments. */
 void cox_lease_stats(struct cox_broker *broker, struct cox_lease_stats *out);
 /* "granted", "granted_late", … for metrics. */
 const char *cox_lease_count_name(enum cox_lease_count count);

@@ -13,6 +13,7 @@ static void list_locked(struct cox_leases *leases, struct cox_lease_node *node) 
   node->next_ejected = leases->ejected;
   leases->ejected = node;
   node->group->model->ejected++;
+  cox_lease_tally_locked(leases, &leases->ejected_count, 1);
 }
 
 static void unlist_locked(struct cox_leases *leases, struct cox_lease_node *node) COX_REQUIRES(COX_POOL) {
@@ -22,6 +23,7 @@ static void unlist_locked(struct cox_leases *leases, struct cox_lease_node *node
   *link = node->next_ejected;
   node->is_ejected = false;
   node->group->model->ejected--;
+  cox_lease_tally_locked(leases, &leases->ejected_count, -1);
 }
 
 void cox_health_cool_locked(struct cox_leases *leases, struct cox_lease_node *node) {
@@ -45,7 +47,7 @@ static void eject_locked(struct cox_leases *leases, struct cox_lease_node *node,
   const unsigned failures = node->breaker.failures;
   cox_breaker_eject(&node->breaker, &leases->rules, now_us);
   list_locked(leases, node);
-  leases->counts[COX_LEASE_EJECTED]++;
+  cox_lease_count_locked(leases, COX_LEASE_EJECTED);
   char reason[160];
   const char *const what = outcome == COX_LEASE_TIMEOUT ? "timeout" : "transport_error";
   const double length_s = (double)(node->breaker.until_us - now_us) / 1e6;

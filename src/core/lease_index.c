@@ -274,7 +274,7 @@ static void take_locked(struct cox_leases *leases, struct cox_lease_node *node, 
   __builtin_prefetch(node->place, 1);
   node->count++;
   node->group->load++;
-  leases->active++;
+  cox_lease_tally_locked(leases, &leases->active, 1);
   leases->held++;
   *out = (struct cox_lease_slot){.node = node, .place = node->place, .id = cox_mint_next(&leases->mint)};
   atomic_fetch_add_explicit(&node->place->references, 1, memory_order_relaxed);

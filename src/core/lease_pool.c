@@ -37,8 +37,9 @@ static void take_wall(struct cox_leases *leases, int64_t at_us) {
 }
 
 struct cox_leases *cox_leases_create(const struct cox_lease_options *options, const struct cox_clock *clock, uint64_t seed) {
-  struct cox_leases *const leases = calloc(1, sizeof *leases);
+  struct cox_leases *const leases = aligned_alloc(_Alignof(struct cox_leases), sizeof *leases);
   if (leases == NULL) return NULL;
+  memset(leases, 0, sizeof *leases);
   leases->options = *options;
   leases->clock = clock;
   fill_defaults(leases);
@@ -178,7 +179,7 @@ static size_t end_all(struct cox_broker *broker, struct cox_lease *lease, int64_
     const uint32_t trial = lease->trial;
     cox_shards_dispose(leases, lease, now_us);
     cox_mutex_lock_brief(&leases->mutex);
-    leases->counts[COX_LEASE_EXPIRED] += !atomic_load(&node->is_gone);
+    if (!atomic_load(&node->is_gone)) cox_lease_count_locked(leases, COX_LEASE_EXPIRED);
     struct cox_lease_wait *const list = cox_lease_end_locked(leases, node, COX_LEASE_UNSAID, trial, now_us);
     cox_mutex_unlock(&leases->mutex);
     cox_waits_end(broker, list);
@@ -210,7 +211,7 @@ static struct cox_lease_wait *overdue_locked(struct cox_leases *leases, int64_t 
     due = cox_wheel_taken(due);
     cox_waits_leave_locked(leases, wait);
     wait->rc = COX_ETIME;
-    leases->counts[COX_LEASE_TIMED_OUT]++;
+    cox_lease_count_locked(leases, COX_LEASE_TIMED_OUT);
     wait->next = list;
     list = wait;
   }
@@ -329,9 +330,10 @@ const char *cox_lease_count_name(enum cox_lease_count count) {
 
 void cox_lease_stats(struct cox_broker *broker, struct cox_lease_stats *out) {
   struct cox_leases *const leases = broker->leases;
-  cox_mutex_lock_brief(&leases->mutex);
-  *out = (struct cox_lease_stats){.active = leases->active, .waiters = leases->waiters};
-  memcpy(out->counts, leases->counts, sizeof out->counts);
-  for (const struct cox_lease_node *node = leases->ejected; node != NULL; node = node->next_ejected) out->ejected++;
-  cox_mutex_unlock(&leases->mutex);
+  *out = (struct cox_lease_stats){
+      .active = atomic_load_explicit(&leases->active, memory_order_relaxed),
+      .waiters = atomic_load_explicit(&leases->waiters, memory_order_relaxed),
+      .ejected = atomic_load_explicit(&leases->ejected_count, memory_order_relaxed),
+  };
+  for (int i = 0; i < COX_LEASE_COUNTS; i++) out->counts[i] = atomic_load_explicit(&leases->counts[i], memory_order_relaxed);
 }

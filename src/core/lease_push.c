@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/engine.h"
+#include "core/json_text.h"
 #include "core/lease_private.h"
 #include "core/node_config.h"
 
@@ -48,6 +49,19 @@ static bool is_known(const struct cox_lease_node *lease, const struct view *view
   return view->bar != COX_BAR_NONE || (lease->is_serving && strcmp(lease->group->model->name, view->model) == 0);
 }
 
+static bool add_pair(struct cox_buf *buf, const char *key, const char *text) {
+  return cox_buf_addf(buf, "%s\"%s\":", buf->len > 0 ? "," : "", key) && cox_json_add_text(buf, text, strlen(text));
+}
+
+static bool write_shown(struct cox_lease_place *place) {
+  struct cox_buf buf = {0};
+  const bool is_whole = add_pair(&buf, "node_id", place->node_id) && add_pair(&buf, "inference_url", place->inference_url) &&
+                        add_pair(&buf, "poc_url", place->poc_url);
+  place->shown = buf.data;
+  place->shown_len = buf.len;
+  return is_whole;
+}
+
 static struct cox_lease_place *place_of(json_t *config) {
   char inference[COX_URL_MAX], poc[COX_URL_MAX];
   cox_node_config_url(config, false, inference);
@@ -59,7 +73,7 @@ static struct cox_lease_place *place_of(json_t *config) {
   place->node_id = json_string_value(json_object_get(config, "id"));
   place->inference_url = strdup(inference);
   place->poc_url = strdup(poc);
-  if (place->inference_url != NULL && place->poc_url != NULL) return place;
+  if (place->inference_url != NULL && place->poc_url != NULL && write_shown(place)) return place;
   cox_lease_place_release(place);
   return NULL;
 }
@@ -149,7 +163,7 @@ void cox_lease_push_removed_locked(struct cox_broker *broker, struct cox_node *n
   cox_health_cool_locked(leases, lease);
   cox_index_part_locked(leases, lease);
   cox_index_remove_locked(leases, lease);
-  leases->active -= lease->count;
+  cox_lease_tally_locked(leases, &leases->active, -(long)lease->count);
   if (lease->count > 0) {
     atomic_store(&lease->is_gone, true);
     atomic_store(&leases->has_ghosts, true);

@@ -67,7 +67,7 @@ int cox_waits_enter_locked(struct cox_leases *leases, struct cox_lease_model *mo
   tenant->last = wait;
   wait->is_queued = true;
   model->waiters++;
-  leases->waiters++;
+  cox_lease_tally_locked(leases, &leases->waiters, 1);
   cox_wheel_add(&leases->waits, &wait->timer, deadline_us);
   return 0;
 }
@@ -85,7 +85,7 @@ static void leave_locked(struct cox_leases *leases, struct cox_lease_wait *wait)
   wait->is_queued = false;
   cox_wheel_remove(&wait->timer);
   model->waiters--;
-  leases->waiters--;
+  cox_lease_tally_locked(leases, &leases->waiters, -1);
   if (tenant->first == NULL) destroy_tenant(tenant);
 }
 
@@ -111,7 +111,7 @@ static struct cox_lease_wait *serve_one_locked(struct cox_leases *leases, struct
       continue;
     }
     wait->rc = 0;
-    leases->counts[COX_LEASE_GRANTED_LATE]++;
+    cox_lease_count_locked(leases, COX_LEASE_GRANTED_LATE);
     leave_locked(leases, wait);
     return wait;
   }

@@ -53,7 +53,7 @@ static void end_note(struct cox_pending *pending, const struct cox_err *err) {
   if (note != NULL) destroy_note(note, err);
 }
 
-static void destroy(struct cox_pending *pending) {
+void cox_pending_destroy(struct cox_pending *pending) {
   assert(pending->command == NULL && pending->note == NULL);
   while (pending->undo != NULL) {
     struct cox_txn *const older = pending->undo->older;
@@ -187,7 +187,8 @@ static void refuse(struct cox_pending *pending, int code, const char *why) {
 /* It stands, but the store does not know of it. */
 static void lose(struct cox_pending *pending) {
   struct cox_ledger *const ledger = &pending->broker->ledger;
-  const uint64_t count = pending->batch.count - (pending->gap > 0 ? 1 : 0) + pending->gap;
+  const uint64_t own = pending->is_rewrite ? 0 : pending->batch.count - (pending->gap > 0 ? 1 : 0); /* a rewrite tells nothing new */
+  const uint64_t count = own + pending->gap;
   ledger->lost += count;
   atomic_fetch_add_explicit(&ledger->lost_total, count, memory_order_relaxed);
   if (pending->has_state) ledger->owes = true;
@@ -210,12 +211,13 @@ static void give_up(struct cox_broker *broker, struct cox_pending *pending, cons
   }
   publish(broker, pending);
   pending->is_over = true;
-  if (!pending->is_with_store) destroy(pending);
+  if (!pending->is_with_store) cox_pending_destroy(pending);
 }
 
 /* The store has shut: nothing of what is left here was committed, nor will be. (What was committed last may still be here.) */
 static void fail_all(struct cox_broker *broker, const char *why) {
   struct cox_ledger *const ledger = &broker->ledger;
+  cox_rewrite_drop(ledger); /* the store says when it is back */
   for (struct cox_pending *pending = ledger->last; pending != NULL; pending = pending->prev) {
     if (pending->is_durable && atomic_load(&pending->outcome) != COX_PENDING_STORED) undo(pending);
   }
@@ -243,6 +245,7 @@ static void stored(struct cox_batch *batch, const struct cox_err *err) {
   struct cox_pending *const pending = COX_CONTAINER(batch, struct cox_pending, batch);
   struct cox_broker *const broker = pending->broker;
   if (err == NULL) {
+    cox_histogram_add(&broker->metrics.commit_s, cox_clock_mono_us(broker->options.clock) - pending->handed_us, 1);
     if (pending->note != NULL && pending->note->record->kind == COX_RECORD_KEEP) keep_value(&broker->ledger, pending->note->record);
     answer(pending);
     end_note(pending, NULL);
@@ -285,7 +288,7 @@ static void publish_known(struct cox_broker *broker) {
     if (!pending->is_lost) return;
     unlink_pending(ledger, pending);
     publish(broker, pending);
-    destroy(pending);
+    cox_pending_destroy(pending);
   }
 }
 
@@ -295,6 +298,7 @@ static int hand_over(struct cox_broker *broker, struct cox_pending *pending, str
   if (pending->batch.is_broken) return cox_err_set(err, COX_ENOMEM, "out of memory");
   if (!pending->is_durable && !pending->is_rewrite && broker->ledger.waiting > COX_LEDGER_SOFT_MAX) return COX_EFULL;
   pending->is_with_store = true;
+  pending->handed_us = cox_clock_mono_us(broker->options.clock);
   const int rc = store->append(store->ctx, &pending->batch, err);
   if (rc != 0) pending->is_with_store = false;
   return rc;
@@ -330,28 +334,7 @@ void cox_ledger_submit(struct cox_broker *broker, struct cox_pending *pending) {
   const int rc = hand_over(broker, pending, &err);
   if (rc == COX_EDEGRADED) fail_all(broker, err.text);
   else if (rc != 0) turn_back(broker, pending, rc, err.text);
-}
-
-/* The values are immutable and shared. */
-static json_t *copy_kept(struct cox_ledger *ledger) {
-  json_t *const copy = json_object();
-  const char *table;
-  json_t *content;
-  cox_mutex_lock(&ledger->mutex);
-  json_object_foreach(ledger->kept, table, content) json_object_set_new(copy, table, json_copy(content));
-  cox_mutex_unlock(&ledger->mutex);
-  return copy;
-}
-
-static void rewrite(struct cox_broker *broker) {
-  struct cox_pending *const pending = cox_pending_create(broker, NULL);
-  if (pending == NULL) return; /* owed still */
-  pending->is_rewrite = true;
-  json_t *const kept = copy_kept(&broker->ledger);
-  cox_durable_records(&broker->registry, kept, &pending->batch);
-  json_decref(kept);
-  broker->ledger.owes = false;
-  cox_ledger_submit(broker, pending);
+  else if (!pending->is_rewrite) cox_rewrite_follow(ledger, &pending->batch);
 }
 
 static void take_note(struct cox_broker *broker, struct cox_note *note) {
@@ -363,7 +346,7 @@ static void take_note(struct cox_broker *broker, struct cox_note *note) {
   pending->is_durable = note->record->kind == COX_RECORD_KEEP;
   if (pending->is_durable && cox_ledger_admits(broker, &err) != 0) {
     end_note(pending, &err);
-    destroy(pending);
+    cox_pending_destroy(pending);
     return;
   }
   cox_batch_add(&pending->batch, cox_record_hold(note->record));
@@ -386,14 +369,14 @@ static void take_outcome(struct cox_broker *broker, struct cox_pending *pending)
     fail_all(broker, pending->why != NULL ? pending->why : "out of memory");
   }
   if (pending->is_over) {
-    destroy(pending);
+    cox_pending_destroy(pending);
     return;
   }
   assert(pending == ledger->first); /* the store keeps the order */
   const bool is_whole_again = pending->is_rewrite;
   unlink_pending(ledger, pending);
   publish(broker, pending);
-  destroy(pending);
+  cox_pending_destroy(pending);
   publish_known(broker);
   if (is_whole_again && set_degraded(ledger, false, NULL)) log_degraded(broker, false, NULL);
 }
@@ -412,9 +395,9 @@ size_t cox_ledger_handle(struct cox_broker *broker) {
   struct cox_ledger *const ledger = &broker->ledger;
   const size_t count = take_outcomes(broker) + take_notes(broker);
   const bool is_back = atomic_exchange(&ledger->is_back, false);
-  const bool is_behind = ledger->owes && ledger->first == NULL && !is_degraded(ledger);
-  if (is_back || is_behind) rewrite(broker);
-  return count;
+  const bool is_behind = ledger->owes && ledger->first == NULL && ledger->rewrite.pending == NULL && !is_degraded(ledger);
+  if (is_back || is_behind) cox_rewrite_begin(broker);
+  return count + cox_rewrite_step(broker);
 }
 
 void cox_ledger_drain(struct cox_broker *broker, int64_t timeout_ms) {
@@ -425,7 +408,8 @@ void cox_ledger_drain(struct cox_broker *broker, int64_t timeout_ms) {
   cox_cond_init(&never);
   for (;;) {
     cox_ledger_handle(broker);
-    if (broker->ledger.first == NULL || cox_clock_mono_us(broker->options.clock) >= end_us) break;
+    const bool is_done = broker->ledger.first == NULL && broker->ledger.rewrite.pending == NULL;
+    if (is_done || cox_clock_mono_us(broker->options.clock) >= end_us) break;
     cox_mutex_lock(&mutex);
     cox_cond_wait_us(&never, &mutex, 1000);
     cox_mutex_unlock(&mutex);
@@ -448,11 +432,12 @@ static void refuse_notes(struct cox_broker *broker) {
 void cox_ledger_fini(struct cox_broker *broker) {
   struct cox_ledger *const ledger = &broker->ledger;
   take_outcomes(broker);
+  cox_rewrite_drop(ledger);
   while (ledger->first != NULL) { /* the store is closed, so nobody else has them */
     struct cox_pending *const pending = ledger->first;
     unlink_pending(ledger, pending);
     if (pending->command != NULL || pending->note != NULL) refuse(pending, COX_ESTOPPED, "the broker has stopped");
-    destroy(pending);
+    cox_pending_destroy(pending);
   }
   refuse_notes(broker);
   cox_queue_fini(&ledger->known);

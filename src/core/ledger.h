@@ -14,6 +14,7 @@
 #include "base/queue.h"
 #include "core/answer.h"
 #include "core/journal.h"
+#include "core/rewrite.h"
 #include "core/store.h"
 
 struct cox_broker;
@@ -38,6 +39,7 @@ struct cox_pending {
   struct cox_broker *broker;
   atomic_int outcome;               /* set by the store's thread */
   char *why;                        /* FAILED: the store's words, owned; set before the outcome */
+  int64_t handed_us;                /* to the store, monotonic */
   bool is_durable;                  /* in force only when it is stored */
   bool has_state;                   /* some of its records are state records */
   bool is_rewrite;                  /* the whole state written anew */
@@ -71,6 +73,7 @@ struct cox_ledger {
   atomic_uint note_count;
   atomic_bool is_back;              /* the store says that it can be written again */
   bool owes;                        /* the store's state is not ours: it is to be written anew */
+  struct cox_rewrite rewrite;       /* that is under way */
   uint64_t lost;                    /* records that the store was not told and does not know of yet */
   atomic_uint_fast64_t lost_total;
   struct cox_mutex mutex;           /* guards the rest */
@@ -85,12 +88,18 @@ void cox_ledger_fini(struct cox_broker *broker);
 
 /* A change of `command` (taken; NULL: nobody is to be answered). NULL: out of memory. */
 struct cox_pending *cox_pending_create(struct cox_broker *broker, struct cox_command *command);
+/* Of one that was never handed in, or is over. */
+void cox_pending_destroy(struct cox_pending *pending);
 /* May an operator's change be made now? 0, COX_EDEGRADED or COX_EFULL with the reason. */
 int cox_ledger_admits(struct cox_broker *broker, struct cox_err *err);
 /* Takes it: numbers its records, hands them over, answers its command in time. */
 void cox_ledger_submit(struct cox_broker *broker, struct cox_pending *pending);
 /* What the store has said and others have reported since. Returns how much there was. */
 size_t cox_ledger_handle(struct cox_broker *broker);
+/* keep.c: any thread; never blocks. Sends a record to cox-command, which gives it its number and stores it. Takes `record` (NULL: out of
+ * memory), also when it fails; `done` as in cox_broker_keep. `what` is what it is called in an error. 0, COX_ENOMEM, COX_EFULL.        */
+int cox_note_send(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,
+                  const char *what, struct cox_err *err);
 /* The end: waits until nothing waits, at most `timeout_ms`. */
 void cox_ledger_drain(struct cox_broker *broker, int64_t timeout_ms);
 

@@ -43,6 +43,7 @@ enum cox_reload_outcome { COX_RELOAD_DONE, COX_RELOAD_UNCHANGED, COX_RELOAD_REFU
 struct cox_metrics {
   atomic_uint_fast64_t attempts[COX_STATUS_FAILED][COX_RESULT_COUNT];
   struct cox_histogram attempt_s[COX_STATUS_FAILED], cancel_s;
+  struct cox_histogram commit_s;         /* of the store */
   struct cox_histogram stall_s;          /* cox-command: how long it could not look at anything else */
   struct cox_histogram queued_s, work_s; /* of the reconciler's queue of nodes */
   atomic_uint_fast64_t retries, reloads[COX_RELOAD_OUTCOMES];

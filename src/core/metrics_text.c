@@ -11,6 +11,7 @@ struct census {
   uint64_t nodes[COX_STATUS_COUNT][COX_POC_COUNT];
   uint64_t converged, dirty, adds, in_flight;
   json_t *world; /* held; may be NULL */
+  int64_t world_at_us;
 };
 
 static void take(struct cox_broker *broker, struct census *census) COX_EXCLUDES(LOCK) {
@@ -27,6 +28,7 @@ static void take(struct cox_broker *broker, struct census *census) COX_EXCLUDES(
   census->adds = registry->dirty_adds;
   census->in_flight = registry->in_flight;
   census->world = json_incref(registry->world);
+  census->world_at_us = registry->world_at_us;
   cox_rwlock_read_unlock(&LOCK);
 }
 
@@ -111,6 +113,25 @@ static bool put_loop(struct cox_buf *out, struct cox_broker *broker) {
          cox_metrics_histogram(out, stall, NULL, &broker->metrics.stall_s);
 }
 
+/* How old the facts were when they were taken over, and what has passed since. Before the first block: 0. */
+static bool put_staleness(struct cox_buf *out, struct cox_broker *broker, const struct census *census) {
+  static const char name[] = "coxswain_world_stale_seconds";
+  double age_s = json_number_value(json_object_get(census->world, "stale_s"));
+  if (census->world != NULL) age_s += (double)(cox_clock_mono_us(broker->options.clock) - census->world_at_us) / 1e6;
+  return cox_metrics_head(out, name, "gauge", "Since all that the world is made of (block, epoch, sync state) was last confirmed.") &&
+         cox_buf_addf(out, "%s %.3f\n", name, age_s);
+}
+
+static bool put_store(struct cox_buf *out, struct cox_broker *broker) {
+  static const char commit[] = "coxswain_store_commit_seconds";
+  return single(out, "coxswain_store_degraded", "gauge", "1 while the store cannot be written and what must be durable is refused.",
+                cox_broker_is_degraded(broker, NULL)) &&
+         single(out, "coxswain_store_unstored_records_total", "counter", "Records of the journal that the store could not take.",
+                load(&broker->ledger.lost_total)) &&
+         cox_metrics_head(out, commit, "histogram", "From handing a change to the store to its commit.") &&
+         cox_metrics_histogram(out, commit, NULL, &broker->metrics.commit_s);
+}
+
 static bool put_world(struct cox_buf *out, const json_t *world) {
   static const char *const phases[] = {"Inference", "PoCGenerate", "PoCGenerateWindDown", "PoCValidate", "PoCValidateWindDown"};
   const char *const now = json_string_value(json_object_get(world, "phase"));
@@ -163,19 +184,29 @@ static bool put_workqueue(struct cox_buf *out, struct cox_broker *broker, const 
          seconds(out, "workqueue_longest_running_processor_seconds", "The longest of these.", working_s);
 }
 
-static bool put_leases(struct cox_buf *out, struct cox_broker *broker) {
-  static const char name[] = "coxswain_lease_acquire_total";
-  struct cox_lease_stats stats;
-  cox_lease_stats(broker, &stats);
-  bool is_whole = single(out, "coxswain_leases_active", "gauge", "Leases that live.", stats.active) &&
-                  single(out, "coxswain_lease_waiters", "gauge", "Requests that wait for a lease.", stats.waiters) &&
-                  cox_metrics_head(out, name, "counter", "Requests for a lease by what became of them.");
-  for (int outcome = COX_LEASE_GRANTED; outcome <= COX_LEASE_CANCELLED && is_whole; outcome++) {
+/* One series per figure of the leases, from `first` to `last`, which is its label. */
+static bool put_lease_counts(struct cox_buf *out, const struct cox_lease_stats *stats, const char *name, const char *help,
+                             enum cox_lease_count first, enum cox_lease_count last) {
+  bool is_whole = cox_metrics_head(out, name, "counter", help);
+  for (int outcome = (int)first; outcome <= (int)last && is_whole; outcome++) {
     char labels[64];
     snprintf(labels, sizeof labels, "outcome=\"%s\"", cox_lease_count_name((enum cox_lease_count)outcome));
-    is_whole = cox_metrics_count(out, name, labels, stats.counts[outcome]);
+    is_whole = cox_metrics_count(out, name, labels, stats->counts[outcome]);
   }
   return is_whole;
+}
+
+static bool put_leases(struct cox_buf *out, struct cox_broker *broker) {
+  struct cox_lease_stats stats;
+  cox_lease_stats(broker, &stats);
+  return single(out, "coxswain_leases_active", "gauge", "Leases that live.", stats.active) &&
+         single(out, "coxswain_lease_waiters", "gauge", "Requests that wait for a lease.", stats.waiters) &&
+         put_lease_counts(out, &stats, "coxswain_lease_acquire_total", "Requests for a lease by what became of them.", COX_LEASE_GRANTED,
+                          COX_LEASE_CANCELLED) &&
+         put_lease_counts(out, &stats, "coxswain_lease_events_total", "What happened to leases after that.", COX_LEASE_RENEWED,
+                          COX_LEASE_EXPIRED) &&
+         single(out, "coxswain_lease_nodes_ejected", "gauge", "Nodes that are not leased because requests to them failed.", stats.ejected) &&
+         single(out, "coxswain_lease_ejections_total", "counter", "How often a node was ejected so.", stats.counts[COX_LEASE_EJECTED]);
 }
 
 int cox_broker_metrics_text(struct cox_broker *broker, struct cox_buf *out) {
@@ -183,6 +214,7 @@ int cox_broker_metrics_text(struct cox_broker *broker, struct cox_buf *out) {
   take(broker, &census);
   const bool is_whole = put_nodes(out, &census) && put_attempts(out, &broker->metrics) && put_results(out, broker) &&
                         put_commands(out, &broker->metrics) && put_loop(out, broker) && put_world(out, census.world) &&
+                        put_staleness(out, broker, &census) && put_store(out, broker) &&
                         put_scripts(out, broker) && put_workqueue(out, broker, &census) && put_leases(out, broker);
   json_decref(census.world);
   return is_whole ? 0 : COX_ENOMEM;

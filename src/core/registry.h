@@ -40,6 +40,7 @@ struct cox_registry {
   struct cox_departing *departing;
   size_t departing_count, departing_capacity;
   json_t *world; /* NULL before the first block */
+  int64_t world_at_us; /* when it was set, monotonic */
   struct {
     int64_t height;
     char hash[COX_HASH_TEXT_MAX];

@@ -55,19 +55,24 @@ static bool apply(struct cox_broker *broker, const char *name, struct cox_txn *t
   return true;
 }
 
-/* The journal's line about a command: who asked and what came of it. */
-static void tell(struct cox_pending *pending, const char *name, const char *caller, const json_t *args, const struct cox_answer *answer) {
+struct cox_record *cox_record_command(const char *name, const char *caller, const json_t *args, const struct cox_answer *answer) {
   static const char *const outcomes[] = {"done", "skipped", "error"};
   const json_t *const id = json_object_get(args, "node_id");
   const json_t *const node_id = json_is_string(id) ? id : json_object_get(json_object_get(args, "node"), "id");
   struct cox_record *const record = cox_record_create(COX_RECORD_COMMAND, json_is_string(node_id) ? (json_t *)(uintptr_t)node_id : NULL);
-  if (record == NULL) return;
+  if (record == NULL) return NULL;
   cox_record_set(record, "name", json_string(name));
   cox_record_set(record, "caller", json_string(caller));
   cox_record_set(record, "outcome", json_string(outcomes[answer->outcome]));
   if (answer->outcome == COX_ANSWER_SKIPPED && answer->reason != NULL) cox_record_set(record, "reason", json_string(answer->reason));
   if (answer->outcome == COX_ANSWER_ERROR) cox_record_set(record, "error", json_string(answer->err.text));
-  cox_batch_add(&pending->batch, record);
+  return record;
+}
+
+/* That it is not told for want of memory breaks nothing. */
+static void tell(struct cox_pending *pending, const char *name, const char *caller, const json_t *args, const struct cox_answer *answer) {
+  struct cox_record *const record = cox_record_command(name, caller, args, answer);
+  if (record != NULL) cox_batch_add(&pending->batch, record);
 }
 
 /* Runs a handler as one transaction. Returns the names it issued (new reference) or NULL; `has_world`: it set the world. */

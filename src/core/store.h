@@ -51,6 +51,11 @@ struct cox_store_read {
   void (*done)(struct cox_store_read *read, json_t *records, const struct cox_err *err);
 };
 
+/* After the answer (`records`, NULL: it could not tell) to a question from `since` to `until`: the number to go on after. `from` and `to`
+ * get what the store does not have of it, 0: nothing is missing.                                                                  */
+uint64_t cox_store_read_end(const struct cox_store_read *read, const json_t *records, uint64_t since, uint64_t until, uint64_t *from,
+                            uint64_t *to);
+
 struct cox_store {
   void *ctx;
   /* Start-up only, first of all. 0, or a code with the reason. NULL: there is nothing to load (tests). */

@@ -90,6 +90,9 @@ static enum cox_class reason(const struct cox_failure *failure, char *out, size_
     case CURLE_SSL_CONNECT_ERROR:
       snprintf(out, size, "TLS failed (%s)", detail);
       return COX_CLASS_RESET;
+    case CURLE_SSL_CACERT_BADFILE:
+      snprintf(out, size, "the certificates to believe it by could not be read (%s)", detail);
+      return COX_CLASS_SCRIPT;
     case CURLE_PEER_FAILED_VERIFICATION:
       snprintf(out, size, "its certificate was not accepted (%s)", detail);
       return COX_CLASS_BAD_ANSWER;

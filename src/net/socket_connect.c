@@ -63,7 +63,7 @@ static size_t on_nothing(char *bytes, size_t size, size_t count, void *user) {
   return size * count;
 }
 
-static void set_options(struct cox_socket *socket, const char *http_url, int64_t timeout_ms) {
+static void set_options(struct cox_socket *socket, const char *http_url, const char *ca_file, int64_t timeout_ms) {
   CURL *const easy = socket->easy;
   curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, socket->detail);
@@ -78,6 +78,7 @@ static void set_options(struct cox_socket *socket, const char *http_url, int64_t
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(timeout_ms > CONNECT_LEAST_MS ? timeout_ms : CONNECT_LEAST_MS));
+  if (ca_file != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
   curl_easy_setopt(easy, CURLOPT_URL, http_url);
 }
 
@@ -197,7 +198,7 @@ bool cox_socket_prepare(struct cox_socket *socket, const struct cox_io_request *
     curl_multi_setopt(socket->multi, CURLMOPT_SOCKETDATA, socket);
     curl_multi_setopt(socket->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(socket->multi, CURLMOPT_TIMERDATA, socket);
-    set_options(socket, http_url.data, request->timeout_ms);
+    set_options(socket, http_url.data, request->ca_file, request->timeout_ms);
     is_done = curl_multi_add_handle(socket->multi, socket->easy) == CURLM_OK;
   }
   cox_buf_fini(&http_url);

@@ -259,12 +259,22 @@ static long connect_ms(const struct cox_io_request *request) {
   return request->timeout_ms < CONNECT_MAX_MS ? (long)request->timeout_ms : CONNECT_MAX_MS;
 }
 
+/* libcurl's own choice is lost when another is set, so it is put back by name. A connection is used again only for the same file. */
+static void set_trust(struct cox_transfer *transfer, const char *ca_file) {
+  if (ca_file == NULL && !transfer->has_own_ca) return;
+  char *usual = NULL;
+  if (ca_file == NULL) curl_easy_getinfo(transfer->easy, CURLINFO_CAINFO, &usual);
+  curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, ca_file != NULL ? ca_file : usual);
+  transfer->has_own_ca = ca_file != NULL;
+}
+
 /* Each of these is set for each request, because handles are used again. */
 static bool set_request(struct cox_transfer *transfer, const struct cox_io_request *request) {
   CURL *const easy = transfer->easy;
   const struct cox_transfers *const transfers = transfer->owner;
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)(request->is_mutating ? IDLE_MUTATING_MAX_S : IDLE_MAX_S));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(request));
+  set_trust(transfer, request->ca_file);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, request->timeout_ms > KEEPALIVE_IDLE_S * 1000 ? 1L : 0L); /* three system calls */
   curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->body.limit);
   if (strcmp(request->method, "POST") == 0) {

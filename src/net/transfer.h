@@ -33,6 +33,7 @@ struct cox_transfer {
   size_t header_len;
   const struct cox_io_request *request; /* borrowed until stopped */
   bool is_running;                      /* libcurl has it */
+  bool has_own_ca;                      /* its handle is set to another file than libcurl's own */
   bool is_looking;                      /* counted as a look-up */
   bool is_connected;                    /* the request could be sent */
   bool is_repeated;                     /* libcurl would have sent it a second time */

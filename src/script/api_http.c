@@ -4,6 +4,7 @@
 
 #include "script/request.h"
 #include "script/sandbox.h"
+#include "script/trust.h"
 
 enum { BYTES = 1 << 20, BYTES_MAX = 16 << 20 };
 
@@ -42,6 +43,7 @@ static int request(lua_State *L, const char *method, double timeout_s) {
       .body_len = fiber->body != NULL ? strlen(fiber->body) : 0,
       .timeout_ms = cox_request_timeout_ms(L, 3, timeout_s),
       .is_mutating = strcmp(method, "POST") == 0,
+      .ca_file = cox_trust_file(fiber->owner->context->config, fiber->url),
       .response_max = cox_request_max_bytes(L, 3, BYTES, BYTES_MAX),
   };
   lua_settop(L, 0);

@@ -4,6 +4,7 @@
 
 #include "script/request.h"
 #include "script/sandbox.h"
+#include "script/trust.h"
 
 enum { BYTES = 8 << 20, BYTES_MAX = 64 << 20 };
 
@@ -48,6 +49,7 @@ static int connect(lua_State *L) {
   fiber->request = (struct cox_io_request){.kind = COX_IO_SOCKET_OPEN,
                                            .method = "CONNECT",
                                            .url = fiber->url,
+                                           .ca_file = cox_trust_file(fiber->owner->context->config, fiber->url),
                                            .timeout_ms = cox_request_timeout_ms(L, 2, CONNECT_TIMEOUT_S),
                                            .response_max = cox_request_max_bytes(L, 2, BYTES, BYTES_MAX)};
   lua_settop(L, 0);

@@ -44,6 +44,7 @@ static const struct cox_config_key keys[] = {
      .fallback = "\"http://127.0.0.1:26657\"", .only_kind = "cometbft"},
     {.path = "feed.rest", .type = COX_CONFIG_URLS, .accepted = "a URL that begins with http:// or https://, or a list of 1 to 16 of them",
      .fallback = "\"http://127.0.0.1:1317\"", .only_kind = "cometbft"},
+    {.path = "feed.ca_file", .type = COX_CONFIG_TEXT, .accepted = "the path of the certificates that rpc and rest are believed by", .is_path = true},
     FEED_SECONDS("poll_s", "1"),
     FEED_SECONDS("timeout_s", "5"),
     FEED_SECONDS("silence_s", "10"),

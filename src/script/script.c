@@ -8,6 +8,7 @@
 #include "script/fiber.h"
 #include "script/generations.h"
 #include "script/reload.h"
+#include "script/trust.h"
 
 #define COMMAND_BUDGET_S 0.1
 #define RESUME_BUDGET_S 0.05
@@ -149,7 +150,8 @@ struct cox_script *cox_script_create(const struct cox_script_options *options, s
   }
   const bool is_good = options->is_deferred || cox_reload_first(&script->reload, NULL, faults) == 0;
   const bool can_sign = cox_wallet_init(&script->wallet, options->config, faults);
-  if (is_good && can_sign) {
+  const bool can_trust = cox_trust_check(options->config, faults);
+  if (is_good && can_sign && can_trust) {
     connect(script, options);
     return script;
   }

@@ -19,7 +19,7 @@ static uint64_t below(struct cox_world *world, uint64_t bound) { return cox_worl
 
 /* ---- who serves ---- */
 
-static const char *target_model(const struct cox_target *target) { return json_string_value(json_object_get(target->params, "model")); }
+static const char *target_model(const struct cox_target *target) { return json_string_value(target->params[COX_TARGET_MODEL]); }
 
 /* DESIGN: intended and current INFERENCE, nothing under way, healthy; CONTRACT: after a start a stored intent that a probe finds fulfilled. */
 static bool serves(const struct cox_registry *registry, const struct cox_node *node) {

@@ -104,7 +104,8 @@ static int look_at_file(const struct cox_sqlite *self, struct cox_err *err) {
   char log[PATH_MAX];
   if (stat(self->path, &info) != 0) {
     if (errno != ENOENT) {
-      return cox_err_set(err, COX_ESYS, "the store %s cannot be looked at: %s; " WAY_OUT, self->path, strerror(errno));
+      const char *const right = errno == EACCES ? "give this user the right to enter its folder, or " : "";
+      return cox_err_set(err, COX_ESYS, "the store %s cannot be looked at: %s; %s" WAY_OUT, self->path, strerror(errno), right);
     }
     snprintf(log, sizeof log, "%s-wal", self->path);
     if (stat(log, &info) != 0 || info.st_size == 0) return 0;

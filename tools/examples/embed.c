@@ -1,11 +1,13 @@
-/* The broker inside of a program: starts one with a clock for a chain and one node, then leases, calls and releases.
+/* The broker inside of a program: starts one with a clock for a chain and one node, then listens, leases, calls and releases.
  *
  *   cc embed.c $(pkg-config --cflags --libs coxswain) -o embed && ./embed HOST PORT [MODEL]
  *
  * HOST and PORT: of an ML node, management and inference on one port; `coxswain sim mlnodes --count 1 --port PORT` makes one. */
 #include <coxswain/coxswain.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <threads.h>
 #include <time.h>
 
 enum { WAIT_MS = 30000 };
@@ -23,6 +25,12 @@ static void granted(void *arg, int code, struct coxswain_lease *lease) {
   printf("handed over: a lease of %s\n", lease->node_id);
   coxswain_release(cox, lease->id, COXSWAIN_SUCCESS, NULL);
   coxswain_lease_fini(lease);
+}
+
+/* On a thread of its own: it may take its time. */
+static void happened(void *arg, const char *event_json) {
+  printf("event: %s\n", event_json);
+  atomic_fetch_add((atomic_uint *)arg, 1);
 }
 
 static int work(struct coxswain *cox, const char *model) {
@@ -70,7 +78,17 @@ int main(int argc, char **argv) {
     fprintf(stderr, "start: %s\n", error.text);
     return 1;
   }
+  const struct coxswain_filter filter = {.kind = "status", .node_id = "node1"};
+  struct coxswain_subscription *subscription;
+  atomic_uint events = 0;
+  if (coxswain_subscribe(cox, 0, &filter, happened, &events, &subscription, &error) != COXSWAIN_OK) {
+    fprintf(stderr, "subscribe: %s\n", error.text);
+    coxswain_stop(cox);
+    return 1;
+  }
   const int exit_code = work(cox, model);
+  for (int i = 0; i < 1000 && events == 0; i++) thrd_sleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* they come a little later */
+  coxswain_unsubscribe(subscription); /* nothing is called after this */
   coxswain_stop(cox);
   return exit_code;
 }

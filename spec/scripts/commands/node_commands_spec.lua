@@ -149,6 +149,14 @@ describe("set_admin_state", function()
     assert.are.equal("none", broker:intent "node1")
   end)
 
+  it("takes the epoch of a state that is carried over", function()
+    local broker = fleet_at(950)
+    assert.are.equal(1, done(broker, "set_admin_state", { node_id = "node1", enabled = false, epoch = 1 }).epoch)
+    assert.are.equal("STOPPED", broker:intent "node1") -- that epoch is over
+    refused(broker, "set_admin_state", { node_id = "node1", enabled = false, epoch = -1 }, "epoch must not be negative")
+    refused(broker, "set_admin_state", { node_id = "node1", enabled = false, epoch = "3" }, "epoch must be an integer")
+  end)
+
   it("refuses an unknown node as not found, and wrong types", function()
     local broker = fleet_at(950)
     assert.are.equal("not_found", refused(broker, "set_admin_state", { node_id = "node9", enabled = true }, "node node9 is not registered").code)

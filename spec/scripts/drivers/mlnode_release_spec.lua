@@ -52,6 +52,24 @@ describe("the driver with a new node", function()
     assert.are.same({}, d.ml.wrongs)
   end)
 
+  it("rests 5 s also when a PoC began and was called off in between", function()
+    local d = at("LOADING", { release = "new", load_s = 300, stop_s = 0.5, gpu_groups = 1, health_lag_s = 0 })
+    assert_done(d:reach(proving "GENERATING"))
+    assert_done(d:reach(serving()))
+    assert.are.same({}, d.ml.wrongs)
+    assert.are.equal(2, d.ml.loads)
+  end)
+
+  it("does not take a node that hangs after a PoC for one that is silent in a load", function()
+    local d = at("LOADING", { release = "old", load_s = 100, stop_s = 0.5 })
+    assert_done(d:converge(proving "GENERATING"))
+    assert.are.equal("cancelled", d:reach(stopped, { at = 2, how = "lost" }).outcome)
+    d.ml.is_silent = true
+    local attempt = d:reach(stopped)
+    assert.is_nil(attempt.extended)
+    assert_failed(attempt, "timeout")
+  end)
+
   it("rests 5 s after a stop that crossed the load of a cut off attempt, counted from its end", function()
     for _, is_live in ipairs { false, true } do
       local d = at("LOADING", { release = "new", load_s = 300, stop_s = 4, is_live = is_live })
