@@ -7,10 +7,15 @@
 #include "script/script.h"
 #include "subcommands.h"
 
-static void check_scripts(const json_t *config, const struct cox_paths *paths, struct cox_faults *faults) {
-  const char *const own = json_string_value(json_object_get(config, "scripts"));
+void cox_check_scripts(const char *folder, struct cox_faults *faults) {
+  struct cox_paths paths;
+  struct cox_err err;
+  if (cox_paths_find(&paths, &err) != 0) {
+    cox_faults_add(faults, NULL, 0, "%s", err.text);
+    return;
+  }
   const struct cox_script_options options = {
-      .scripts_dir = own != NULL ? own : paths->scripts, .library_dir = paths->library, .clock = cox_clock_system()};
+      .scripts_dir = folder != NULL ? folder : paths.scripts, .library_dir = paths.library, .clock = cox_clock_system()};
   cox_script_destroy(cox_script_create(&options, faults));
 }
 
@@ -23,7 +28,7 @@ static int check_all(const char *path, const char *const *overrides, bool is_jso
     cox_faults_add(&faults, NULL, 0, "%s", err.text);
   } else {
     config = cox_config_load_partial(path, overrides, paths.scripts, &faults);
-    if (config != NULL) check_scripts(config, &paths, &faults);
+    if (config != NULL) cox_check_scripts(json_string_value(json_object_get(config, "scripts")), &faults);
   }
   if (is_json) {
     json_t *const list = json_array();

@@ -1,7 +1,10 @@
 /* argv → subcommand. Only here do the command line and the rooms that it is made of meet. */
+#include <stdio.h>
+
 #include "console/client_commands.h"
 #include "inside.h"
 #include "net/net.h"
+#include "paths.h"
 #include "script/script.h"
 #include "sim/sim.h"
 #include "subcommands.h"
@@ -14,11 +17,19 @@ static int run_sim(void *ctx, int argc, char **argv) {
 /* A client looks only for the daemon's address in it. */
 static json_t *load_config(const char *path, struct cox_faults *faults) { return cox_config_load(path, NULL, NULL, faults); }
 
+static int find_scripts(char *out, size_t size, struct cox_err *err) {
+  struct cox_paths paths;
+  const int rc = cox_paths_find(&paths, err);
+  if (rc == 0) snprintf(out, size, "%s", paths.scripts);
+  return rc;
+}
+
 int main(int argc, char **argv) {
   struct cox_client client;
   cox_net_client(&client);
   struct cox_cli_env env = {
-      .call = client.call, .load_config = load_config, .start_inside = cox_inside_start, .stop_inside = cox_inside_stop};
+      .call = client.call, .load_config = load_config, .start_inside = cox_inside_start, .stop_inside = cox_inside_stop,
+      .describe_config = cox_config_describe, .find_scripts = find_scripts, .check_scripts = cox_check_scripts};
   const struct cox_cli_entry sim = {
       .name = "sim",
       .synopsis = "mlnodes|chain [options]",

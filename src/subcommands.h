@@ -11,6 +11,8 @@ extern const struct cox_cli_entry cox_run_entry, cox_demo_entry, cox_check_entry
 
 /* Prints `FILE:LINE: message` for each fault on stderr. */
 void cox_print_faults(const struct cox_faults *faults);
+/* Loads a folder of scripts (NULL: the shipped ones) and runs its cases. */
+void cox_check_scripts(const char *folder, struct cox_faults *faults);
 /* The values of -D, as cox_config_load takes them; free() it. */
 const char **cox_overrides(const struct cox_cli_args *args);
 /* The effective configuration, or NULL: the faults are printed and `*exit_code` is set. */
