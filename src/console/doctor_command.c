@@ -169,7 +169,7 @@ static int meet_daemon(struct doctor *doctor) {
   struct cox_buf text = {.limit = METRICS_MAX};
   const int status = get_text(doctor, "/readyz", &text);
   cox_buf_fini(&text);
-  doctor->has_daemon = status > 0;
+  doctor->has_daemon = status == 200 || status == 503;
   if (status == 200) {
     take_running(doctor);
   } else if (status > 0) {

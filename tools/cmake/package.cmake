@@ -1,6 +1,7 @@
 # `cpack` makes a .deb of what is installed; tools/package is the entry for people.
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/coxswain RENAME copyright)
 install(FILES ${CMAKE_SOURCE_DIR}/README.md ${CMAKE_SOURCE_DIR}/CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/coxswain)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/docs ${CMAKE_SOURCE_DIR}/tools/monitoring DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/coxswain)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/tools/examples DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/coxswain USE_SOURCE_PERMISSIONS)
 
 set(COX_MAINTAINER "The Coxswain authors <coxswain@localhost>" CACHE STRING "Who answers for the package: Name <address>")
