@@ -66,6 +66,15 @@ describe("coxswain report", function()
     assert.equal(3, #data.nodes[2].spans)
   end)
 
+  it("knows the reason when the attempt ended only after the target had changed", function()
+    local events = table.concat({ target(1, "n", 1, "INFERENCE"), target(9, "n", 2, "POC", "GENERATING"), attempt(10, "n", 1, "INFERENCE", nil, "cancelled", 9000),
+      attempt(11, "n", 2, "POC", "GENERATING", "succeeded", 10) }, "\n")
+    local _, out = system.run("report", "--events", system.write("late", events), "--since", "2026-01-02T10:00:00Z", "--json")
+    local data = json_text.decode(out)
+    assert.equal(1, #data.missed)
+    assert.equal("cancelled", data.missed[1].why)
+  end)
+
   it("begins where it is asked to, with what was then", function()
     local _, out = system.run("report", "--events", system.write("events", journal()), "--since", "2026-01-02T10:01:10Z", "--json")
     local data = json_text.decode(out)

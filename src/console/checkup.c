@@ -10,7 +10,7 @@
 
 enum { ANSWER_MAX = 8 << 20, WORDS_MAX = 1024 };
 
-static const char *const names[] = {"good", "doubt", "bad"};
+static const char *const names[] = {"good", "look", "bad"};
 
 void cox_checkup_init(struct cox_checkup *checkup, const struct cox_cli_env *env) {
   *checkup = (struct cox_checkup){.env = env, .findings = json_array()};

@@ -13,7 +13,7 @@ enum cox_health { COX_HEALTH_GOOD, COX_HEALTH_DOUBT, COX_HEALTH_BAD };
 struct cox_checkup {
   const struct cox_cli_env *env;
   struct cox_mutex mutex; /* guards the list */
-  json_t *findings;       /* [{ check, on, health, words, … }] */
+  json_t *findings;       /* [{ check, on, health: good, look or bad, words, … }] */
 };
 
 void cox_checkup_init(struct cox_checkup *checkup, const struct cox_cli_env *env);

@@ -116,11 +116,29 @@ static void run(void *arg) {
   }
 }
 
+/* Who answers first is found first: the findings behind the first `start` ones are put into the order of the nodes. */
+static void order(struct cox_checkup *checkup, const json_t *nodes, size_t start) {
+  json_t *const by_id = json_object(), *const list = json_array(), *finding, *node;
+  size_t i;
+  json_array_foreach(checkup->findings, i, finding) {
+    const char *const id = text_of(finding, "on");
+    if (i < start || *id == '\0') json_array_append(list, finding);
+    else json_object_set(by_id, id, finding);
+  }
+  json_array_foreach(nodes, i, node) {
+    finding = json_object_get(by_id, text_of(node, "id"));
+    if (finding != NULL) json_array_append(list, finding);
+  }
+  json_decref(by_id);
+  json_decref(checkup->findings);
+  checkup->findings = list;
+}
+
 void cox_checkup_nodes(struct cox_checkup *checkup, const json_t *nodes) {
   struct rounds rounds = {.checkup = checkup, .nodes = nodes};
   struct cox_thread threads[LOOKERS] = {0};
   struct cox_err err;
-  const size_t count = json_array_size(nodes);
+  const size_t count = json_array_size(nodes), start = json_array_size(checkup->findings);
   if (count == 0) cox_checkup_add(checkup, "node", NULL, COX_HEALTH_DOUBT, "the fleet has no nodes yet: add them to the nodes file, or with `coxswain node add`");
   for (size_t i = 0; i < LOOKERS && i < count; i++) {
     if (cox_thread_start(&threads[i], "cox-look", run, &rounds, &err) == 0) continue;
@@ -128,4 +146,5 @@ void cox_checkup_nodes(struct cox_checkup *checkup, const json_t *nodes) {
     break;
   }
   for (size_t i = 0; i < LOOKERS; i++) cox_thread_join(&threads[i]);
+  order(checkup, nodes, start);
 }

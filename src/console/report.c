@@ -63,7 +63,8 @@ static void end_target(struct cox_report *report, const char *id, json_t *node, 
   const bool is_reached = json_is_true(json_object_get(target, "reached"));
   if (is_over && !is_reached && at_ms > report->since_ms) {
     const json_t *const span = last_of(json_object_get(node, "spans"));
-    json_array_append_new(report->missed, json_pack("{ss, ss, sI, sI, ss, ss}", "node_id", id, "asks", text_of(target, "status"), "from_ms",
+    json_array_append_new(report->missed, json_pack("{ss, sI, ss, sI, sI, ss, ss}", "node_id", id, "generation",
+                                                    (json_int_t)number_of(target, "generation"), "asks", text_of(target, "status"), "from_ms",
                                                     (json_int_t)number_of(target, "from_ms"), "to_ms", (json_int_t)at_ms, "was",
                                                     span != NULL ? text_of(span, "status") : "UNKNOWN", "why", text_of(target, "error")));
   }
@@ -93,6 +94,18 @@ static void count_attempt(struct cox_report *report, const char *asks, const cha
   json_object_set_new(by_outcome, outcome, json_integer(number_of(by_outcome, outcome) + 1));
 }
 
+static const char *error_of(const json_t *record) { return text_of(record, *text_of(record, "error") != '\0' ? "error" : "outcome"); }
+
+/* The attempt that a change of target ended is told after that change. */
+static void explain_miss(struct cox_report *report, const char *id, int64_t generation, const json_t *record) {
+  for (size_t i = json_array_size(report->missed); i-- > 0;) {
+    json_t *const miss = json_array_get(report->missed, i);
+    if (strcmp(text_of(miss, "node_id"), id) != 0 || number_of(miss, "generation") != generation) continue;
+    if (*text_of(miss, "why") == '\0') json_object_set_new(miss, "why", json_string(error_of(record)));
+    return;
+  }
+}
+
 static void add_attempt(struct cox_report *report, const char *id, int64_t at_ms, const json_t *record) {
   json_t *const node = node_of(report, id), *const target = last_of(json_object_get(node, "targets"));
   const bool is_good = strcmp(text_of(record, "outcome"), "succeeded") == 0;
@@ -102,9 +115,11 @@ static void add_attempt(struct cox_report *report, const char *id, int64_t at_ms
   if (is_good && at_ms >= report->since_ms && strcmp(asks, "INFERENCE") == 0) {
     json_array_append_new(json_object_get(node, "loads_ms"), json_integer(number_of(record, "duration_ms")));
   }
-  if (target == NULL || number_of(json_object_get(record, "fence"), "generation") != number_of(target, "generation")) return;
-  if (is_good) json_object_set_new(target, "reached", json_true());
-  else json_object_set_new(target, "error", json_string(*text_of(record, "error") != '\0' ? text_of(record, "error") : text_of(record, "outcome")));
+  const int64_t generation = number_of(json_object_get(record, "fence"), "generation");
+  const bool is_present = target != NULL && generation == number_of(target, "generation");
+  if (is_present && is_good) json_object_set_new(target, "reached", json_true());
+  else if (is_present) json_object_set_new(target, "error", json_string(error_of(record)));
+  else if (!is_good) explain_miss(report, id, generation, record);
 }
 
 static void add_status(struct cox_report *report, const char *id, int64_t at_ms, const json_t *record) {

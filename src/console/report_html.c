@@ -88,7 +88,7 @@ static void add_bar(struct page *page, const json_t *stretch, const char *state,
 }
 
 static void add_axis(struct page *page, int height) {
-  enum { TICKS = 6 };
+  enum { TICKS = 4 };
   for (int i = 0; i <= TICKS; i++) {
     const int64_t at_ms = page->since_ms + (page->until_ms - page->since_ms) * i / TICKS;
     cox_buf_addf(page->out, "<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/><text class=\"dim\" x=\"%.1f\" y=\"12\" text-anchor=\"%s\">",
