@@ -76,7 +76,7 @@ static int serve(json_t *args, struct cox_txn *txn, struct cox_err *err) {
   json_t *const node = json_object_get(args, "node");
   const int slot = cox_txn_register(txn, node, err);
   const char *const model = json_object_iter_key(json_object_iter(json_object_get(node, "models")));
-  return slot < 0 ? slot : cox_txn_intend(txn, slot, json_pack("{ss, ss}", "status", "INFERENCE", "model", model), NULL, err);
+  return slot < 0 ? slot : cox_txn_intend(txn, slot, cox_target_create(json_pack("{ss, ss}", "status", "INFERENCE", "model", model), NULL, err), err);
 }
 
 static int change(struct rig *rig, const char *name, json_t *args, struct cox_txn *txn, json_t **result, struct cox_err *err) {

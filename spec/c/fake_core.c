@@ -42,7 +42,8 @@ static void done_or(struct cox_answer *answer, int rc, const struct cox_err *err
 static int intend(struct cox_txn *txn, const json_t *args, struct cox_err *err) {
   const int slot = cox_txn_find(txn, json_string_value(json_object_get(args, "node_id")));
   if (slot == COX_TXN_NONE) return cox_err_set(err, COX_ENOENT, "no such node");
-  return cox_txn_intend(txn, slot, json_incref(json_object_get(args, "target")), json_string_value(json_object_get(args, "reason")), err);
+  json_t *const object = json_incref(json_object_get(args, "target"));
+  return cox_txn_intend(txn, slot, cox_target_create(object, json_string_value(json_object_get(args, "reason")), err), err);
 }
 
 static void run(void *ctx, const char *name, json_t *args, struct cox_txn *txn, struct cox_answer *answer) {

@@ -77,12 +77,12 @@ static void machines_do_not_share(void **state) {
   script_destroy(script);
 }
 
-static void each_call_that_changes_a_machine_has_a_connection_of_its_own(void **state) {
+static void calls_that_change_a_machine_use_the_connection_of_those_before(void **state) {
   (void)state;
   expect_ok(SCRIPT_GET, "/fast");
   for (int i = 0; i < 5; i++) expect_ok(SCRIPT_MUTATE, "/fast");
   expect_ok(SCRIPT_GET, "/fast");
-  assert_int_equal(evil_server_counts(server).accepted, 6);
+  assert_int_equal(evil_server_counts(server).accepted, 1);
   evil_server_wait_open(server, 1);
 }
 
@@ -113,7 +113,9 @@ static void a_call_that_changes_a_machine_is_sent_once_whatever_happens_to_it(vo
   expect_ok(SCRIPT_GET, "/fast");
   for (size_t i = 1; i <= 20; i++) {
     if (i % 3 == 0) expect_ok(SCRIPT_GET, "/last");
+    expect_ok(SCRIPT_GET, "/fast"); /* so that libcurl has a used connection, on which it would repeat */
     expect_class(SCRIPT_MUTATE, "/close", COX_CLASS_RESET);
+    expect_ok(SCRIPT_GET, "/fast");
     expect_class(SCRIPT_MUTATE, "/reset", COX_CLASS_RESET);
     assert_int_equal(evil_server_requests(server, "/close"), i);
     assert_int_equal(evil_server_requests(server, "/reset"), i);
@@ -198,7 +200,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
       TEST(gets_to_one_machine_share_a_connection),
       TEST(machines_do_not_share),
-      TEST(each_call_that_changes_a_machine_has_a_connection_of_its_own),
+      TEST(calls_that_change_a_machine_use_the_connection_of_those_before),
       TEST(a_get_is_repeated_when_its_old_connection_turns_out_dead),
       TEST(a_get_that_is_closed_on_a_used_connection_is_repeated_once_on_a_fresh_one),
       TEST(a_call_that_changes_a_machine_is_sent_once_whatever_happens_to_it),

@@ -124,7 +124,6 @@ static void wait_for_none(const atomic_size_t *count, int64_t timeout_ms) {
 void cox_api_destroy(struct cox_api *api) {
   if (api == NULL) return;
   atomic_store(&api->is_stopping, true);
-  cox_server_quiesce(api);
   cox_connections_stop(&api->connections);
   cox_keys_stop(&api->keys);
   wait_for_none(&api->busy, STOP_MS);

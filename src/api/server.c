@@ -140,6 +140,15 @@ static void log_library(void *cls, const char *format, va_list args) {
   cox_log(COX_LOG_DEBUG, "api", "libmicrohttpd", "text", text, NULL);
 }
 
+/* None while we stop. (MHD_quiesce_daemon would refuse them earlier, but it and the library's threads take the listening socket out of
+ * the same set without a lock, and who comes second aborts the process: seen with libmicrohttpd 0.9.75.)                           */
+static enum MHD_Result accepts(void *cls, const struct sockaddr *address, socklen_t len) {
+  const struct cox_api *const api = cls;
+  (void)address;
+  (void)len;
+  return atomic_load(&api->is_stopping) ? MHD_NO : MHD_YES;
+}
+
 static struct MHD_Daemon *start(struct cox_api *api, unsigned connections_max) {
   const unsigned tls = api->tls != NULL ? MHD_USE_TLS : 0;
   const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | tls;
@@ -150,7 +159,7 @@ static struct MHD_Daemon *start(struct cox_api *api, unsigned connections_max) {
   };
   static const struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
   const unsigned idle_s = (unsigned)((api->connections.request_us + 999999) / 1000000);
-  return MHD_start_daemon(flags, 0, NULL, NULL, handle, api,
+  return MHD_start_daemon(flags, 0, accepts, api, handle, api,
                           MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
                           MHD_OPTION_ARRAY, tls > 0 ? tls_options : no_options,
                           MHD_OPTION_LISTEN_SOCKET, api->listen_fd,
@@ -176,12 +185,6 @@ int cox_server_start(struct cox_api *api, size_t connections_max, struct cox_err
   if (api->daemon == NULL) return cox_err_set(err, COX_ESYS, "starting the HTTP server failed: is there memory for its threads?");
   api->listen_fd = -1; /* the daemon's now */
   return 0;
-}
-
-/* The socket stays open until the end: the library's threads take it out of their sets a moment later, and abort the
- * process when it is closed by then.                                                                                 */
-void cox_server_quiesce(struct cox_api *api) {
-  if (api->daemon != NULL) api->listen_fd = MHD_quiesce_daemon(api->daemon);
 }
 
 void cox_server_stop(struct cox_api *api) {

@@ -60,8 +60,6 @@ struct cox_api {
 
 /* server.c: the daemon of libmicrohttpd on api->listen_fd. 0 or COX_ESYS. */
 int cox_server_start(struct cox_api *api, size_t connections_max, struct cox_err *err);
-/* No new connections from now on; gives the listening socket back. */
-void cox_server_quiesce(struct cox_api *api);
 /* What we keep of a connection; NULL: its memory could not be had. */
 struct cox_connection *cox_connection_of(struct MHD_Connection *native);
 /* Closes everything; nothing may be suspended. */

@@ -73,9 +73,9 @@ static void reconfigure_locked(struct cox_txn *txn, struct cox_change *change) C
 
 static void begin_episode_locked(struct cox_txn *txn, const struct cox_target *target) COX_REQUIRES(LOCK) {
   struct cox_registry *const registry = &txn->broker->registry;
-  const json_t *const height = json_object_get(target->params, "block_height");
-  const char *const hash = json_string_value(json_object_get(target->params, "block_hash"));
-  const json_t *const count = json_object_get(target->params, "node_count");
+  const json_t *const height = target->params[COX_TARGET_BLOCK_HEIGHT];
+  const char *const hash = json_string_value(target->params[COX_TARGET_BLOCK_HASH]);
+  const json_t *const count = target->params[COX_TARGET_NODE_COUNT];
   if (target->status != COX_STATUS_POC || height == NULL || hash == NULL || count == NULL) return;
   if (registry->episode.is_set && registry->episode.height == json_integer_value(height) &&
       strcmp(registry->episode.hash, hash) == 0) {

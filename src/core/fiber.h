@@ -38,7 +38,7 @@ struct cox_io_request {
   const char *body;       /* NULL: none; sent as application/json */
   size_t body_len;        /* bytes */
   int64_t timeout_ms;     /* of this request, > 0 */
-  bool is_mutating;       /* a fresh connection, never repeated by the library */
+  bool is_mutating;       /* sent once: never repeated by the library */
   size_t response_max;    /* bytes; a longer answer ends as COX_CLASS_BAD_ANSWER */
   /* SLEEP */
   int64_t sleep_ms;

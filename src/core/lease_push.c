@@ -19,7 +19,7 @@ struct view {
   bool is_draining;
 };
 
-static const char *model_of(const struct cox_target *target) { return json_string_value(json_object_get(target->params, "model")); }
+static const char *model_of(const struct cox_target *target) { return json_string_value(target->params[COX_TARGET_MODEL]); }
 
 /* After a start, until the first synced block: a stored intent is believed when a probe saw it fulfilled. */
 static enum cox_lease_bar bar_unarmed(const struct cox_node *node) {

@@ -15,14 +15,14 @@ static bool is_as_known(const struct cox_result *seen, enum cox_status known, en
 
 static bool serves_another_model(const struct cox_node *node, const struct cox_result *seen) {
   if (seen->seen != COX_STATUS_INFERENCE || seen->seen_model == NULL || node->applied == NULL) return false;
-  const char *const wanted = json_string_value(json_object_get(node->applied->params, "model"));
+  const char *const wanted = json_string_value(node->applied->params[COX_TARGET_MODEL]);
   return node->applied->status == COX_STATUS_INFERENCE && wanted != NULL && strcmp(wanted, seen->seen_model) != 0;
 }
 
 /* Is this what the target asks for? A node that does not tell its model is believed. */
 static bool serves_target(const struct cox_node *node, const struct cox_result *seen) {
   if (seen->class_ != COX_CLASS_NONE || seen->seen != COX_STATUS_INFERENCE || node->target == NULL) return false;
-  const char *const wanted = json_string_value(json_object_get(node->target->params, "model"));
+  const char *const wanted = json_string_value(node->target->params[COX_TARGET_MODEL]);
   if (node->target->status != COX_STATUS_INFERENCE || wanted == NULL) return false;
   return seen->seen_model == NULL || strcmp(wanted, seen->seen_model) == 0;
 }

@@ -170,7 +170,7 @@ static json_t *explain_json(const struct cox_node *node, const struct cox_snapsh
   char text[128];
   if (node->target != NULL) {
     json_object_set_new(object, "target", cox_target_json(node->target, false));
-    if (node->target->reason != NULL) json_object_set_new(object, "reason", json_string(node->target->reason));
+    if (node->target->reason != NULL) json_object_set(object, "reason", node->target->reason);
   }
   json_object_set_new(object, "doing", json_string(cox_snapshot_doing(node, snapshot, text, sizeof text)));
   json_object_set_new(object, "settled", json_boolean(node->is_settled));
@@ -222,7 +222,7 @@ static json_t *state_json(const struct cox_node *node, const struct cox_snapshot
   set_time(state, "checked_at", node->checked_at_ms);
   json_object_set_new(state, "admin_state", admin_json(node));
   if (node->target != NULL && node->target->status == COX_STATUS_TRAINING) {
-    set_text(state, "training_task", json_object_get(node->target->params, "task"));
+    set_text(state, "training_task", node->target->params[COX_TARGET_TASK]);
   }
   json_object_set_new(state, "epoch_models", epoch_models_json(node, snapshot->world));
   json_object_set_new(state, "epoch_ml_nodes", json_object());

@@ -85,7 +85,10 @@ static void open_copy(struct out *out, const json_t *object) {
 
 static void add_target(struct out *out, const char *name, const struct cox_target *target) {
   key(out, name);
-  open_copy(out, target->params);
+  open(out);
+  for (enum cox_target_param i = 0; i < COX_TARGET_PARAMS; i++) {
+    if (target->params[i] != NULL) optional(out, cox_target_param_name(i), target->params[i]);
+  }
   text(out, "status", cox_status_name(target->status));
   if (target->status == COX_STATUS_POC) text(out, "poc", cox_poc_name(target->poc));
   if (target->drain_s > 0) {
@@ -165,7 +168,7 @@ static void add_explain(struct out *out, const struct cox_node *node, const stru
     start = out->buf->len + sizeof "\"target\":" - 1;
     add_target(out, "target", node->target);
     end = out->buf->len;
-    if (node->target->reason != NULL) text(out, "reason", node->target->reason);
+    if (node->target->reason != NULL) optional(out, "reason", node->target->reason);
   }
   text(out, "doing", cox_snapshot_doing(node, snapshot, words, sizeof words));
   truth(out, "settled", node->is_settled);
@@ -227,7 +230,7 @@ static void add_state(struct out *out, const struct cox_node *node, const struct
   moment(out, "checked_at", node->checked_at_ms);
   add_admin(out, node);
   if (node->target != NULL && node->target->status == COX_STATUS_TRAINING) {
-    optional(out, "training_task", json_object_get(node->target->params, "task"));
+    optional(out, "training_task", node->target->params[COX_TARGET_TASK]);
   }
   add_epoch_models(out, node, snapshot);
   key(out, "epoch_ml_nodes");

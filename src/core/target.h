@@ -10,18 +10,45 @@
 #include "base/err.h"
 #include "core/status.h"
 
-struct cox_target {
-  atomic_uint references;
-  enum cox_status status; /* INFERENCE, POC, TRAINING or STOPPED */
-  enum cox_poc poc;       /* IDLE unless status is POC */
-  double drain_s;         /* seconds to wait for leases; does not count in comparison */
-  char *reason;           /* policy's words, may be NULL; does not count in comparison */
-  json_t *params;         /* object: model, args, block_height, block_hash, public_key, node_id, node_count, url, task */
+/* What it takes to get there. There are ten thousand of these: a list by number costs a fifth of an object by name. */
+enum cox_target_param {
+  COX_TARGET_MODEL,
+  COX_TARGET_ARGS,
+  COX_TARGET_BLOCK_HEIGHT,
+  COX_TARGET_BLOCK_HASH,
+  COX_TARGET_PUBLIC_KEY,
+  COX_TARGET_NODE_ID,
+  COX_TARGET_NODE_COUNT,
+  COX_TARGET_URL,
+  COX_TARGET_TASK,
+  COX_TARGET_PARAMS
 };
 
-/* From the object a policy returned: `status`, `poc`, `drain_s`, `reason` and the parameters above, nothing else. Takes
- * `object`, also when it fails; its values are shared. One reference, or NULL with the reason in `err`.                */
+struct cox_target {
+  atomic_uint references;
+  enum cox_status status;            /* INFERENCE, POC, TRAINING or STOPPED */
+  enum cox_poc poc;                  /* IDLE unless status is POC */
+  double drain_s;                    /* seconds to wait for leases; does not count in comparison */
+  json_t *reason;                    /* string, policy's words, may be NULL; does not count in comparison */
+  json_t *params[COX_TARGET_PARAMS]; /* held; NULL: not given */
+};
+
+/* "model", "args", … */
+const char *cox_target_param_name(enum cox_target_param param);
+
+/* From an object with `status`, `poc`, `drain_s`, `reason` and the parameters above, nothing else. Takes `object`, also when it
+ * fails; its values are shared. `reason` (may be NULL) goes before the object's. One reference, or NULL with the reason in `err`. */
 struct cox_target *cox_target_create(json_t *object, const char *reason, struct cox_err *err);
+
+/* The same, field by field. NULL: out of memory. */
+struct cox_target *cox_target_begin(void);
+/* Takes `value` (null: not given), also when it fails. 0, or the reason why there is no such field or value. */
+int cox_target_set(struct cox_target *target, const char *name, json_t *value, struct cox_err *err);
+/* Is it whole? 0, or the reason; then it must be released. */
+int cox_target_check(const struct cox_target *target, struct cox_err *err);
+/* Takes over the values of `other` that are equal, so that they are in memory once. Before anybody else has the target. */
+void cox_target_share(struct cox_target *target, const struct cox_target *other);
+
 struct cox_target *cox_target_hold(struct cox_target *target);
 void cox_target_release(struct cox_target *target);
 /* By value, without `drain_s` and `reason`. NULL equals only NULL. */

@@ -145,14 +145,13 @@ int cox_txn_node_count(struct cox_txn *txn, int64_t block_height, const char *bl
   return highest_num(txn) + 1;
 }
 
-int cox_txn_intend(struct cox_txn *txn, int slot, json_t *object, const char *reason, struct cox_err *err) {
+int cox_txn_intend(struct cox_txn *txn, int slot, struct cox_target *target, struct cox_err *err) {
   struct cox_txn_node now;
+  if (target == NULL) return err->code;
   if (!cox_txn_read(txn, slot, &now)) {
-    json_decref(object);
+    cox_target_release(target);
     return cox_err_set(err, COX_ENOENT, "setting an intent failed: the node was removed");
   }
-  struct cox_target *const target = cox_target_create(object, reason, err);
-  if (target == NULL) return COX_EINVAL;
   if (cox_target_equal(target, now.target)) {
     cox_target_release(target);
     return 0;
@@ -162,6 +161,7 @@ int cox_txn_intend(struct cox_txn *txn, int slot, json_t *object, const char *re
     cox_target_release(target);
     return cox_err_set(err, COX_ENOMEM, "setting the intent of node %s failed: out of memory", now.id);
   }
+  cox_target_share(target, now.target);
   cox_target_release(change->target);
   change->target = target;
   return 1;

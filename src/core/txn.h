@@ -50,8 +50,9 @@ const char *cox_txn_block_hash(struct cox_txn *txn, int64_t height);
  * highest registered node number + 1.                                                                            */
 int cox_txn_node_count(struct cox_txn *txn, int64_t block_height, const char *block_hash);
 
-/* Sets the intent. Takes `object`, which is as for cox_target_create. 1: changed, 0: equal to what it has, negative: error. */
-int cox_txn_intend(struct cox_txn *txn, int slot, json_t *object, const char *reason, struct cox_err *err);
+/* Sets the intent. Takes the only reference to `target` (NULL: it could not be made, `err` says why). 1: changed, 0: equal to what it
+ * has, negative: error.                                                                                                             */
+int cox_txn_intend(struct cox_txn *txn, int slot, struct cox_target *target, struct cox_err *err);
 
 /* Nodes. register of a known id and update of an unknown one are errors; both give the slot, or a negative code with
  * the reason. A new registration is enabled at the present epoch (0 before the first block of the process).           */

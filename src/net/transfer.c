@@ -14,9 +14,10 @@
 enum {
   POOL_MAX = 256,            /* easy handles kept for reuse */
   BODY_KEPT = 16 * 1024,     /* a buffer that grew larger is given back */
-  RECEIVE_BUFFER = 4 * 1024, /* libcurl holds one for each transfer in flight; its default is four times as much */
+  RECEIVE_BUFFER = 1024,     /* libcurl holds one for each transfer in flight: its smallest; answers of nodes are small */
   UPLOAD_BUFFER = 16 * 1024, /* libcurl's smallest */
   IDLE_MAX_S = 30,           /* an idle connection older than this is closed at the next look into the cache */
+  IDLE_MUTATING_MAX_S = 1,   /* for what must not meet a connection that its server closes just then: servers wait 5 s and more */
   ABANDONED_LIFE_US = 30000000, /* two rounds of three name servers, five seconds each */
   CONNECT_MAX_MS = 10000,    /* look-up, connection and TLS: a machine that is off must not hold up a load's 20 minutes */
   KEEPALIVE_IDLE_S = 60,     /* a load may keep a request silent for 20 minutes: notice a machine that is gone */
@@ -145,11 +146,14 @@ static int on_close(void *ctx, curl_socket_t fd) {
   return close(fd);
 }
 
-/* Called when a connection is there, a reused one too. */
+/* Called when a connection is there, a reused one too, before the request is sent. For a second time: the reused one turned out dead
+ * and libcurl is about to repeat the request, a POST too. What changes a node is sent once.                                          */
 static int on_connected(void *user, char *remote_ip, char *local_ip, int remote_port, int local_port) {
   (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
   struct cox_transfer *const transfer = user;
   end_lookup(transfer);
+  transfer->is_repeated = transfer->is_connected && transfer->request->is_mutating;
+  if (transfer->is_repeated) return CURL_PREREQFUNC_ABORT;
   transfer->is_connected = true;
   return CURL_PREREQFUNC_OK;
 }
@@ -224,7 +228,6 @@ static void set_common(CURL *easy, struct cox_transfer *transfer) {
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* an address means itself: no proxy from the environment */
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "coxswain");
-  curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_MAX_S);
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
   curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
@@ -260,10 +263,7 @@ static long connect_ms(const struct cox_io_request *request) {
 static bool set_request(struct cox_transfer *transfer, const struct cox_io_request *request) {
   CURL *const easy = transfer->easy;
   const struct cox_transfers *const transfers = transfer->owner;
-  const long is_fresh = request->is_mutating ? 1L : 0L;
-  /* On a reused connection that turns out dead libcurl repeats the request by itself, a POST too. */
-  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, is_fresh);
-  curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, is_fresh);
+  curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)(request->is_mutating ? IDLE_MUTATING_MAX_S : IDLE_MAX_S));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(request));
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, request->timeout_ms > KEEPALIVE_IDLE_S * 1000 ? 1L : 0L); /* three system calls */
   curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->body.limit);
@@ -355,7 +355,7 @@ void cox_transfer_stop(struct cox_transfer *transfer) {
   cox_buf_clear(&transfer->body);
   transfer->header_len = 0;
   transfer->request = NULL;
-  transfer->is_connected = transfer->has_header = false;
+  transfer->is_connected = transfer->is_repeated = transfer->has_header = false;
   transfer->is_body_over = transfer->is_header_over = false;
   transfer->os_errno = transfer->http_status = 0;
   transfer->class_ = COX_CLASS_NONE;
@@ -422,7 +422,7 @@ static void conclude(struct cox_transfer *transfer, CURLcode code) {
   }
   const size_t received = transfer->header_len + transfer->body.len;
   const struct cox_failure failure = {
-      .code = code == CURLE_OK ? CURLE_PARTIAL_FILE : code,
+      .code = code == CURLE_OK ? CURLE_PARTIAL_FILE : transfer->is_repeated ? CURLE_GOT_NOTHING : code,
       .method = transfer->request->method,
       .url = transfer->request->url,
       .detail = transfer->detail,

@@ -35,6 +35,7 @@ struct cox_transfer {
   bool is_running;                      /* libcurl has it */
   bool is_looking;                      /* counted as a look-up */
   bool is_connected;                    /* the request could be sent */
+  bool is_repeated;                     /* libcurl would have sent it a second time */
   bool has_header;                      /* the answer's header has come whole */
   bool is_body_over, is_header_over;
   int os_errno;                         /* of making the socket */

@@ -125,17 +125,35 @@ static void push_field(lua_State *L, struct policy_node *node, lua_Integer field
 
 /* ---- methods ---- */
 
+static int set_target_field(void *target, const char *name, json_t *value, struct cox_err *err) {
+  return cox_target_set(target, name, value, err);
+}
+
+/* Never throws. NULL with the reason. `reason` is at 3. */
+static struct cox_target *take_target(lua_State *L, struct cox_err *err) {
+  struct cox_target *const target = cox_target_begin();
+  if (target == NULL) {
+    cox_err_set(err, COX_ENOMEM, "target: out of memory");
+    return NULL;
+  }
+  int rc = cox_convert_take_fields(L, 2, "target", set_target_field, target, err);
+  json_t *const reason = rc == 0 && !lua_isnoneornil(L, 3) ? cox_convert_take(L, 3, "reason", err) : NULL;
+  if (reason != NULL) rc = cox_target_set(target, "reason", reason, err);
+  else if (!lua_isnoneornil(L, 3)) rc = COX_EINVAL;
+  if (rc == 0) rc = cox_target_check(target, err);
+  if (rc == 0) return target;
+  cox_target_release(target);
+  return NULL;
+}
+
 static int intend(lua_State *L) {
   struct policy_node *const node = check_node(L);
   luaL_checktype(L, 2, LUA_TTABLE);
-  const char *const reason = luaL_optstring(L, 3, NULL);
+  luaL_optstring(L, 3, NULL);
   struct cox_err err;
-  json_t *const target = cox_convert_take(L, 2, "target", &err);
-  if (target == NULL) return luaL_error(L, "node %s: %s", node->view.id, err.text);
-  struct cox_txn *const txn = node->owner->txn;
-  const int rc = cox_txn_intend(txn, node->slot, target, reason, &err);
+  const int rc = cox_txn_intend(node->owner->txn, node->slot, take_target(L, &err), &err);
   if (rc < 0) return luaL_error(L, "node %s: %s", node->view.id, err.text);
-  if (rc > 0) cox_txn_read(txn, node->slot, &node->view);
+  if (rc > 0) cox_txn_read(node->owner->txn, node->slot, &node->view);
   lua_pushboolean(L, rc > 0);
   return 1;
 }

@@ -123,6 +123,7 @@ struct step {
 
 struct taking {
   struct cox_guard *guard;
+  struct cox_convert_texts *texts;
   struct cox_err *err;
   const char *what;
   size_t bytes; /* so far */
@@ -160,6 +161,34 @@ static json_t *shared_of(lua_State *L, int index) {
   return value;
 }
 
+/* ---- texts ---- */
+
+enum { KEPT_TEXT_MAX = 256 /* bytes: longer ones are seldom alike, and comparing them costs */ };
+
+static size_t place_of(const char *text, size_t len) {
+  size_t hash = len;
+  for (size_t i = 0; i < len && i < 32; i++) hash = hash * 31 + (unsigned char)text[i];
+  for (size_t i = len > 40 ? len - 8 : len; i < len; i++) hash = hash * 31 + (unsigned char)text[i];
+  return hash % COX_CONVERT_TEXTS;
+}
+
+/* A new reference, NULL: no UTF-8, or out of memory. */
+static json_t *text_of(struct cox_convert_texts *texts, const char *text, size_t len) {
+  if (len > KEPT_TEXT_MAX) return json_stringn(text, len);
+  json_t **const recent = &texts->recent[place_of(text, len)];
+  if (*recent != NULL && json_string_length(*recent) == len && memcmp(json_string_value(*recent), text, len) == 0) return json_incref(*recent);
+  json_t *const value = json_stringn(text, len);
+  if (value == NULL) return NULL;
+  json_decref(*recent);
+  *recent = json_incref(value);
+  return value;
+}
+
+void cox_convert_texts_fini(struct cox_convert_texts *texts) {
+  for (size_t i = 0; i < COX_CONVERT_TEXTS; i++) json_decref(texts->recent[i]);
+  *texts = (struct cox_convert_texts){{0}};
+}
+
 static json_t *take_list(lua_State *L, int index, size_t len, struct taking *taking) {
   json_t *const list = json_array();
   struct step *const step = &taking->path[taking->depth++];
@@ -177,25 +206,33 @@ static json_t *take_list(lua_State *L, int index, size_t len, struct taking *tak
   return list;
 }
 
-/* The pair on top of the stack goes into `object`. */
-static bool take_pair(lua_State *L, json_t *object, struct taking *taking) {
-  if (lua_type(L, -2) != LUA_TSTRING) return fail(taking, "must be a list (1, 2, 3 …) or have names as keys, not both") != NULL;
+/* Of the pair on top of the stack; NULL: something is wrong with it. */
+static json_t *take_pair(lua_State *L, const char **name, struct taking *taking) {
+  if (lua_type(L, -2) != LUA_TSTRING) return fail(taking, "must be a list (1, 2, 3 …) or have names as keys, not both");
   size_t key_len;
   const char *const key = lua_tolstring(L, -2, &key_len);
   taking->path[taking->depth++].key = key;
-  if (strlen(key) != key_len) return fail(taking, "has a zero byte in its name") != NULL;
+  if (strlen(key) != key_len) return fail(taking, "has a zero byte in its name");
   json_t *const value = take(L, lua_gettop(L), taking);
-  if (value == NULL) return false;
-  if (json_object_set_new(object, key, value) != 0) return fail(taking, "has a name that is not UTF-8") != NULL;
+  if (value == NULL) return NULL;
+  *name = key;
   taking->depth--;
-  return true;
+  return value;
+}
+
+static bool add_pair(json_t *object, const char *name, json_t *value, struct taking *taking) {
+  if (json_object_set_new(object, name, value) == 0) return true;
+  taking->path[taking->depth++].key = name;
+  return fail(taking, "has a name that is not UTF-8") != NULL;
 }
 
 static json_t *take_object(lua_State *L, int index, struct taking *taking) {
   json_t *object = json_object();
   lua_pushnil(L);
   while (lua_next(L, index) != 0) {
-    if (!take_pair(L, object, taking)) {
+    const char *name;
+    json_t *const value = take_pair(L, &name, taking);
+    if (value == NULL || !add_pair(object, name, value, taking)) {
       json_decref(object);
       lua_pop(L, 2);
       return NULL;
@@ -240,7 +277,7 @@ static json_t *take(lua_State *L, int index, struct taking *taking) {
     case LUA_TSTRING: {
       size_t len;
       const char *const text = lua_tolstring(L, index, &len);
-      json_t *const value = json_stringn(text, len);
+      json_t *const value = text_of(taking->texts, text, len);
       return value != NULL ? value : fail(taking, "must be text in UTF-8");
     }
     default: break;
@@ -250,13 +287,37 @@ static json_t *take(lua_State *L, int index, struct taking *taking) {
   return fail(taking, why);
 }
 
+/* Its path is filled as it is walked: clearing it would cost more than most values. */
+static void begin(struct taking *taking, lua_State *L, const char *what, struct cox_err *err) {
+  struct cox_vm *const vm = cox_vm_of(L);
+  taking->guard = &vm->guard;
+  taking->texts = &vm->texts;
+  taking->err = err;
+  taking->what = what;
+  taking->bytes = 0;
+  taking->depth = 0;
+}
+
+int cox_convert_take_fields(lua_State *L, int index, const char *what, cox_convert_set_fn *set, void *arg, struct cox_err *err) {
+  struct taking taking;
+  begin(&taking, L, what, err);
+  index = lua_absindex(L, index);
+  if (!lua_checkstack(L, 8)) return cox_err_set(err, COX_EINVAL, "%s is nested too deeply", what);
+  int rc = 0;
+  lua_pushnil(L);
+  while (rc == 0 && lua_next(L, index) != 0) {
+    const char *name;
+    json_t *const value = take_pair(L, &name, &taking);
+    rc = value != NULL ? set(arg, name, value, err) : COX_EINVAL;
+    lua_pop(L, 1);
+  }
+  if (rc != 0) lua_pop(L, 1);
+  return rc;
+}
+
 json_t *cox_convert_take(lua_State *L, int index, const char *what, struct cox_err *err) {
-  struct taking taking; /* its path is filled as it is walked: clearing it would cost more than most values */
-  taking.guard = &cox_vm_of(L)->guard;
-  taking.err = err;
-  taking.what = what;
-  taking.bytes = 0;
-  taking.depth = 0;
+  struct taking taking;
+  begin(&taking, L, what, err);
   if (!lua_checkstack(L, 8)) return fail(&taking, "is nested too deeply");
   return take(L, lua_absindex(L, index), &taking);
 }

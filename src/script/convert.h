@@ -12,7 +12,17 @@ enum {
   COX_CONVERT_DEPTH_MAX = 64,
   COX_CONVERT_BYTES_MAX = 32 * 1024 * 1024, /* of what becomes of one value outside of the VM's memory */
   COX_CONVERT_TEXT_BYTES_MAX = 8 * 1024 * 1024,
+  COX_CONVERT_TEXTS = 64, /* kept for others that are equal */
 };
+
+/* 0, or a code with the reason in `err`. */
+typedef int cox_convert_set_fn(void *arg, const char *name, json_t *value, struct cox_err *err);
+
+/* Texts that came by lately: the nodes of a fleet share most of theirs, and are to share them in memory too. */
+struct cox_convert_texts {
+  json_t *recent[COX_CONVERT_TEXTS]; /* held */
+};
+void cox_convert_texts_fini(struct cox_convert_texts *texts);
 
 /* Pushes a new Lua value; may throw (memory). null becomes nil in objects and json.null in lists. Empty lists are marked, so
  * that they stay lists on the way back.                                                                                      */
@@ -28,6 +38,9 @@ void cox_convert_push_made(lua_State *L, struct cox_held **held, json_t *value);
  * text, bad UTF-8, nan, too much of it. nil and json.null become null. When the call's time is up it is also NULL; after
  * clean-up, cox_guard_check then raises that.                                                                                 */
 json_t *cox_convert_take(lua_State *L, int index, const char *what, struct cox_err *err);
+/* Each pair of the table at `index` goes to `set`, which takes the value; ends with the first that it refuses, with what `set` says. As
+ * cox_convert_take otherwise: 0, or a code with the reason.                                                                        */
+int cox_convert_take_fields(lua_State *L, int index, const char *what, cox_convert_set_fn *set, void *arg, struct cox_err *err);
 /* The value as JSON text on one line, to be freed; keys sorted when asked. Never throws: NULL when memory or time is used up, or the
  * text would be longer than COX_CONVERT_TEXT_BYTES_MAX, with the reason in `err`.                                                  */
 char *cox_convert_text(lua_State *L, const json_t *value, bool is_sorted, const char *what, struct cox_err *err);

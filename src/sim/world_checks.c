@@ -119,7 +119,7 @@ static void remember(struct cox_world *world) {
 
 static void check_target(struct cox_world *world, const struct cox_node *node, uint64_t count) {
   const struct cox_world_node *const before = seen_before(world, node->registration);
-  if (node->target != NULL && (node->target->reason == NULL || node->target->reason[0] == '\0')) {
+  if (node->target != NULL && json_string_length(node->target->reason) == 0) {
     cox_world_break(world, "intents are explained", cox_node_id(node), "%s has a target without a reason", cox_node_id(node));
   }
   if (before == NULL || before->target == node->target) return;

@@ -74,19 +74,18 @@ static bool has_unknown_model(const struct cox_world *world, const struct cox_wo
 static const char *untruth(const struct cox_target *target, const json_t *report, bool is_model_unknown) {
   static const char *const states[] = {"", "INFERENCE", "POW", "TRAIN", "STOPPED", ""};
   if (strcmp(text_of(report, "state"), states[target->status]) != 0) return "it is in another state";
-  const json_t *const params = target->params;
   if (target->status == COX_STATUS_INFERENCE) {
     if (!is_true(report, "is_healthy")) return "it does not serve";
     if (is_model_unknown) return NULL;
     const json_t *const model = json_object_get(json_object_get(report, "server"), "model");
-    return json_equal(model, json_object_get(params, "model")) ? NULL : "it serves another model";
+    return json_equal(model, target->params[COX_TARGET_MODEL]) ? NULL : "it serves another model";
   }
   if (target->status != COX_STATUS_POC) return NULL;
   const json_t *const init = json_object_get(report, "last_init");
   if (strcmp(text_of(json_object_get(report, "pow"), "status"), cox_poc_name(target->poc)) != 0) return "its PoC is at another stage";
-  static const char *const keys[] = {"block_hash", "block_height", "node_id", "node_count"};
-  for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-    if (!json_equal(json_object_get(init, keys[i]), json_object_get(params, keys[i]))) return "its PoC is of another episode or part";
+  static const enum cox_target_param params[] = {COX_TARGET_BLOCK_HASH, COX_TARGET_BLOCK_HEIGHT, COX_TARGET_NODE_ID, COX_TARGET_NODE_COUNT};
+  for (size_t i = 0; i < sizeof params / sizeof *params; i++) {
+    if (!json_equal(json_object_get(init, cox_target_param_name(params[i])), target->params[params[i]])) return "its PoC is of another episode or part";
   }
   return NULL;
 }
