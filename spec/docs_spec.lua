@@ -62,7 +62,8 @@ describe("the README's tour", function()
     text = text:match "\n## Five minutes\n(.-)\n## "
     local bin = (select(2, shell("realpath " .. program))):match "^(.*)/[^/\n]*\n"
     -- Free ports instead of those written, and a folder of its own instead of /tmp.
-    local prelude = ("export PATH=%s:$PATH COXSWAIN_ADMIN__LISTEN=127.0.0.1:0 COXSWAIN_SOCKET=%s/tour/coxswain.sock; unset COXSWAIN_CONFIG COXSWAIN_ADMIN; "):format(bin, folder)
+    local prelude = ("unset COXSWAIN_CONFIG COXSWAIN_ADMIN; export PATH=%s:$PATH COXSWAIN_ADMIN__LISTEN=127.0.0.1:0 " ..
+      "COXSWAIN_SOCKET=%s/tour/coxswain.sock; "):format(bin, folder)
     local cwd, outputs, tour = folder, {}, {}
     for _, block in ipairs(blocks_of(text)) do
       assert.equal("sh", block.language)

@@ -41,7 +41,7 @@ describe("completions", function()
       return out
     end
     assert.is_true((shell("bash -n " .. path)))
-    assert.equal("repl\n", complete "rep")
+    assert.equal("report\nrepl\n", complete "rep")
     assert.equal("enable\n", complete("node", "en"))
     assert.equal("--standalone\n", complete("repl", "--st"))
     assert.equal("completion\n", complete("repl", "-c", "compl"))

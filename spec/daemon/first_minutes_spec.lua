@@ -101,8 +101,8 @@ describe("coxswain doctor", function()
   it("examines a running daemon and finds it well", function()
     local fleet, chain = system.fleet("--count", "2"), system.chain("--block-ms", "200")
     local feed = ('{ kind = "cometbft", rpc = %q, rest = %q }'):format(chain.url, chain.url)
-    local daemon = system.daemon(system.config(fleet.nodes_file, ('callback_url = %q,'):format(chain.url), feed):gsub('callback_url = "http://127.0.0.1:9100",\n', ""),
-      "-D", "store=" .. system.folder() .. "/s.db")
+    local config = system.config(fleet.nodes_file, nil, feed):gsub('callback_url = "[^"]*"', ("callback_url = %q"):format(chain.url))
+    local daemon = system.daemon(config, "-D", "store=" .. system.folder() .. "/s.db")
     local out
     system.wait("a daemon that follows the chain", function()
       local code
@@ -122,8 +122,9 @@ describe("coxswain doctor", function()
     local store, key = system.write("other.db", "this is no database at all"), system.write("key.hex", "00")
     os.execute("chmod 644 " .. key)
     local port = chain.url:match ":(%d+)$"
-    local text = system.config(fleet.nodes_file, ('store = %q,'):format(store)):gsub('store = ":memory:",\n', ""):gsub('participant = {', ('participant = { key_file = %q,'):format(key))
-      :gsub('127%.0%.0%.1:9100', "127.0.0.1:1"):gsub('feed = ', ('admin = { listen = "127.0.0.1:%s" },\n  feed = '):format(port))
+    local text = system.config(fleet.nodes_file, ('store = %q,'):format(store)):gsub('store = ":memory:",\n', "")
+      :gsub('participant = {', ('participant = { key_file = %q,'):format(key)):gsub('127%.0%.0%.1:9100', "127.0.0.1:1")
+      :gsub('feed = ', ('admin = { listen = "127.0.0.1:%s" },\n  feed = '):format(port))
     local path = system.write("coxswain.lua", text)
     local code, out = system.run("doctor", "-c", path, "--json")
     local report = read_json(out)

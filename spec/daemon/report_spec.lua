@@ -67,8 +67,8 @@ describe("coxswain report", function()
   end)
 
   it("knows the reason when the attempt ended only after the target had changed", function()
-    local events = table.concat({ target(1, "n", 1, "INFERENCE"), target(9, "n", 2, "POC", "GENERATING"), attempt(10, "n", 1, "INFERENCE", nil, "cancelled", 9000),
-      attempt(11, "n", 2, "POC", "GENERATING", "succeeded", 10) }, "\n")
+    local events = table.concat({ target(1, "n", 1, "INFERENCE"), target(9, "n", 2, "POC", "GENERATING"),
+      attempt(10, "n", 1, "INFERENCE", nil, "cancelled", 9000), attempt(11, "n", 2, "POC", "GENERATING", "succeeded", 10) }, "\n")
     local _, out = system.run("report", "--events", system.write("late", events), "--since", "2026-01-02T10:00:00Z", "--json")
     local data = json_text.decode(out)
     assert.equal(1, #data.missed)

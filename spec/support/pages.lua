@@ -35,10 +35,9 @@ local function add_parameters(out, document, operation)
 end
 
 local function schema_of(body)
-  for _, media in ipairs(keys(body and body.content)) do
-    local schema = body.content[media].schema
-    return schema and type_of(schema), media
-  end
+  local media = keys(body and body.content)[1]
+  local schema = media and body.content[media].schema
+  return schema and type_of(schema)
 end
 
 local function add_responses(out, document, operation)
