@@ -65,7 +65,7 @@ describe("the Debian package", function()
   end
 
   local function dpkg(words)
-    return must(("%sdpkg --root=%s --force-depends --force-confdef --force-confold --log=/dev/null %s"):format(way, root, words))
+    return must(("%sdpkg --root=%s --force-depends --force-unsafe-io --force-confdef --force-confold --log=/dev/null %s"):format(way, root, words))
   end
 
   local function files()
