@@ -48,7 +48,7 @@ local library_headers = {
 }
 
 local at_top = { -- beside dotfiles
-  ["CMakeLists.txt"] = true, ["README.md"] = true, ["LICENSE"] = true, ["CHANGELOG.md"] = true,
+  ["CMakeLists.txt"] = true, ["README.md"] = true, ["LICENSE"] = true, ["CHANGELOG.md"] = true, ["docs"] = true,
   include = true, src = true, lua = true, scripts = true, spec = true, tools = true,
 }
 

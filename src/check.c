@@ -7,9 +7,15 @@
 #include "script/script.h"
 #include "subcommands.h"
 
-static void check_scripts(json_t *config, const struct cox_paths *paths, struct cox_faults *faults) {
-  json_t *const folders = cox_config_folders(config, paths->scripts);
-  const struct cox_script_options options = {.folders = folders, .library_dir = paths->library, .clock = cox_clock_system(),
+void cox_check_scripts(json_t *config, struct cox_faults *faults) {
+  struct cox_paths paths;
+  struct cox_err err;
+  if (cox_paths_find(&paths, &err) != 0) {
+    cox_faults_add(faults, NULL, 0, "%s", err.text);
+    return;
+  }
+  json_t *const folders = cox_config_folders(config, paths.scripts);
+  const struct cox_script_options options = {.folders = folders, .library_dir = paths.library, .clock = cox_clock_system(),
                                              .config = config /* for the files that it names: keys, certificates */};
   cox_script_destroy(cox_script_create(&options, faults));
   json_decref(folders);
@@ -24,7 +30,7 @@ static int check_all(const char *path, const char *const *overrides, bool is_jso
     cox_faults_add(&faults, NULL, 0, "%s", err.text);
   } else {
     config = cox_config_load_partial(path, overrides, paths.scripts, &faults);
-    if (config != NULL) check_scripts(config, &paths, &faults);
+    if (config != NULL) cox_check_scripts(config, &faults);
   }
   if (is_json) {
     json_t *const list = json_array();

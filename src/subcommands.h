@@ -11,6 +11,8 @@ extern const struct cox_cli_entry cox_run_entry, cox_demo_entry, cox_check_entry
 
 /* Prints `FILE:LINE: message` for each fault on stderr. */
 void cox_print_faults(const struct cox_faults *faults);
+/* Loads the scripts of a configuration and runs their cases. */
+void cox_check_scripts(json_t *config, struct cox_faults *faults);
 /* The values of -D, as cox_config_load takes them; free() it. */
 const char **cox_overrides(const struct cox_cli_args *args);
 /* The effective configuration, or NULL: the faults are printed and `*exit_code` is set. */

@@ -47,17 +47,22 @@ function M.run(...)
   return code, read(out), read(err)
 end
 
---- Starts the program in the background: { pid, log } with everything it writes in the file `log`.
+--- Starts a command of the shell in the background: { pid, log } with everything it writes in the file `log`.
 local count = 0
-function M.start(...)
+function M.spawn(command)
   count = count + 1
   local log, pid_file = ("%s/log%d"):format(M.folder(), count), M.folder() .. "/pid"
-  local words = { quote(program) }
-  for _, word in ipairs { ... } do words[#words + 1] = quote(word) end
-  os.execute(("%s >%s 2>&1 </dev/null & echo $! >%s"):format(table.concat(words, " "), log, pid_file))
+  os.execute(("exec %s >%s 2>&1 </dev/null & echo $! >%s"):format(command, log, pid_file))
   local pid = assert(math.tointeger(tonumber(read(pid_file):match("%d+"))), "no process id")
   running[pid] = true
   return { pid = pid, log = log }
+end
+
+--- Starts the program in the background, like M.spawn.
+function M.start(...)
+  local words = { quote(program) }
+  for _, word in ipairs { ... } do words[#words + 1] = quote(word) end
+  return M.spawn(table.concat(words, " "))
 end
 
 function M.signal(process, name) return (os.execute(("kill -%s %d 2>/dev/null"):format(name, process.pid))) end

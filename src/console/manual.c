@@ -1,43 +1,21 @@
-/* `coxswain man`: coxswain(1), made from the command table. */
+/* `coxswain man`: coxswain(1), made from the command table, and the other pages. */
 #include <stdio.h>
 #include <string.h>
 
 #include "console/client_commands.h"
-#include "console/text.h"
+#include "console/manual.h"
 
 static int run(void *ctx, int argc, char **argv);
 
 const struct cox_cli_entry cox_cli_man = {
     .name = "man",
-    .synopsis = "",
-    .summary = "Prints the manual page coxswain(1)",
-    .detail = "To read it:  coxswain man | man -l -",
+    .synopsis = "[coxswain|coxswain.lua|coxswain-scripts]",
+    .summary = "Prints a manual page: of the program, of the configuration, or for authors of scripts",
+    .detail = "To read it:  coxswain man coxswain.lua | man -l -",
     .run = run,
 };
 
 /* ---- troff ---- */
-
-/* Text as troff reads it: nothing in it is a request, hyphens can be copied, other alphabets by their numbers. */
-static void add_text(struct cox_buf *out, const char *text) {
-  bool is_line_start = true;
-  while (*text != '\0') {
-    const char *const start = text;
-    uint32_t code;
-    cox_text_next(&text, &code);
-    if (is_line_start && (code == '.' || code == '\'')) cox_buf_addf(out, "\\&");
-    if (code == '-') cox_buf_addf(out, "\\-");
-    else if (code == '\\') cox_buf_addf(out, "\\e");
-    else if (code >= 0x80) cox_buf_addf(out, "\\[u%04X]", (unsigned)code);
-    else cox_buf_add(out, start, (size_t)(text - start));
-    is_line_start = code == '\n';
-  }
-}
-
-static void add_line(struct cox_buf *out, const char *request, const char *text) {
-  if (request != NULL) cox_buf_addf(out, "%s ", request);
-  add_text(out, text);
-  cox_buf_addf(out, "\n");
-}
 
 /* Lines that are indented are shown as they stand. */
 static void add_detail(struct cox_buf *out, const char *detail) {
@@ -50,7 +28,7 @@ static void add_detail(struct cox_buf *out, const char *detail) {
     if (is_code == is_filled) cox_buf_addf(out, is_code ? ".nf\n" : ".fi\n");
     is_filled = !is_code;
     if (len == 0) cox_buf_addf(out, ".PP\n");
-    else add_line(out, NULL, line);
+    else cox_troff_line(out, NULL, line);
     detail += len + (detail[len] == '\n');
   }
   if (!is_filled) cox_buf_addf(out, ".fi\n");
@@ -61,29 +39,29 @@ static void add_options(struct cox_buf *out, const struct cox_cli_option *option
     cox_buf_addf(out, ".TP\n");
     if (options->letter != '\0') cox_buf_addf(out, "\\fB\\-%c\\fR, ", options->letter);
     cox_buf_addf(out, "\\fB\\-\\-");
-    add_text(out, options->name);
+    cox_troff_text(out, options->name);
     cox_buf_addf(out, "\\fR");
     if (options->arg != NULL) cox_buf_addf(out, " \\fI");
-    if (options->arg != NULL) add_text(out, options->arg);
+    if (options->arg != NULL) cox_troff_text(out, options->arg);
     cox_buf_addf(out, "%s\n", options->arg != NULL ? "\\fR" : "");
-    add_line(out, NULL, options->help);
+    cox_troff_line(out, NULL, options->help);
   }
 }
 
 static void add_entry(struct cox_buf *out, const char *parent, const struct cox_cli_entry *entry) {
   cox_buf_addf(out, ".SS \"");
-  add_text(out, parent);
+  cox_troff_text(out, parent);
   if (*parent != '\0') cox_buf_addf(out, " ");
-  add_text(out, entry->name);
+  cox_troff_text(out, entry->name);
   cox_buf_addf(out, "\"\n");
   if (entry->run != NULL) {
     cox_buf_addf(out, "\\fBcoxswain %s%s", parent, *parent != '\0' ? " " : "");
-    add_text(out, entry->name);
+    cox_troff_text(out, entry->name);
     cox_buf_addf(out, "\\fR ");
-    add_text(out, entry->synopsis != NULL ? entry->synopsis : "");
+    cox_troff_text(out, entry->synopsis != NULL ? entry->synopsis : "");
     cox_buf_addf(out, "\n.PP\n");
   }
-  add_text(out, entry->summary);
+  cox_troff_text(out, entry->summary);
   cox_buf_addf(out, ".\n");
   if (entry->detail != NULL) cox_buf_addf(out, ".PP\n");
   if (entry->detail != NULL) add_detail(out, entry->detail);
@@ -109,11 +87,11 @@ static const char *const files[][2] = {
 static const char *const exits[][2] = {{"0", "Done."}, {"1", "Failed."}, {"2", "Wrong usage."}, {"3", "No daemon reachable."}};
 
 static void add_pairs(struct cox_buf *out, const char *title, const char *const pairs[][2], size_t count) {
-  add_line(out, ".SH", title);
+  cox_troff_line(out, ".SH", title);
   for (size_t i = 0; i < count; i++) {
     cox_buf_addf(out, ".TP\n");
-    add_line(out, ".B", pairs[i][0]);
-    add_line(out, NULL, pairs[i][1]);
+    cox_troff_line(out, ".B", pairs[i][0]);
+    cox_troff_line(out, NULL, pairs[i][1]);
   }
 }
 
@@ -132,15 +110,23 @@ static void add_page(struct cox_buf *out, const struct cox_cli_entry *entries, s
   add_pairs(out, "EXIT STATUS", exits, sizeof exits / sizeof *exits);
 }
 
+static int print_page(const struct cox_cli_env *env, const char *program, const char *name) {
+  struct cox_buf out = {0};
+  int exit_code = COX_EXIT_DONE;
+  if (strcmp(name, "coxswain") == 0) add_page(&out, env->entries, env->entry_count);
+  else if (strcmp(name, "coxswain.lua") == 0) exit_code = cox_manual_config(env, program, &out);
+  else if (strcmp(name, "coxswain-scripts") == 0) exit_code = cox_manual_scripts(env, program, &out);
+  else exit_code = cox_cli_misuse(program, "there is no page %s: coxswain, coxswain.lua and coxswain-scripts", name);
+  if (exit_code == COX_EXIT_DONE) fputs(out.data, stdout);
+  cox_buf_fini(&out);
+  return exit_code;
+}
+
 static int run(void *ctx, int argc, char **argv) {
   struct cox_cli_args args;
   int exit_code = COX_EXIT_DONE;
-  if (!cox_cli_args_parse(&args, &cox_cli_man, 0, 0, argc, argv, &exit_code)) return exit_code;
-  const struct cox_cli_env *const env = ctx;
-  struct cox_buf out = {0};
-  add_page(&out, env->entries, env->entry_count);
-  fputs(out.data, stdout);
-  cox_buf_fini(&out);
+  if (!cox_cli_args_parse(&args, &cox_cli_man, 0, 1, argc, argv, &exit_code)) return exit_code;
+  exit_code = print_page(ctx, args.program, args.rest_count > 0 ? args.rest[0] : "coxswain");
   cox_cli_args_fini(&args);
-  return COX_EXIT_DONE;
+  return exit_code;
 }

@@ -32,6 +32,11 @@ struct cox_cli_env {
    * chooses and names); `*socket` becomes its control socket, to be freed. NULL: it said why on stderr.                            */
   struct cox_daemon *(*start_inside)(const char *config, const char *log_file, char **socket);
   void (*stop_inside)(struct cox_daemon *daemon);
+  json_t *(*describe_config)(void); /* as cox_config_describe; a new reference */
+  /* The folder of the shipped scripts, for the authors' guide in it. 0, or a code with the reason. */
+  int (*find_scripts)(char *out, size_t size, struct cox_err *err);
+  /* Loads the scripts of a configuration and runs their cases: the faults are added. */
+  void (*check_scripts)(json_t *config, struct cox_faults *faults);
 };
 
 /* Where the daemon is. */

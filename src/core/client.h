@@ -2,6 +2,7 @@
 #ifndef COX_CORE_CLIENT_H
 #define COX_CORE_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/buf.h"
@@ -14,6 +15,8 @@ struct cox_client {
   const char *unix_socket; /* NULL: TCP */
   const char *token;       /* NULL: none */
   const char *ca_file;     /* certificates that an https:// daemon is believed by; NULL: the system's */
+  bool is_foreign;         /* it is no daemon of ours: reasons are given in plain words ("refuses connections"), without advice */
+  int timeout_ms;          /* for the whole exchange, connecting too; 0: 30 s */
   const char *if_match;    /* header of the next call; NULL: none */
   char *etag;              /* filled with the answer's ETag, "" when it has none; COX_CLIENT_ETAG_MAX bytes; NULL: not wanted */
   /* Performs `method path` with a JSON body (NULL: none); appends the answer's body to `out`. Returns the HTTP status,

@@ -62,7 +62,7 @@ static void set_options(CURL *easy, const struct cox_client *client, const char 
   curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* the daemon is near; a proxy of the environment is not meant for it */
   curl_easy_setopt(easy, CURLOPT_USERAGENT, "coxswain");
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(client->timeout_ms > 0 ? client->timeout_ms : TIMEOUT_MS));
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, out);
   if (client->ca_file != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file);
@@ -79,11 +79,30 @@ static void set_options(CURL *easy, const struct cox_client *client, const char 
   curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
 }
 
+/* Words for others' servers: whoever asked knows what they mean for him. */
+static int fail_foreign(CURLcode code, long os_errno, const struct cox_client *client, const char *why, struct cox_err *err) {
+  switch (code) {
+    case CURLE_COULDNT_CONNECT:
+      if (os_errno == ECONNREFUSED) return cox_err_set(err, COX_ENOENT, "refuses connections");
+      return cox_err_set(err, COX_ENOENT, "cannot be reached (%s)", os_errno != 0 ? strerror((int)os_errno) : why);
+    case CURLE_COULDNT_RESOLVE_HOST: return cox_err_set(err, COX_ENOENT, "has a name that cannot be resolved");
+    case CURLE_OPERATION_TIMEDOUT:
+      return cox_err_set(err, COX_ETIME, "gave no whole answer within %g s", (client->timeout_ms > 0 ? client->timeout_ms : TIMEOUT_MS) / 1000.0);
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL: return cox_err_set(err, COX_EINVAL, "is not an http address");
+    case CURLE_GOT_NOTHING:
+    case CURLE_RECV_ERROR: return cox_err_set(err, COX_ESYS, "closed the connection without a whole answer");
+    case CURLE_WRITE_ERROR: return cox_err_set(err, COX_EFULL, "gave an answer that is too large");
+    default: return cox_err_set(err, COX_ESYS, "cannot be asked (%s)", why);
+  }
+}
+
 static int fail(CURL *easy, CURLcode code, const struct cox_client *client, const char *method, const char *path,
                 const char *detail, struct cox_err *err) {
   long os_errno = 0;
   curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
   const char *const why = detail[0] != '\0' ? detail : curl_easy_strerror(code);
+  if (client->is_foreign) return fail_foreign(code, os_errno, client, why, err);
   switch (code) {
     case CURLE_COULDNT_CONNECT:
       if (os_errno == EACCES || os_errno == EPERM)

@@ -110,6 +110,11 @@ const struct cox_config_key *cox_config_key_find(const char *path) {
   return NULL;
 }
 
+const struct cox_config_key *cox_config_keys(size_t *count) {
+  *count = KEY_COUNT;
+  return keys;
+}
+
 /* Copies the next part of a path; NULL: it is too long. */
 static const char *next_part(const char *path, char part[PATH_BYTES]) {
   const size_t len = strcspn(path, ".");

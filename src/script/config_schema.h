@@ -33,6 +33,8 @@ struct cox_config_key {
 
 /* The key of that path, NULL: there is none. */
 const struct cox_config_key *cox_config_key_find(const char *path);
+/* All of them, groups before what is in them. */
+const struct cox_config_key *cox_config_keys(size_t *count);
 /* The value at a dotted path, borrowed; NULL: absent. */
 json_t *cox_config_get(const json_t *config, const char *path);
 /* Sets it, making the groups on the way; takes `value`. False: something on the way is not a table. */

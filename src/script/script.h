@@ -74,6 +74,10 @@ json_t *cox_config_load_partial(const char *path, const char *const *overrides, 
  * names none.                                                                                                                        */
 json_t *cox_config_folders(const json_t *config, const char *default_scripts);
 
+/* What a configuration may hold, for manual pages and commented examples, in the order of the schema: a list of { path, is_group,
+ * accepted, default? (JSON text), only_kind?, help }. A new reference.                                                            */
+json_t *cox_config_describe(void);
+
 /* A copy for people to read: tokens, and user and password inside of URLs, are "***"; without the nodes, which are shown as they are
  * and not as they were declared. A new reference.                                                                                 */
 json_t *cox_config_masked(const json_t *config);

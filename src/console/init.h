@@ -1,0 +1,13 @@
+/* What `coxswain init` writes. */
+#ifndef COX_CONSOLE_INIT_H
+#define COX_CONSOLE_INIT_H
+
+#include <jansson.h>
+
+#include "base/buf.h"
+
+/* A commented coxswain.lua: every key of `keys` (as cox_config_describe gives them), those in `values` (dotted path → JSON) set,
+ * the others commented out at their defaults. False: out of memory.                                                              */
+bool cox_init_config(struct cox_buf *out, const json_t *keys, const json_t *values);
+
+#endif
