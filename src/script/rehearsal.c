@@ -8,7 +8,7 @@
 #include "script/convert.h"
 #include "script/sandbox.h"
 
-#define WINDOWS_BUDGET_S 0.1
+#define WINDOWS_BUDGET_S COX_VM_SMALL_BUDGET_S(0.1)
 
 struct question {
   json_t *world, *windows;
