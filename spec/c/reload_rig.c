@@ -50,6 +50,7 @@ void reload_rig_start(struct reload_rig *rig) {
 void reload_rig_stop(struct reload_rig *rig) {
   reload_rig_show(NULL);
   cox_script_stop(rig->script);
+  fake_run(rig->fake); /* what it has told the store and the journal */
   fake_destroy(rig->fake);
   cox_script_destroy(rig->script);
   json_decref(rig->result);

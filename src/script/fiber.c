@@ -12,7 +12,7 @@
 
 #define LOAD_BUDGET_S 1.0
 #define CLOSE_BUDGET_S 0.05
-#define SAVE_BUDGET_S 0.05
+#define SAVE_BUDGET_S COX_VM_SMALL_BUDGET_S(0.05)
 
 /* ---- the body of a fiber ---- */
 

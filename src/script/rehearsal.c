@@ -8,7 +8,7 @@
 #include "script/convert.h"
 #include "script/sandbox.h"
 
-#define WINDOWS_BUDGET_S 0.1
+#define WINDOWS_BUDGET_S COX_VM_SMALL_BUDGET_S(0.1)
 
 struct question {
   json_t *world, *windows;
@@ -83,7 +83,7 @@ static json_t *rehearse(struct cox_generation *candidate, struct cox_shadow *sha
   struct cox_target **const before = present_targets(txn, count);
   struct cox_answer answer = {0};
   json_t *const args = json_object(), *changes = NULL;
-  cox_policy_vm_run(candidate->policy, command, args, budget_s, txn, &answer);
+  cox_policy_vm_run(candidate->policy, command, args, COX_VM_SMALL_BUDGET_S(budget_s), txn, &answer);
   if (is_script_failure(&answer)) {
     cox_faults_add(faults, answer.err.file, answer.err.line, "tried on the present fleet, %s", answer.err.text);
   } else if (before == NULL) {

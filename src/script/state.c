@@ -7,7 +7,7 @@
 #include "script/convert.h"
 #include "script/sandbox.h"
 
-#define STATE_BUDGET_S 0.02
+#define STATE_BUDGET_S COX_VM_SMALL_BUDGET_S(0.02)
 
 /* Pushes the list of policy modules: { "policy.phases", … } */
 static void push_modules(lua_State *L) {

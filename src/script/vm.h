@@ -20,6 +20,13 @@ enum {
   COX_VM_STRING_BYTES_MAX = 16 * 1024 * 1024, /* of one string: bounds all that works through one in C */
 };
 
+/* Under TSan budgets are of wall time (guard.h), and small ones would be used up by a busy machine alone. */
+#if defined(__SANITIZE_THREAD__)
+#define COX_VM_SMALL_BUDGET_S(seconds) ((seconds)*20)
+#else
+#define COX_VM_SMALL_BUDGET_S(seconds) (seconds)
+#endif
+
 /* What a script may do follows from where it runs. */
 enum cox_context { COX_CONTEXT_POLICY, COX_CONTEXT_DRIVERS, COX_CONTEXT_JOBS, COX_CONTEXT_CONSOLE };
 
