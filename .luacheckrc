@@ -14,6 +14,7 @@ stds.sandbox = {
 
 files["scripts/"] = { std = "sandbox" }
 files["scripts/jobs/"] = { std = "sandbox", read_globals = { "broker", "http", "wallet", "ws" } }
+files["scripts/spec/"] = { std = "sandbox", read_globals = { "describe", "it", "pending", "before_each", "after_each", "setup", "teardown" } }
 files["lua/"] = { read_globals = { "json", "log", "time" } }
 for _, name in ipairs { "endpoints", "feed", "hardware", "tx" } do -- libraries of jobs
   files["lua/coxswain/" .. name .. ".lua"] = { read_globals = { "broker", "http", "wallet" } }

@@ -1,9 +1,9 @@
 -- What `coxswain check` asks of a set of scripts beyond what keeps it from loading. Runs in a machine of the context that the scripts
 -- are for, so that it knows what they see.
 
-local epoch = require "coxswain.epoch"
-local lexer = require "coxswain.lexer"
-local lint  = require "coxswain.lint"
+local lexer   = require "coxswain.lexer"
+local lint    = require "coxswain.lint"
+local samples = require "coxswain.testing.samples"
 
 local M = {}
 
@@ -18,7 +18,7 @@ local by_place = { -- what a function gets that stands there in the returned tab
   drivers = { probe = { "coxswain.DriverNode" }, ["reach.*"] = { "coxswain.DriverNode" } },
 }
 
-local spec_globals = { "describe", "it", "pending", "before_each", "after_each", "assert", "json", "log", "time" }
+local spec_globals = { "describe", "it", "pending", "before_each", "after_each", "setup", "teardown", "assert", "json", "log", "time" }
 
 local function classes_of(apis)
   local classes = {}
@@ -79,20 +79,9 @@ local moments = { -- a command due, and the phases in which it can be
 local statuses = { INFERENCE = true, POC = true, STOPPED = true, TRAINING = true }
 
 local function node_of(config, admin_state)
-  local node = { id = "check", node_num = 0, host = "10.0.0.1", inference_port = 5050, poc_port = 8080, max_concurrent = 1,
-    models = { ["a-model"] = { args = {} } }, kind = "mlnode" }
-  for key, value in pairs(config) do node[key] = value end
-  node.intended_status, node.current_status = "STOPPED", "STOPPED"
-  node.poc_intended_status, node.poc_current_status = "IDLE", "IDLE"
-  node.admin_state, node.is_operational, node.preserved = admin_state, admin_state.enabled, false
+  local node = samples.node(config)
+  node.admin_state, node.is_operational = admin_state, admin_state.enabled
   return node
-end
-
-local function world_of(command, phase)
-  local params = epoch.read_params { epoch_length = 100, poc_stage_duration = 20, poc_validation_delay = 2, poc_validation_duration = 10 }
-  return { command = command, phase = phase, epoch = 7, height = 705, hash = "AB", synced = true, params = params,
-    stages = epoch.stages({ index = 7, poc_start_block_height = 700 }, params), poc_start_height = 700, poc_start_hash = "AB",
-    poc_node_count = 1, participant = { address = "gonka1check", pubkey = "Acheck" }, callback_url = "http://10.0.0.5:9100" }
 end
 
 local enabled, disabled = { enabled = true, epoch = 0 }, { enabled = false, epoch = 0 }
@@ -101,7 +90,7 @@ local enabled, disabled = { enabled = true, epoch = 0 }, { enabled = false, epoc
 local function ask_all(intent, config, add)
   local asked = {}
   local function ask(command, phase, admin_state)
-    local is_good, target, reason = pcall(intent, node_of(config, admin_state), world_of(command, phase))
+    local is_good, target, reason = pcall(intent, node_of(config, admin_state), samples.world(command, { phase = phase }))
     if not is_good then return add(("command due %s in %s: intent failed: %s"):format(command, phase, tostring(target))) end
     if target == nil and admin_state == disabled then return end
     if target == nil then
@@ -140,7 +129,7 @@ local function check_node(node, asked, reaches, add)
 end
 
 --- Faults of the policy against the phases and the drivers.
----@param args { reaches: table<string, table<string, boolean>>?, commands: table<string, table>, nodes: table[] } reaches nil: not all
+---@param args { module: string, reaches: table<string, table<string, boolean>>?, commands: table<string, table>, nodes: table[] } reaches nil: not all
 ---drivers load, so that nothing can be said about them
 ---@return string[] messages, for policy/phases.lua
 function M.policy(args)
@@ -149,7 +138,7 @@ function M.policy(args)
     if not seen[message] then messages[#messages + 1] = message end
     seen[message] = true
   end
-  local phases = require "policy.phases"
+  local phases = require(args.module)
   if type(phases) ~= "table" or type(phases.intent) ~= "function" then
     add "policy/phases.lua returns a table with a function intent(node, world)"
     return json.array(messages)
@@ -188,7 +177,7 @@ function M.reaches(args)
   local reaches = {}
   for _, name in ipairs(args.names) do
     local reach = {}
-    for status in pairs(require("drivers." .. name).reach) do reach[status] = true end
+    for status in pairs(require(("drivers.%s"):format(name)).reach) do reach[status] = true end
     reaches[name] = reach
   end
   return reaches

@@ -142,7 +142,7 @@ static json_t *reaches_of(const struct inspecting *in) {
 
 static void check_whole(const struct inspecting *in, const json_t *nodes, bool loads, struct cox_inspection *found) {
   struct cox_err err;
-  json_t *const args = json_pack("{so, sO, so}", "reaches", reaches_of(in), "commands", in->commands, "nodes",
+  json_t *const args = json_pack("{ss, so, sO, so}", "module", "policy.phases", "reaches", reaches_of(in), "commands", in->commands, "nodes",
                                  nodes != NULL ? json_deep_copy(nodes) : json_array());
   json_t *const messages = cox_library_call(in->vms[COX_CONTEXT_POLICY], "coxswain.review", "policy", args, BUDGET_S, &err);
   if (messages == NULL && loads) cox_faults_add(in->faults, err.file, err.line, "%s", err.text); /* else its reason is known */
