@@ -14,7 +14,7 @@ local function why_no_case(module, case)
   for field in pairs(case) do
     if field ~= 1 and not FIELDS[field] then return ("%s: unknown field %s (known are call, expect, node, world)"):format(name, tostring(field)) end
   end
-  if case.expect == nil then return name .. ": it expects nothing at all: add expect = { … }, or false where nothing must come out" end
+  if case.expect == nil then return name .. ": it expects nothing at all: add expect = { … }, or false where nil or false must come out" end
   if type(module[case.call or "intent"]) ~= "function" then
     return ("%s: there is no function %s to call"):format(name, tostring(case.call or "intent"))
   end
@@ -27,7 +27,7 @@ local function failure(module, case)
   local is_good, got, reason = pcall(module[case.call or "intent"], case.node, case.world)
   if not is_good then return ('case "%s" failed: %s'):format(case[1], tostring(got)) end
   if case.expect == false then
-    if got == nil then return nil end
+    if not got then return nil end
     return ('case "%s": expected nothing, got %s'):format(case[1], differences.show(got))
   end
   if got == nil then

@@ -13,6 +13,8 @@ local M = {}
 ---@field parameters table<string, string[]>? classes of the parameters of a function that stands in the returned table at that key
 ---@field module string? name by which the others require this file
 
+local loaders = { require = true } -- globals that give a module
+
 local Reader = {}
 Reader.__index = Reader
 
@@ -148,7 +150,7 @@ end
 
 -- What a call gives, as far as it is known.
 function Reader:result(what, method, text, line)
-  if what.global == "require" and not method and text then
+  if loaders[what.global or ""] and not method and text then
     self:check_module(text, line)
     return self.modules[text] and { module = text } or unknown
   end
