@@ -1,6 +1,7 @@
 /* `coxswain check`: configuration and scripts, without starting anything. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "paths.h"
@@ -35,6 +36,12 @@ static void print_summary(const char *what, const struct cox_inspection *found) 
          plural(found->drivers), found->jobs, plural(found->jobs), found->cases, plural(found->cases), found->cases == 1 ? "s" : "");
 }
 
+static const char *what_is_good(const char *path, const json_t *config, const struct cox_paths *paths) {
+  const char *const own = json_string_value(json_object_get(config, "scripts"));
+  if (path != NULL) return path;
+  return own != NULL && strcmp(own, paths->scripts) != 0 ? own : "the shipped scripts";
+}
+
 static int check_all(const char *path, const char *const *overrides, bool is_json) {
   struct cox_faults faults = {0};
   struct cox_inspection found = {0};
@@ -49,7 +56,7 @@ static int check_all(const char *path, const char *const *overrides, bool is_jso
   }
   if (is_json) print_json(&found, &faults);
   else if (faults.count > 0) cox_print_faults(&faults);
-  else print_summary(path != NULL ? path : "the shipped scripts", &found);
+  else print_summary(what_is_good(path, config, &paths), &found);
   const int exit_code = faults.count == 0 ? COX_EXIT_DONE : COX_EXIT_FAILED;
   cox_faults_fini(&faults);
   json_decref(config);
