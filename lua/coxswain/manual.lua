@@ -141,16 +141,27 @@ end
 local objects = { ["coxswain.Broker"] = "broker", ["coxswain.Node"] = "node", ["coxswain.DriverNode"] = "node", ["coxswain.Connection"] = "connection" }
 
 local function add_rows(lines, api)
-  local owner = is_class(api) and (objects[api.name] or "") or api.name
-  lines[#lines + 1] = ""
+  local owner = is_class(api) and objects[api.name] or api.name
   lines[#lines + 1] = "| | |"
   lines[#lines + 1] = "|---|---|"
   for _, field in ipairs(api.fields) do
-    local name = owner ~= "" and owner .. "." .. field.name or field.name
-    lines[#lines + 1] = ("| `%s` `%s` | %s |"):format(name, cell(field.type), cell(field.help))
+    lines[#lines + 1] = ("| `%s.%s` `%s` | %s |"):format(owner, field.name, cell(field.type), cell(field.help))
   end
   for _, binding in ipairs(api.functions) do
     lines[#lines + 1] = ("| %s | %s |"):format(call_of(owner, is_class(api) and ":" or ".", binding), cell(binding.help))
+  end
+end
+
+-- Plain tables, all in one.
+local function add_shapes(lines, apis)
+  lines[#lines + 1] = "\n### Shapes of plain tables\n\n| | |\n|---|---|"
+  for _, api in ipairs(apis) do
+    if is_class(api) and #api.functions == 0 then
+      lines[#lines + 1] = ("| **%s** | *%s* |"):format(api.name, cell(api.help))
+      for _, field in ipairs(api.fields) do
+        lines[#lines + 1] = ("| `%s` `%s` | %s |"):format(field.name, cell(field.type), cell(field.help))
+      end
+    end
   end
 end
 
@@ -192,9 +203,12 @@ local function reference(apis, seen)
   local contexts = sorted(seen)
   for _, api in ipairs(apis) do
     local where = is_class(api) and "" or ", " .. contexts_of(api, contexts)
-    lines[#lines + 1] = ("\n### %s%s\n\n%s"):format(api.name, where, api.help)
-    add_rows(lines, api)
+    if not is_class(api) or #api.functions > 0 then
+      lines[#lines + 1] = ("\n### %s%s\n\n%s\n"):format(api.name, where, api.help)
+      add_rows(lines, api)
+    end
   end
+  add_shapes(lines, apis)
   return table.concat(lines, "\n") .. "\n"
 end
 
