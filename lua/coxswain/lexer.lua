@@ -139,6 +139,22 @@ local function line_of_text(tokens, wanted)
   end
 end
 
+local opens = { ["function"] = true, ["do"] = true, ["if"] = true, ["repeat"] = true }
+local closes = { ["end"] = true, ["until"] = true }
+
+-- The line of the return that stands in no function and no block.
+local function line_of_return(tokens)
+  local depth, line = 0, 1
+  for i, value in ipairs(tokens.values) do
+    if tokens.kinds[i] == "sign" then
+      if opens[value] then depth = depth + 1
+      elseif closes[value] then depth = depth - 1
+      elseif value == "return" and depth == 0 then line = tokens.lines[i] end
+    end
+  end
+  return line
+end
+
 --- The line of a file that a message about what it returned is about: that of the case it quotes, of the field it names, or of
 --- what is returned.
 ---@param text string
@@ -149,12 +165,7 @@ function M.locate(text, message)
   local case, field = message:match '^case "(.-)"[: ]', message:match "^%l+ [%w_]+: unknown field ([%w_]+)"
   field = field or message:match "^%l+ [%w_]+: ([%w_.]+)"
   local line = case and line_of_text(tokens, case) or field and line_of_path(tokens, field)
-  if line then return line end
-  line = 1
-  for i, value in ipairs(tokens.values) do
-    if value == "return" and tokens.kinds[i] == "sign" then line = tokens.lines[i] end
-  end
-  return line
+  return line or line_of_return(tokens)
 end
 
 return M
