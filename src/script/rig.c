@@ -7,6 +7,7 @@
 #include "script/rig_fiber.h"
 
 #define NOW_S 1700000000.0
+#define SLOW_BUDGET_S 10.0
 #define PASS_MAX_S (366 * 86400.0)
 
 enum { TURNS_MAX = 10000, PASSES_MAX = 200000 };
@@ -197,6 +198,9 @@ struct cox_rig *cox_rig_create(const struct cox_script_options *options, struct 
   own.clock = &rig->clock;
   own.config = rig->config; /* held, and filled anew for each job */
   own.seed = 1;
+#if defined(__SANITIZE_THREAD__) /* there budgets are of wall time, and machines are slow */
+  own.command_budget_s = own.resume_budget_s = SLOW_BUDGET_S;
+#endif
   rig->script = cox_script_create(&own, faults);
   if (rig->script != NULL && cox_rig_fibers_init(&rig->fibers, rig, &err)) return rig;
   if (rig->script != NULL) cox_faults_add(faults, NULL, 0, "%s", err.text);
