@@ -11,10 +11,10 @@
 static const char *plural(size_t count) { return count == 1 ? "" : "s"; }
 
 static void check_scripts(const json_t *config, const struct cox_paths *paths, struct cox_inspection *found, struct cox_faults *faults) {
-  const char *const own = json_string_value(json_object_get(config, "scripts"));
-  const struct cox_script_options options = {
-      .scripts_dir = own != NULL ? own : paths->scripts, .library_dir = paths->library, .clock = cox_clock_system()};
+  json_t *const folders = cox_config_folders(config, paths->scripts);
+  const struct cox_script_options options = {.folders = folders, .library_dir = paths->library, .clock = cox_clock_system()};
   cox_inspect(&options, json_object_get(config, "nodes"), found, faults);
+  json_decref(folders);
 }
 
 static void print_json(const struct cox_inspection *found, const struct cox_faults *faults) {

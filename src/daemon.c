@@ -79,14 +79,19 @@ static bool start_scripts(struct cox_daemon *daemon, struct cox_faults *faults) 
     cox_faults_add(faults, NULL, 0, "%s", err.text);
     return false;
   }
-  const char *const own = text(daemon->config, "scripts", NULL);
+  json_t *const folders = cox_config_folders(daemon->config, paths.scripts);
+  const json_t *const watch = get(daemon->config, "reload", "watch");
   const struct cox_script_options options = {
-      .scripts_dir = own != NULL ? own : paths.scripts,
+      .folders = folders,
       .library_dir = paths.library,
       .clock = cox_clock_system(),
       .config = daemon->config,
+      .is_deferred = true, /* the store may say that others than those in the folders were chosen */
+      .is_watching = watch == NULL || json_is_true(watch),
+      .failures_max = (unsigned)number(daemon->config, "reload", "failures"),
   };
   daemon->script = cox_script_create(&options, faults);
+  json_decref(folders);
   return daemon->script != NULL;
 }
 
@@ -130,7 +135,7 @@ static bool start_broker(struct cox_daemon *daemon, struct cox_faults *faults) {
     return false;
   }
   cox_script_set_broker(daemon->script, daemon->broker);
-  return true;
+  return cox_script_load(daemon->script, faults) == 0;
 }
 
 static bool start_workers(struct cox_daemon *daemon, struct cox_faults *faults) {
@@ -211,6 +216,21 @@ static bool start_jobs(struct cox_daemon *daemon, struct cox_faults *faults) {
   return is_good;
 }
 
+/* On cox-reload, after an exchange of the scripts. */
+static void renew_jobs(void *ctx) {
+  struct cox_daemon *const daemon = ctx;
+  json_t *const names = cox_script_jobs(daemon->script);
+  cox_net_renew_jobs(daemon->net, names, NULL);
+  json_decref(names);
+}
+
+static bool start_reloads(struct cox_daemon *daemon, struct cox_faults *faults) {
+  struct cox_err err;
+  if (cox_script_start(daemon->script, renew_jobs, daemon, &err) == 0) return true;
+  cox_faults_add(faults, NULL, 0, "%s", err.text);
+  return false;
+}
+
 /* What the file said last is kept with the nodes, so that a start is no other occasion than a SIGHUP. */
 static void declare(struct cox_daemon *daemon, json_t *config, struct cox_faults *faults) {
   struct cox_declared counts;
@@ -240,7 +260,7 @@ static bool start_all(struct cox_daemon *daemon, struct cox_faults *faults) {
       !start_workers(daemon, faults) || !start_api(daemon, faults) || !start_control(daemon, faults)) {
     return false;
   }
-  return start_nodes(daemon, faults) && start_jobs(daemon, faults);
+  return start_nodes(daemon, faults) && start_jobs(daemon, faults) && start_reloads(daemon, faults);
 }
 
 struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults) {
@@ -263,6 +283,7 @@ struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults) {
 void cox_daemon_stop(struct cox_daemon *daemon) {
   if (daemon == NULL) return;
   if (daemon->api != NULL) cox_api_set_ready(daemon->api, false);
+  cox_script_stop(daemon->script); /* an exchange under way needs the broker and the workers */
   cox_control_destroy(daemon->control); /* its sessions wait for answers of the broker at most until they are cancelled */
   if (daemon->is_broker_started) cox_broker_stop(daemon->broker, STOP_MS);
   cox_api_destroy(daemon->api);
@@ -286,6 +307,9 @@ void cox_daemon_declare(struct cox_daemon *daemon, json_t *config) {
   for (size_t i = 0; i < faults.count; i++) cox_log(COX_LOG_ERROR, "main", "a declared node was refused", "reason", faults.list[i].text, NULL);
   cox_faults_fini(&faults);
 }
+
+const struct cox_scripts *cox_daemon_scripts(struct cox_daemon *daemon) { return cox_script_scripts(daemon->script); }
+void cox_daemon_look_at_scripts(struct cox_daemon *daemon, const char *caller) { cox_script_look(daemon->script, caller); }
 
 struct cox_broker *cox_daemon_broker(struct cox_daemon *daemon) { return daemon->broker; }
 unsigned cox_daemon_port(const struct cox_daemon *daemon) { return cox_api_port(daemon->api); }

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "core/broker.h"
+#include "core/scripts.h"
 
 struct cox_daemon;
 
@@ -19,6 +20,9 @@ struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults);
 void cox_daemon_stop(struct cox_daemon *daemon);
 /* SIGHUP: the certificate again, and the nodes of a configuration that was read anew. Reports what changed and what was refused to the log. */
 void cox_daemon_declare(struct cox_daemon *daemon, json_t *config);
+/* The scripts may be others now: they are loaded beside the present ones, as by an edit. Never waits. */
+void cox_daemon_look_at_scripts(struct cox_daemon *daemon, const char *caller);
+const struct cox_scripts *cox_daemon_scripts(struct cox_daemon *daemon);
 struct cox_broker *cox_daemon_broker(struct cox_daemon *daemon);
 /* Of the admin API. */
 unsigned cox_daemon_port(const struct cox_daemon *daemon);

@@ -37,7 +37,7 @@ static int open_signals(void) {
   return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* SIGHUP: the log's file and the nodes file. A configuration that is broken now changes nothing. */
+/* SIGHUP: the log's file, the nodes file and the scripts. A configuration that is broken now changes nothing. */
 static void reload(struct cox_daemon *daemon, const struct plan *plan) {
   cox_notify_reloading();
   cox_logging_reopen();
@@ -50,6 +50,7 @@ static void reload(struct cox_daemon *daemon, const struct plan *plan) {
     cox_log(COX_LOG_ERROR, "main", "a fault in the configuration", "file", faults.list[i].file, "line", COX_LOG_INT(faults.list[i].line), "reason",
             faults.list[i].text, NULL);
   }
+  cox_daemon_look_at_scripts(daemon, "SIGHUP");
   cox_faults_fini(&faults);
   json_decref(config);
   cox_notify("READY=1\nSTATUS=Serving");
@@ -188,7 +189,7 @@ const struct cox_cli_entry cox_run_entry = {
     .synopsis = "-c FILE [-D key=value]… [--store FILE] [--daemon --log-file L] [--pidfile P]",
     .summary = "Runs the daemon, in the foreground or detached",
     .run = run,
-    .detail = "In the foreground the log goes to standard error. SIGTERM and SIGINT stop it within 5 s; SIGHUP reads the nodes file\n"
-              "again and opens the log file anew. A service manager is told of each step (sd_notify), and its watchdog is fed.",
+    .detail = "In the foreground the log goes to standard error. SIGTERM and SIGINT stop it within 5 s; SIGHUP reads the scripts and\n"
+              "the nodes file again and opens the log file anew. A service manager is told of each step (sd_notify), and its watchdog is fed.",
     .options = options,
 };

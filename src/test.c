@@ -65,16 +65,18 @@ static int finish(struct tally *tally, const char *dir, const struct cox_faults 
   return tally->failed == 0 && tally->count > 0 ? COX_EXIT_DONE : COX_EXIT_FAILED;
 }
 
-static int test(const char *dir, const struct cox_paths *paths, const char *only, bool is_json, bool is_verbose) {
+/* Takes `folders`; the cases of the first `own` of them are run (0: of all). */
+static int test(json_t *folders, unsigned own, const struct cox_paths *paths, const struct cox_cli_args *args) {
   struct cox_faults faults = {0};
-  struct tally tally = {.results = is_json ? json_array() : NULL};
-  const struct cox_script_options scripts = {.scripts_dir = dir, .library_dir = paths->library, .clock = cox_clock_system()};
-  const struct cox_trial_options options = {.scripts = &scripts, .only = only, .report = report, .print = print_line, .arg = &tally};
-  cox_log_setup(is_verbose ? COX_LOG_DEBUG : COX_LOG_ERROR, false, STDERR_FILENO);
+  struct tally tally = {.results = cox_cli_args_has(args, "json") ? json_array() : NULL};
+  const struct cox_script_options scripts = {.folders = folders, .library_dir = paths->library, .clock = cox_clock_system()};
+  const struct cox_trial_options options = {.scripts = &scripts, .folders_own = own, .only = cox_cli_args_value(args, "only"), .report = report, .print = print_line, .arg = &tally};
+  cox_log_setup(cox_cli_args_has(args, "verbose") ? COX_LOG_DEBUG : COX_LOG_ERROR, false, STDERR_FILENO);
   cox_trial_run(&options, &faults);
-  const int exit_code = finish(&tally, dir, &faults);
+  const int exit_code = finish(&tally, json_string_value(json_array_get(folders, 0)), &faults);
   json_decref(tally.results);
   cox_faults_fini(&faults);
+  json_decref(folders);
   return exit_code;
 }
 
@@ -85,20 +87,20 @@ static int run(void *ctx, int argc, char **argv) {
   struct cox_err err;
   int exit_code;
   if (!cox_cli_args_parse(&args, &cox_test_entry, 0, 1, argc, argv, &exit_code)) return exit_code;
-  json_t *config = NULL;
+  json_t *config = NULL, *folders = NULL;
   const char *const path = cox_cli_args_value(&args, "config");
-  const char *dir = args.rest_count > 0 ? args.rest[0] : NULL;
   if (cox_paths_find(&paths, &err) != 0) {
     exit_code = cox_cli_fail(args.program, "%s", err.text);
     goto out;
   }
-  if (dir == NULL && path != NULL) {
-    config = cox_load_config(path, NULL, &exit_code);
+  if (args.rest_count > 0) {
+    folders = json_pack("[s, s]", args.rest[0], paths.scripts); /* what DIR does not have comes from the shipped ones */
+  } else {
+    config = path != NULL ? cox_load_config(path, NULL, &exit_code) : json_object();
     if (config == NULL) goto out;
-    dir = json_string_value(json_object_get(config, "scripts"));
+    folders = cox_config_folders(config, paths.scripts);
   }
-  exit_code = test(dir != NULL ? dir : paths.scripts, &paths, cox_cli_args_value(&args, "only"), cox_cli_args_has(&args, "json"),
-                   cox_cli_args_has(&args, "verbose"));
+  exit_code = test(folders, args.rest_count > 0 ? 1 : 0, &paths, &args);
 out:
   json_decref(config);
   cox_cli_args_fini(&args);
@@ -118,7 +120,7 @@ const struct cox_cli_entry cox_test_entry = {
     .synopsis = "[DIR] [-c FILE] [--only TEXT] [--verbose] [--json]",
     .summary = "Runs the cases in spec/ beside the scripts, on simulated nodes and time",
     .run = run,
-    .detail = "DIR is a folder of scripts; without it, the configuration's or the shipped ones. Cases are written with describe, it and assert, and with "
+    .detail = "DIR is a folder of scripts, laid over the shipped ones; without it, the configuration's or the shipped ones are tested. Cases are written with describe, it and assert, and with "
               "the helpers of require \"coxswain.testing\". The scripts run as they do in the daemon; nothing is sent anywhere, and no time is waited "
               "for.\n\nPrints ok or not ok for each case, with file and line of what does not hold.",
     .options = options,

@@ -304,7 +304,7 @@ function schema.driver(file, name)
   return faults
 end
 
-local job_fields = { help = true, feed = true, run = true }
+local job_fields = { help = true, feed = true, run = true, save = true, restore = true }
 
 --- Faults of what a file in scripts/jobs returned.
 ---@param file any
@@ -317,6 +317,10 @@ function schema.job(file, name)
     add(faults, "job %s: feed must be the kind of feed that the job serves, not %s", name, describe(file.feed))
   end
   check_function(faults, file, name, "job", "run")
+  if file.save ~= nil or file.restore ~= nil then
+    check_function(faults, file, name, "job", "save")
+    check_function(faults, file, name, "job", "restore")
+  end
   return faults
 end
 

@@ -24,6 +24,8 @@
 ---@field help string # one line: what it does
 ---@field feed string? # it runs only with feed.kind of that name; none: always
 ---@field run fun(job: coxswain.Job) # may loop for ever, as long as it waits
+---@field save (fun(): any)? # what must outlive a reload: a plain value
+---@field restore (fun(value: any))? # gets it in the new scripts, before run
 
 --- What a node should be; a policy fills in what it decides.
 ---@class coxswain.Target

@@ -412,7 +412,7 @@ static void files_that_are_no_scripts_are_refused_by_name(void **state) {
   refuses("commands/bad.lua", "\x1bLua", 4, "binary chunk");
   refuses("commands/bad.lua", "# first\n\x1bLua", 12, "unexpected symbol");
   refuses("commands/bad.lua", "return '\xff\xfe'", 11, "UTF-8");
-  refuses("commands/bad.lua", "re\0turn {}", 10, "syntax error");
+  refuses("commands/bad.lua", "re\0turn {}", 10, "zero byte");
   refuses_text("commands/bad.lua", "", "must return a table");
   refuses_text("commands/bad.lua", "return 1", "must return a table");
   refuses_text("commands/bad.lua", "return function() end", "must return a table");

@@ -145,6 +145,15 @@ describe("coxswain new", function()
     assert.is_table(json_text.decode(system.read(folder .. "/.luarc.json")))
   end)
 
+  it("writes into a folder that is laid over the shipped one", function()
+    local folder = system.folder() .. "/own"
+    assert.is_truthy(os.execute("mkdir " .. folder))
+    assert.equal(0, (system.run("new", "command", "my_command", "--dir", folder)))
+    local code, out, err = system.run("test", folder)
+    assert.equal(0, code, out .. err)
+    assert.matches("2 of 2 cases hold", err, 1, true) -- the shipped ones are not run
+  end)
+
   it("refuses what is there, bad names, unknown kinds and a missing folder", function()
     local folder = copy()
     local before = system.read(folder .. "/commands/probe.lua")

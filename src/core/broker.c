@@ -86,6 +86,14 @@ static int64_t note_stall(struct cox_broker *broker, int64_t since_us, bool did_
   return now_us;
 }
 
+/* Between two commands the scripts may be exchanged. */
+static bool turn_policy(struct cox_broker *broker) {
+  const struct cox_policy *const policy = broker->options.policy;
+  if (policy->turn == NULL || !policy->turn(policy->ctx)) return false;
+  cox_serve_due(broker);
+  return true;
+}
+
 /* Results before commands: a command must see what has come back. */
 size_t cox_broker_step_commands(struct cox_broker *broker) {
   size_t total = 0;
@@ -93,12 +101,13 @@ size_t cox_broker_step_commands(struct cox_broker *broker) {
   for (;;) {
     atomic_store_explicit(&broker->heart.command_us, cox_clock_mono_us(broker->options.clock), memory_order_relaxed);
     const size_t results = cox_ledger_handle(broker) + cox_results_handle(broker) + cox_lease_journal(broker);
-    since_us = note_stall(broker, since_us, results > 0);
+    const bool has_turned = turn_policy(broker);
+    since_us = note_stall(broker, since_us, results > 0 || has_turned);
     struct cox_command *const command = cox_commands_take(&broker->commands);
     if (command != NULL) cox_serve(broker, command);
     since_us = note_stall(broker, since_us, command != NULL);
-    if (results == 0 && command == NULL) return total;
-    total += results + (command != NULL);
+    if (results == 0 && command == NULL && !has_turned) return total;
+    total += results + (command != NULL) + has_turned;
   }
 }
 
@@ -252,6 +261,8 @@ int cox_broker_call(struct cox_broker *broker, const char *name, json_t *args, i
 void cox_broker_complete(struct cox_broker *broker, struct cox_attempt *attempt) {
   if (cox_queue_push(&broker->results, &attempt->link)) cox_commands_wake(&broker->commands);
 }
+
+void cox_broker_turn(struct cox_broker *broker) { cox_commands_wake(&broker->commands); }
 
 void cox_broker_extended(struct cox_broker *broker, const struct cox_fence *fence, int64_t deadline_us, const char *reason) {
   struct cox_extension *const extension = calloc(1, sizeof *extension);

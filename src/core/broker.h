@@ -74,6 +74,8 @@ int cox_broker_call(struct cox_broker *broker, const char *name, json_t *args, i
 void cox_broker_complete(struct cox_broker *broker, struct cox_attempt *attempt);
 /* Any thread: a driver pushed the deadline of its attempt out; shown in the node's state. */
 void cox_broker_extended(struct cox_broker *broker, const struct cox_fence *fence, int64_t deadline_us, const char *reason);
+/* Any thread: policy->turn is to be called soon. */
+void cox_broker_turn(struct cox_broker *broker);
 /* Any thread: a pass now. */
 void cox_broker_trigger(struct cox_broker *broker);
 

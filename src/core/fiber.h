@@ -74,7 +74,8 @@ struct cox_fiber_ops {
   /* A fiber for an attempt; borrows it until finish, which fills attempt->result (also when start failed inside
    * the driver: the first resume then says DONE). NULL only when out of memory.                                 */
   struct cox_fiber *(*start)(void *vm, struct cox_attempt *attempt);
-  /* A fiber for the job of that name. NULL with the reason in `err` when there is none. */
+  /* A fiber for the job of that name. NULL with the reason in `err` when there is none. What a job of that name saved when it was
+   * last finished as cancelled, it gets.                                                                                          */
   struct cox_fiber *(*start_job)(void *vm, const char *name, struct cox_err *err);
   /* Run until it waits (then `request` is filled) or is done. `reply` is NULL at the first call.
    * A driver may move attempt->deadline_us meanwhile: look at it after each call.                */
@@ -85,6 +86,9 @@ struct cox_fiber_ops {
    * the answer, an error for any end but DONE; the caller ends it with cox_answer_fini. NULL only when out of memory.           */
   struct cox_fiber *(*start_chore)(void *vm, const char *name, json_t *args);
   void (*finish_chore)(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_answer *answer);
+  /* An attempt that was begun with scripts too old to be kept any longer and is to be ended now as cancelled; NULL: there is none.
+   * May be NULL itself.                                                                                                         */
+  struct cox_attempt *(*outdated)(void *vm);
 };
 
 #endif

@@ -25,6 +25,9 @@ struct cox_policy {
   bool (*waits)(void *ctx, const char *name);
   /* Any thread: number of the live generation, from 1. */
   uint64_t (*generation)(void *ctx);
+  /* cox-command only, between two commands: the moment to change the live generation. True: it was changed, and the command that
+   * is due is run again on all nodes. Called again after that. NULL: it never changes.                                           */
+  bool (*turn)(void *ctx);
 };
 
 #endif

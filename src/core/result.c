@@ -113,7 +113,8 @@ static void finish_reach_locked(struct cox_broker *broker, struct cox_node *node
   struct cox_attempt *const attempt = batch->attempts[i];
   enum cox_class class_ = attempt->result.class_;
   const bool is_outdated = is_outdated_locked(broker, node, attempt);
-  const bool is_overdue = class_ == COX_CLASS_CANCELLED && !is_outdated && !node->flight.is_unwanted;
+  /* Without our word a worker ends an attempt when its scripts are kept no longer. */
+  const bool is_overdue = class_ == COX_CLASS_CANCELLED && !is_outdated && !node->flight.is_unwanted && node->flight.is_cancelled;
   if (is_overdue) {
     class_ = COX_CLASS_TIMEOUT;
     json_decref(batch->errors[i]);

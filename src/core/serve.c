@@ -91,13 +91,14 @@ static json_t *execute(struct cox_broker *broker, const char *name, json_t *args
   return issued;
 }
 
-static json_t *issue(struct cox_broker *broker, const char *name, struct cox_pending *pending) {
+/* `by` says what made it due. */
+static json_t *issue(struct cox_broker *broker, const char *name, const char *by, struct cox_pending *pending) {
   if (!cox_due_is_needed(broker, name)) return NULL;
   struct cox_answer answer = {0};
   bool has_world;
   json_t *const args = json_object();
   json_decref(execute(broker, name, args, &answer, pending, &has_world)); /* what it issues itself is not followed */
-  tell(pending, name, pending->command->name, args, &answer);
+  tell(pending, name, by, args, &answer);
   json_decref(args);
   atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
   if (answer.outcome == COX_ANSWER_DONE) {
@@ -124,7 +125,7 @@ static void run(struct cox_broker *broker, struct cox_pending *pending) {
   size_t i;
   json_t *name;
   json_array_foreach(names, i, name) {
-    json_t *const outcome = issue(broker, json_string_value(name), pending);
+    json_t *const outcome = issue(broker, json_string_value(name), command->name, pending);
     if (outcome != NULL) json_array_append_new(issued, outcome);
   }
   json_decref(names);
@@ -148,4 +149,18 @@ void cox_serve(struct cox_broker *broker, struct cox_command *command) {
   }
   cox_metrics_command(&broker->metrics, command->name, (enum cox_command_outcome)pending->answer.outcome);
   cox_ledger_submit(broker, pending);
+}
+
+void cox_serve_due(struct cox_broker *broker) {
+  json_t *const world = json_incref(broker->registry.world); /* this thread is its only writer */
+  const char *const name = json_string_value(json_object_get(world, "command"));
+  enum cox_priority priority;
+  const struct cox_policy *const policy = broker->options.policy;
+  const bool is_due = name != NULL && json_is_true(json_object_get(world, "synced")) && policy->lookup(policy->ctx, name, &priority) == 0;
+  struct cox_pending *const pending = is_due ? cox_pending_create(broker, NULL) : NULL;
+  if (pending != NULL) {
+    json_decref(issue(broker, name, "reload", pending));
+    cox_ledger_submit(broker, pending);
+  }
+  json_decref(world);
 }

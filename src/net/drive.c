@@ -241,6 +241,17 @@ int cox_drive_begin_job(struct cox_worker *worker, const char *name, struct cox_
   return 0;
 }
 
+void cox_drive_renew_jobs(struct cox_worker *worker, const json_t *names, struct cox_err *err) {
+  while (worker->jobs != NULL) cox_drive_end(worker, worker->jobs, COX_END_CANCELLED);
+  for (size_t i = 0; i < json_array_size(names); i++) {
+    struct cox_err own = {0};
+    const char *const name = json_string_value(json_array_get(names, i));
+    if (cox_drive_begin_job(worker, name, &own) == 0) continue;
+    cox_log(COX_LOG_ERROR, "jobs", "a job was not started", "job", name, "reason", own.text, NULL);
+    if (err->code == 0) *err = own;
+  }
+}
+
 /* ---- requests ---- */
 
 static void request_http(struct cox_worker *worker, struct cox_run *run) {

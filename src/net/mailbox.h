@@ -18,13 +18,14 @@
 
 struct cox_run;
 
-/* One who waits until a job was begun; lives on the stack of the waiting thread. */
+/* One who waits until jobs were begun; lives on the stack of the waiting thread. */
 struct cox_job_order {
   struct cox_mutex mutex; /* guards the rest */
   struct cox_cond cond;
   bool is_done;
-  const char *name;
-  struct cox_err err; /* code 0: it was begun */
+  const char *name;     /* of the job to begin; NULL: end all that run, and begin those of `names` */
+  const json_t *names;
+  struct cox_err err;   /* code 0: it was begun; of several: the first that was not */
 };
 
 enum cox_note_kind { COX_NOTE_CANCEL, COX_NOTE_JOB, COX_NOTE_ANSWER, COX_NOTE_CHORE };

@@ -96,6 +96,10 @@ int cox_net_start_job(struct cox_net *net, const char *name, struct cox_err *err
   return cox_worker_start_job(&net->worker[0], name, err);
 }
 
+int cox_net_renew_jobs(struct cox_net *net, const json_t *names, struct cox_err *err) {
+  return cox_worker_renew_jobs(&net->worker[0], names, err);
+}
+
 void cox_net_destroy(struct cox_net *net) {
   if (net == NULL) return;
   for (unsigned i = 0; i < net->workers; i++) cox_worker_stop(&net->worker[i]);

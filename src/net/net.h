@@ -24,6 +24,8 @@ struct cox_net *cox_net_create(const struct cox_net_options *options, struct cox
 const struct cox_transport *cox_net_transport(struct cox_net *net);
 /* Runs a job on worker 0, again with backoff (0.5 … 10 s) when it ends with an error, until the workers stop. */
 int cox_net_start_job(struct cox_net *net, const char *name, struct cox_err *err);
+/* Ends all jobs and runs those of that list of names, as above; waits until they were begun. One that cannot be is logged. */
+int cox_net_renew_jobs(struct cox_net *net, const json_t *names, struct cox_err *err);
 /* Ends jobs and attempts (each comes back cancelled), joins the threads, frees all. */
 void cox_net_destroy(struct cox_net *net);
 

@@ -46,7 +46,8 @@ static void take_notes(struct cox_worker *worker, struct cox_queue_link *link) {
       case COX_NOTE_JOB: {
         struct cox_job_order *const order = note->order;
         struct cox_err err = {0};
-        cox_drive_begin_job(worker, order->name, &err);
+        if (order->name != NULL) cox_drive_begin_job(worker, order->name, &err);
+        else cox_drive_renew_jobs(worker, order->names, &err);
         cox_mutex_lock(&order->mutex);
         order->err = err;
         order->is_done = true;
@@ -149,9 +150,17 @@ static void start_some(struct cox_worker *worker) {
   worker->paced_until_us = now_us + PACE_US;
 }
 
+/* Attempts of scripts that are kept no longer. */
+static void end_outdated(struct cox_worker *worker) {
+  if (worker->ops->outdated == NULL) return;
+  for (struct cox_attempt *attempt; (attempt = worker->ops->outdated(worker->vm)) != NULL;)
+    cox_drive_end(worker, cox_run_table_find(&worker->attempts, attempt->fence.attempt), COX_END_CANCELLED);
+}
+
 static void turn(struct cox_worker *worker) {
   serve_sockets(worker);
   take_mail(worker);
+  end_outdated(worker);
   fire_alarms(worker);
   cox_drive_feed(worker);
   advance_some(worker, &worker->ready, RESUMES_MAX);
@@ -325,10 +334,10 @@ int cox_worker_chore(struct cox_worker *worker, const char *name, json_t *args, 
   return 0;
 }
 
-int cox_worker_start_job(struct cox_worker *worker, const char *name, struct cox_err *err) {
+static int order_jobs(struct cox_worker *worker, const char *name, const json_t *names, struct cox_err *err) {
   struct cox_note *const note = cox_note_create(COX_NOTE_JOB);
-  if (note == NULL) return cox_err_set(err, COX_ENOMEM, "starting the job %s failed: out of memory", name);
-  struct cox_job_order order = {.name = name};
+  if (note == NULL) return cox_err_set(err, COX_ENOMEM, "starting %s%s failed: out of memory", name != NULL ? "the job " : "jobs", name != NULL ? name : "");
+  struct cox_job_order order = {.name = name, .names = names};
   cox_mutex_init(&order.mutex);
   cox_cond_init(&order.cond);
   note->order = &order;
@@ -342,3 +351,6 @@ int cox_worker_start_job(struct cox_worker *worker, const char *name, struct cox
   if (err != NULL) *err = order.err;
   return order.err.code;
 }
+
+int cox_worker_start_job(struct cox_worker *worker, const char *name, struct cox_err *err) { return order_jobs(worker, name, NULL, err); }
+int cox_worker_renew_jobs(struct cox_worker *worker, const json_t *names, struct cox_err *err) { return order_jobs(worker, NULL, names, err); }

@@ -69,6 +69,8 @@ void cox_worker_post(struct cox_worker *worker, struct cox_attempt *attempt);
 void cox_worker_cancel(struct cox_worker *worker, uint64_t attempt);
 /* Any thread but the worker's: waits until the job was begun, or could not be. */
 int cox_worker_start_job(struct cox_worker *worker, const char *name, struct cox_err *err);
+/* Any thread but the worker's: ends all jobs and begins those of that list; waits until it is done. */
+int cox_worker_renew_jobs(struct cox_worker *worker, const json_t *names, struct cox_err *err);
 /* Any thread; never blocks. See core/transport.h. */
 int cox_worker_chore(struct cox_worker *worker, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err);
 /* Asks the thread to end; cox_worker_join waits until it has ended everything, and frees all. */
@@ -81,6 +83,8 @@ void cox_worker_join(struct cox_worker *worker);
 void cox_drive_admit(struct cox_worker *worker, struct cox_attempt *attempt);
 /* The first start, which says whether there is such a job. */
 int cox_drive_begin_job(struct cox_worker *worker, const char *name, struct cox_err *err);
+/* Ends all jobs and begins those of the list. One that cannot be begun is logged, and the first is told. */
+void cox_drive_renew_jobs(struct cox_worker *worker, const json_t *names, struct cox_err *err);
 /* Takes a chore in. Takes the note. */
 void cox_drive_chore(struct cox_worker *worker, struct cox_note *note);
 /* Starts or resumes it until it waits again or is done. */

@@ -42,8 +42,8 @@ static void collect(lua_State *L, struct line *line) {
 
 static int write_line(lua_State *L, enum cox_log_level level) {
   const char *const message = luaL_checkstring(L, 1);
-  if (!cox_log_enabled(level)) return 0;
   struct cox_vm *const vm = cox_vm_of(L);
+  if (!cox_log_enabled(level) || vm->is_quiet) return 0;
   if (vm->lines >= LINES_MAX) return 0;
   if (++vm->lines == LINES_MAX) {
     cox_log(COX_LOG_WARN, subsystems[vm->context], "a script logs without end: the rest of this call's lines is left out", "after",

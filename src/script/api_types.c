@@ -155,6 +155,8 @@ static const struct cox_api_field job_file[] = {
     {"help", "string", "one line: what it does"},
     {"feed", "string?", "it runs only with feed.kind of that name; none: always"},
     {"run", "fun(job: coxswain.Job)", "may loop for ever, as long as it waits"},
+    {"save", "(fun(): any)?", "what must outlive a reload: a plain value"},
+    {"restore", "(fun(value: any))?", "gets it in the new scripts, before run"},
     {NULL, NULL, NULL},
 };
 

@@ -16,6 +16,7 @@
 #include "script/script.h"
 
 enum { FILE_MAX_BYTES = 16 * 1024 * 1024 };
+#define DEFAULT_SCRIPTS "default"
 #define MASK "***"
 
 struct load {
@@ -67,6 +68,36 @@ static void locate_key(void *arg, const char *key, const char *value) {
 
 static char *locate_token(void *arg, const char *path) { return locate(arg, "admin.tokens", path); }
 
+/* One folder of scripts; the word "default" is the shipped one. */
+static json_t *located_folder(struct load *load, const json_t *value, const char *default_scripts) {
+  const char *const folder = json_string_value(value);
+  if (folder == NULL || (strcmp(folder, DEFAULT_SCRIPTS) == 0 && default_scripts != NULL)) return json_string(default_scripts);
+  char *const located = locate(load, "scripts", folder);
+  json_t *const path = json_string(located != NULL ? located : folder);
+  free(located);
+  return path;
+}
+
+static void locate_scripts(struct load *load, const char *default_scripts) {
+  const json_t *const value = json_object_get(load->config, "scripts");
+  if (!json_is_array(value)) {
+    json_t *const folder = located_folder(load, value, default_scripts);
+    if (folder != NULL) json_object_set_new(load->config, "scripts", folder);
+    return;
+  }
+  json_t *const folders = json_array();
+  for (size_t i = 0; i < json_array_size(value); i++) {
+    json_array_append_new(folders, located_folder(load, json_array_get(value, i), default_scripts));
+  }
+  json_object_set_new(load->config, "scripts", folders);
+}
+
+json_t *cox_config_folders(const json_t *config, const char *default_scripts) {
+  json_t *const value = json_object_get(config, "scripts");
+  if (json_is_array(value)) return json_incref(value);
+  return json_pack("[s]", json_is_string(value) ? json_string_value(value) : default_scripts);
+}
+
 static void read_nodes_file(struct load *load, const char *value) {
   char *const file = locate(load, "nodes", value);
   if (file == NULL) return;
@@ -115,9 +146,7 @@ json_t *cox_config_load_partial(const char *path, const char *const *overrides, 
   if (faults->count == before) cox_config_fill(load.config);
   cox_config_each_path(load.config, locate_key, &load);
   cox_config_tokens_each_file(cox_config_get(load.config, "admin.tokens"), locate_token, &load);
-  if (default_scripts != NULL && !json_is_string(json_object_get(load.config, "scripts"))) {
-    json_object_set_new(load.config, "scripts", json_string(default_scripts));
-  }
+  locate_scripts(&load, default_scripts);
   check_nodes(&load);
 out:
   cox_config_layers_fini(&load.layers);

@@ -2,6 +2,7 @@
 #include "script/config_schema.h"
 
 #include "script/config_tokens.h"
+#include "script/sources.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -32,8 +33,11 @@ static const struct cox_config_key keys[] = {
     {.path = "callback_url", .type = COX_CONFIG_TEXT, .accepted = "a URL that begins with http:// or https://"},
     {.path = "nodes", .type = COX_CONFIG_NODES, .accepted = "the path of a nodes file, or a list of node objects", .fallback = "[]"},
     {.path = "prune", .type = COX_CONFIG_BOOL, .accepted = "true or false", .fallback = "false"},
-    {.path = "scripts", .type = COX_CONFIG_TEXT, .accepted = "the path of a folder", .is_path = true},
+    {.path = "scripts", .type = COX_CONFIG_FOLDERS, .accepted = "the path of a folder, or a list of 1 to 16 of them; default is the shipped one"},
     {.path = "store", .type = COX_CONFIG_TEXT, .accepted = "the path of a file, or \":memory:\"", .fallback = "\"coxswain.db\"", .is_path = true},
+    GROUP("reload"),
+    {.path = "reload.watch", .type = COX_CONFIG_BOOL, .accepted = "true or false", .fallback = "true"},
+    {.path = "reload.failures", .type = COX_CONFIG_INTEGER, .least = 1, .most = 1000, .accepted = "an integer from 1 to 1000", .fallback = "3"},
     GROUP("feed"),
     {.path = "feed.kind", .type = COX_CONFIG_TEXT, .choices = "cometbft|clock|none", .fallback = "\"none\""},
     {.path = "feed.rpc", .type = COX_CONFIG_URLS, .accepted = "a URL that begins with http:// or https://, or a list of 1 to 16 of them",
@@ -205,6 +209,15 @@ static bool is_urls(const json_t *value) {
   return count >= 1 && count <= URLS_MAX;
 }
 
+static bool is_folders(const json_t *value) {
+  if (json_is_string(value)) return json_string_length(value) > 0;
+  const size_t count = json_array_size(value);
+  for (size_t i = 0; i < count; i++) {
+    if (json_string_length(json_array_get(value, i)) == 0) return false;
+  }
+  return count >= 1 && count <= COX_SOURCES_FOLDERS_MAX;
+}
+
 /* Digits, then the name of the coin: a letter, then 2 to 127 letters, digits or one of /:._- */
 static bool is_fee(const char *text) {
   const size_t digits = strspn(text, "0123456789");
@@ -252,6 +265,7 @@ static bool is_good(const struct cox_config_key *key, const json_t *value) {
     case COX_CONFIG_NUMBER: return is_in_range(key, value);
     case COX_CONFIG_BACKOFF: return is_backoff(key, value);
     case COX_CONFIG_URLS: return is_urls(value);
+    case COX_CONFIG_FOLDERS: return is_folders(value);
     case COX_CONFIG_TOKENS: return json_is_array(value);
     case COX_CONFIG_NODES: return json_is_array(value) || (json_is_string(value) && json_string_length(value) > 0);
   }

@@ -16,6 +16,7 @@ enum cox_config_type {
   COX_CONFIG_BACKOFF, /* two numbers of seconds, the second not below the first */
   COX_CONFIG_NODES,   /* a path or a list of node objects */
   COX_CONFIG_URLS,    /* a URL, or a list of them in order of preference */
+  COX_CONFIG_FOLDERS, /* a path, or a list of them in order of precedence */
   COX_CONFIG_TOKENS   /* a list of tokens (config_tokens.h) */
 };
 

@@ -81,6 +81,8 @@ static void open_libraries(lua_State *L) {
   forget(L, NULL, unsafe);
   forget(L, LUA_STRLIBNAME, patterns);
   forget(L, LUA_TABLIBNAME, loops);
+  lua_pushliteral(L, "default"); /* scripts = { "/etc/coxswain/scripts", default } */
+  lua_setglobal(L, "default");
 }
 
 /* Runs protected: everything here may throw. Leaves what the file returned. */

@@ -7,94 +7,12 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "base/rng.h"
 #include "script/convert.h"
 #include "script/sandbox.h"
 
-static const char drivers_key;
-
-/* Percent of what is in use at which a collection begins: drivers make much garbage on little that stays. */
-enum { GC_PAUSE = 120 };
-
 #define LOAD_BUDGET_S 1.0
 #define CLOSE_BUDGET_S 0.05
-
-/* ---- VMs ---- */
-
-static void load_driver(void *arg, const struct cox_source *source, const char *kind) {
-  lua_State *const L = arg;
-  cox_sandbox_run(L, source);
-  lua_setfield(L, -2, kind);
-}
-
-static int load_drivers(lua_State *L) {
-  lua_newtable(L);
-  cox_sources_each(cox_vm_of(L)->sources, "drivers", load_driver, L);
-  cox_vm_keep(L, &drivers_key);
-  return 0;
-}
-
-static struct cox_vm *make_vm(struct cox_fiber_vm *owner, enum cox_context context, struct cox_err *err) {
-  const struct cox_vm_options options = {
-      .context = context,
-      .memory_max = owner->context->memory_max,
-      .sources = owner->context->sources,
-      .clock = owner->context->clock,
-      .owner = owner,
-      .seed = owner->seed++,
-  };
-  return cox_vm_create(&options, err);
-}
-
-static void vm_destroy(void *vm) {
-  struct cox_fiber_vm *const owner = vm;
-  if (owner == NULL) return;
-  cox_vm_destroy(owner->drivers);
-  cox_vm_destroy(owner->jobs);
-  free(owner);
-}
-
-static struct cox_vm *make_drivers(struct cox_fiber_vm *owner, struct cox_err *err) {
-  struct cox_vm *const vm = make_vm(owner, COX_CONTEXT_DRIVERS, err);
-  if (vm != NULL) lua_gc(vm->L, LUA_GCINC, GC_PAUSE, 0, 0);
-  if (vm != NULL && cox_vm_call(vm, load_drivers, NULL, LOAD_BUDGET_S, err) == 0) return vm;
-  cox_vm_destroy(vm);
-  return NULL;
-}
-
-static void *vm_create(void *ctx, struct cox_err *err) {
-  struct cox_fiber_vm *const owner = calloc(1, sizeof *owner);
-  if (owner == NULL) {
-    cox_err_set(err, COX_ENOMEM, "making a worker's script machine failed: out of memory");
-    return NULL;
-  }
-  owner->context = ctx;
-  owner->seed = owner->context->seed != 0 ? owner->context->seed : cox_rng_system_seed();
-  owner->drivers = make_drivers(owner, err);
-  if (owner->drivers != NULL) return owner;
-  vm_destroy(owner);
-  return NULL;
-}
-
-/* A VM that was given up goes with its last fiber; new fibers get another. */
-static void leave_vm(struct cox_vm *vm) {
-  assert(vm->users > 0);
-  struct cox_fiber_vm *const owner = vm->owner;
-  if (--vm->users == 0 && vm->is_lost && vm != owner->drivers && vm != owner->jobs) cox_vm_destroy(vm);
-}
-
-/* *place, made (anew) when there is none that can be used. NULL with the reason in `err`. */
-static struct cox_vm *usable_vm(struct cox_fiber_vm *owner, struct cox_vm **place,
-                                struct cox_vm *(*make)(struct cox_fiber_vm *, struct cox_err *), struct cox_err *err) {
-  if (*place != NULL && !(*place)->is_lost) return *place;
-  struct cox_vm *const fresh = make(owner, err);
-  if (fresh == NULL) return NULL;
-  if (*place != NULL && (*place)->users == 0) cox_vm_destroy(*place);
-  *place = fresh;
-  return fresh;
-}
-
-static struct cox_vm *make_jobs(struct cox_fiber_vm *owner, struct cox_err *err) { return make_vm(owner, COX_CONTEXT_JOBS, err); }
+#define SAVE_BUDGET_S COX_VM_SMALL_BUDGET_S(0.05)
 
 /* ---- the body of a fiber ---- */
 
@@ -191,7 +109,7 @@ static int body(lua_State *L) {
 /* Pushes the driver's function for the attempt; throws with words for people when there is none. */
 static void push_driver_function(lua_State *L, const struct cox_attempt *attempt) {
   const char *const kind = json_string_value(json_object_get(attempt->node, "kind"));
-  cox_vm_push_kept(L, &drivers_key);
+  cox_fiber_set_push_drivers(L);
   if (lua_getfield(L, -1, kind) != LUA_TTABLE) luaL_error(L, "there is no driver for nodes of kind %s: add drivers/%s.lua to the scripts", kind, kind);
   if (attempt->kind == COX_ATTEMPT_PROBE) {
     lua_getfield(L, -1, "probe");
@@ -207,7 +125,7 @@ static void push_driver_function(lua_State *L, const struct cox_attempt *attempt
 
 static void push_job_object(lua_State *L, const struct cox_fiber *fiber) {
   lua_createtable(L, 0, 2);
-  lua_pushstring(L, fiber->job);
+  lua_pushstring(L, fiber->name);
   lua_setfield(L, -2, "name");
   cox_convert_push(L, fiber->owner->context->config);
   lua_setfield(L, -2, "config");
@@ -216,9 +134,9 @@ static void push_job_object(lua_State *L, const struct cox_fiber *fiber) {
 /* chore.run(file, job, args) */
 static void push_chore_function(lua_State *L, struct cox_fiber *fiber) {
   char name[256];
-  snprintf(name, sizeof name, "commands/%s.lua", fiber->job);
+  snprintf(name, sizeof name, "commands/%s.lua", fiber->name);
   const struct cox_source *const source = cox_sources_find(fiber->vm->sources, name, false);
-  if (source == NULL) luaL_error(L, "there is no command %s: add %s to the scripts", fiber->job, name);
+  if (source == NULL) luaL_error(L, "there is no command %s: add %s to the scripts", fiber->name, name);
   cox_sandbox_require(L, "coxswain.chore");
   lua_getfield(L, -1, "run");
   lua_remove(L, -2);
@@ -227,12 +145,26 @@ static void push_chore_function(lua_State *L, struct cox_fiber *fiber) {
   cox_convert_push(L, fiber->chore);
 }
 
+/* What its forerunner saved; the file is on top. */
+static void restore_job(lua_State *L, const struct cox_fiber *fiber) {
+  json_t *const saved = json_object_get(fiber->owner->saved, fiber->name);
+  if (saved == NULL || lua_getfield(L, -1, "restore") == LUA_TNIL) {
+    lua_settop(L, lua_gettop(L) - (saved != NULL));
+    return;
+  }
+  cox_convert_push(L, saved);
+  lua_call(L, 1, 0);
+}
+
 static void push_job_function(lua_State *L, struct cox_fiber *fiber) {
   char name[256];
-  snprintf(name, sizeof name, "jobs/%s.lua", fiber->job);
+  snprintf(name, sizeof name, "jobs/%s.lua", fiber->name);
   const struct cox_source *const source = cox_sources_find(fiber->vm->sources, name, false);
-  if (source == NULL) luaL_error(L, "there is no job %s: add %s to the scripts", fiber->job, name);
+  if (source == NULL) luaL_error(L, "there is no job %s: add %s to the scripts", fiber->name, name);
   cox_sandbox_run(L, source);
+  restore_job(L, fiber);
+  lua_pushvalue(L, -1);
+  fiber->file_reference = luaL_ref(L, LUA_REGISTRYINDEX);
   lua_getfield(L, -1, "run");
   lua_remove(L, -2);
   push_job_object(L, fiber);
@@ -264,63 +196,80 @@ static int make(lua_State *L) {
 static void free_fiber(struct cox_fiber *fiber) {
   const bool has_state = fiber->vm != NULL && !fiber->vm->is_lost;
   if (has_state && fiber->co != NULL) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->reference);
-  if (has_state && fiber->node_reference != LUA_NOREF) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->node_reference);
-  if (fiber->vm != NULL) leave_vm(fiber->vm);
+  if (has_state) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->node_reference); /* LUA_NOREF: nothing happens */
+  if (has_state) luaL_unref(fiber->vm->L, LUA_REGISTRYINDEX, fiber->file_reference);
+  if (fiber->set != NULL) cox_fiber_set_leave(fiber);
   free(fiber->url);
   free(fiber->body);
   json_decref(fiber->args);
   json_decref(fiber->result);
-  free(fiber->chore_name);
+  free(fiber->name);
   free(fiber->err);
   free(fiber);
 }
 
-static struct cox_fiber *start(void *vm, struct cox_attempt *attempt) {
-  struct cox_fiber_vm *const owner = vm;
+static void *vm_create(void *ctx, struct cox_err *err) { return cox_fiber_vm_create(ctx, err); }
+static void vm_destroy(void *vm) { cox_fiber_vm_destroy(vm); }
+static struct cox_attempt *outdated(void *vm) { return cox_fiber_set_outdated(vm); }
+
+/* A fiber in the present set, with nothing in it. NULL: out of memory. Without a usable VM it is in none, and `err` says why. */
+static struct cox_fiber *create(struct cox_fiber_vm *owner, enum cox_fiber_kind kind, const char *name, struct cox_err *err) {
   struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
   if (fiber == NULL) return NULL;
-  struct cox_err err;
-  struct cox_vm *const machine = usable_vm(owner, &owner->drivers, make_drivers, &err);
-  *fiber = (struct cox_fiber){.owner = owner, .vm = machine != NULL ? machine : owner->drivers, .attempt = attempt, .node_reference = LUA_NOREF};
-  fiber->vm->users++;
-  if (machine == NULL || cox_vm_call(fiber->vm, make, fiber, owner->context->resume_budget_s, &err) != 0) {
+  *fiber = (struct cox_fiber){.owner = owner, .node_reference = LUA_NOREF, .file_reference = LUA_NOREF};
+  fiber->name = name != NULL ? strdup(name) : NULL;
+  if (name != NULL && fiber->name == NULL) {
+    free(fiber);
+    return NULL;
+  }
+  struct cox_fiber_set *const set = cox_fiber_set_present(owner, kind, err);
+  if (set != NULL) cox_fiber_set_enter(set, fiber);
+  return fiber;
+}
+
+static struct cox_fiber *start(void *vm, struct cox_attempt *attempt) {
+  struct cox_err err = {0};
+  struct cox_fiber_vm *const owner = vm;
+  struct cox_fiber *const fiber = create(owner, COX_FIBER_DRIVERS, NULL, &err);
+  if (fiber == NULL) return NULL;
+  fiber->attempt = attempt;
+  if (fiber->set == NULL || cox_vm_call(fiber->vm, make, fiber, owner->context->resume_budget_s, &err) != 0) {
     cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err.text);
     fiber->is_done = true;
   }
   return fiber;
 }
 
-static struct cox_fiber *start_job(void *vm, const char *name, struct cox_err *err) {
-  struct cox_fiber_vm *const owner = vm;
-  struct cox_vm *const machine = usable_vm(owner, &owner->jobs, make_jobs, err);
-  if (machine == NULL) return NULL;
-  struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
+static struct cox_fiber *try_job(struct cox_fiber_vm *owner, const char *name, struct cox_err *err) {
+  struct cox_fiber *const fiber = create(owner, COX_FIBER_JOBS, name, err);
   if (fiber == NULL) {
     cox_err_set(err, COX_ENOMEM, "starting the job %s failed: out of memory", name);
     return NULL;
   }
-  *fiber = (struct cox_fiber){.owner = owner, .vm = machine, .job = name, .node_reference = LUA_NOREF};
-  machine->users++;
-  const int rc = cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, err);
-  fiber->job = NULL;
-  if (rc == 0) return fiber;
+  if (fiber->set != NULL && cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, err) == 0) return fiber;
   free_fiber(fiber);
   return NULL;
 }
 
-static struct cox_fiber *start_chore(void *vm, const char *name, json_t *args) {
+static struct cox_fiber *start_job(void *vm, const char *name, struct cox_err *err) {
   struct cox_fiber_vm *const owner = vm;
-  struct cox_fiber *const fiber = calloc(1, sizeof *fiber);
-  if (fiber == NULL) return NULL;
+  struct cox_fiber *fiber = try_job(owner, name, err);
+  const bool had_state = json_object_del(owner->saved, name) == 0; /* it has it now, or cannot take it */
+  if (fiber != NULL || !had_state) return fiber;
+  cox_log(COX_LOG_ERROR, "jobs", "a job did not take over what the one before saved: it begins without", "job", name, "file", err->file, "line",
+          COX_LOG_INT(err->line), "reason", err->text, NULL);
+  return try_job(owner, name, err);
+}
+
+static struct cox_fiber *start_chore(void *vm, const char *name, json_t *args) {
   struct cox_err err = {0};
-  struct cox_vm *const machine = usable_vm(owner, &owner->jobs, make_jobs, &err);
-  *fiber = (struct cox_fiber){.owner = owner, .vm = machine, .job = name, .chore = args, .chore_name = strdup(name), .node_reference = LUA_NOREF};
-  if (machine != NULL) machine->users++;
-  if (fiber->vm == NULL || cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, &err) != 0) {
+  struct cox_fiber *const fiber = create(vm, COX_FIBER_JOBS, name, &err);
+  if (fiber == NULL) return NULL;
+  fiber->chore = args;
+  if (fiber->set == NULL || cox_vm_call(fiber->vm, make, fiber, LOAD_BUDGET_S, &err) != 0) {
     fail_job(fiber, &err);
     fiber->is_done = true;
   }
-  fiber->job = NULL;
   return fiber;
 }
 
@@ -394,7 +343,31 @@ static void close_fiber(struct cox_fiber *fiber, enum cox_fiber_end why) {
   cox_fiber_fail(fiber, why == COX_END_DEADLINE ? COX_CLASS_TIMEOUT : COX_CLASS_CANCELLED, 0, text);
 }
 
+/* Pushes nothing: what the job's save() returned is put beside the worker's machines, for its successor. */
+static int save_state(lua_State *L) {
+  const struct cox_fiber *const fiber = lua_touserdata(L, 1);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, fiber->file_reference);
+  if (lua_getfield(L, -1, "save") == LUA_TNIL) return 0;
+  lua_call(L, 0, 1);
+  if (lua_isnil(L, -1)) return 0;
+  struct cox_err err;
+  json_t *const value = cox_convert_take(L, -1, "what save returned", &err);
+  if (value == NULL) return luaL_error(L, "%s", err.text);
+  json_object_set_new(fiber->owner->saved, fiber->name, value);
+  return 0;
+}
+
+/* A job that is ended from outside, to be followed by another one. */
+static void save_job(struct cox_fiber *fiber) {
+  struct cox_err err;
+  if (fiber->file_reference == LUA_NOREF || fiber->vm->is_lost) return;
+  if (cox_vm_call(fiber->vm, save_state, fiber, SAVE_BUDGET_S, &err) == 0) return;
+  cox_log(COX_LOG_ERROR, "jobs", "a job's state was not saved: it begins anew", "job", fiber->name, "file", err.file, "line", COX_LOG_INT(err.line),
+          "reason", err.text, NULL);
+}
+
 static void finish(struct cox_fiber *fiber, enum cox_fiber_end why, struct cox_err *err) {
+  if (why == COX_END_CANCELLED && !fiber->is_done) save_job(fiber);
   if (!fiber->is_done) close_fiber(fiber, why);
   if (fiber->attempt != NULL) {
     struct cox_result *const result = &fiber->attempt->result;
@@ -420,7 +393,7 @@ static void finish_chore(struct cox_fiber *fiber, enum cox_fiber_end why, struct
   if (!fiber->is_done) close_fiber(fiber, why);
   answer->outcome = COX_ANSWER_ERROR;
   if (!fiber->is_done) {
-    cox_err_set(&answer->err, why == COX_END_DEADLINE ? COX_ETIME : COX_ESTOPPED, "command %s was not done: %s", fiber->chore_name,
+    cox_err_set(&answer->err, why == COX_END_DEADLINE ? COX_ETIME : COX_ESTOPPED, "command %s was not done: %s", fiber->name,
                 why == COX_END_DEADLINE ? "its time was over" : "the workers are stopping");
   } else if (fiber->err != NULL) {
     answer->err = *fiber->err;
@@ -445,5 +418,6 @@ struct cox_fiber_ops cox_fiber_ops(const struct cox_fiber_context *context) {
       .finish = finish,
       .start_chore = start_chore,
       .finish_chore = finish_chore,
+      .outdated = outdated,
   };
 }

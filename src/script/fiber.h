@@ -1,4 +1,4 @@
-/* Drivers and jobs as coroutines that ask for one piece of I/O at a time (core/fiber.h). One set of VMs per worker. */
+/* Drivers and jobs as coroutines that ask for one piece of I/O at a time (core/fiber.h). What they live in: fiber_set.h. */
 #ifndef COX_SCRIPT_FIBER_H
 #define COX_SCRIPT_FIBER_H
 
@@ -6,19 +6,13 @@
 
 #include "core/broker.h"
 #include "core/fiber.h"
+#include "script/fiber_set.h"
 #include "script/vm.h"
 #include "script/wallet.h"
 
-struct cox_fiber_vm {
-  const struct cox_fiber_context *context;
-  struct cox_vm *drivers, *jobs; /* jobs is made when the first one starts */
-  struct cox_fiber *current;     /* being resumed */
-  uint64_t seed;                 /* of the next VM's math.random */
-};
-
 /* What all workers share; outlives them. */
 struct cox_fiber_context {
-  struct cox_sources *sources;
+  struct cox_generations *generations; /* of which one is live */
   const struct cox_clock *clock;
   struct cox_broker *broker; /* for node:extend; may be NULL in tests */
   json_t *config;
@@ -29,14 +23,16 @@ struct cox_fiber_context {
 };
 
 struct cox_fiber {
+  struct cox_fiber *previous, *next; /* in its set */
   struct cox_fiber_vm *owner;
+  struct cox_fiber_set *set;    /* it lives in; NULL: in none */
   struct cox_vm *vm;
   lua_State *co;
   int reference;                /* of the coroutine in its VM's registry */
   struct cox_attempt *attempt;  /* NULL: a job or a chore */
-  const char *job;              /* name of a job or chore, only while it is made */
+  char *name;                   /* of a job or chore, owned */
+  int file_reference;           /* of what a job's file returned, LUA_NOREF: none */
   json_t *chore;                /* arguments of a chore, borrowed; NULL: none */
-  char *chore_name;             /* owned */
   char chore_kind[16];          /* how it ended, as lua/coxswain/chore.lua says */
   json_t *result;               /* of a chore, owned */
   struct cox_io_request request;

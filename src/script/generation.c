@@ -5,8 +5,7 @@
 
 #include "base/log.h"
 #include "script/declared.h"
-
-static const char *const phase_commands[] = {"start_poc", "init_validate", "inference_up_all"};
+#include "script/failures.h"
 
 /* Drivers and jobs are run once in a VM that is thrown away: only to see what they declare. */
 static void check_in_own_vm(struct cox_generation *generation, enum cox_context context, enum cox_declared_kind kind, json_t *out,
@@ -22,10 +21,12 @@ static void check_in_own_vm(struct cox_generation *generation, enum cox_context 
   cox_vm_destroy(vm);
 }
 
-static void check_whole(const struct cox_generation *generation, const char *scripts_dir, struct cox_faults *faults) {
-  for (size_t i = 0; i < sizeof phase_commands / sizeof *phase_commands; i++) {
-    if (json_object_get(generation->commands, phase_commands[i]) != NULL) continue;
-    cox_faults_add(faults, scripts_dir, 0, "the phase command %s is missing: add commands/%s.lua", phase_commands[i], phase_commands[i]);
+static void check_whole(const struct cox_generation *generation, struct cox_faults *faults) {
+  const char *const scripts_dir = json_string_value(json_array_get(generation->sources->folders, 0));
+  for (size_t i = 0; i < COX_FAILURES_COMMANDS; i++) {
+    const char *const name = cox_failures_commands[i];
+    if (json_object_get(generation->commands, name) != NULL) continue;
+    cox_faults_add(faults, scripts_dir, 0, "the phase command %s is missing: add commands/%s.lua", name, name);
   }
   if (json_object_size(generation->drivers) == 0) cox_faults_add(faults, scripts_dir, 0, "there is no driver: add drivers/mlnode.lua");
 }
@@ -36,39 +37,60 @@ static struct cox_policy_vm *make_policy(struct cox_generation *generation, json
   return cox_policy_vm_create(&options, commands, faults);
 }
 
-struct cox_generation *cox_generation_create(const struct cox_generation_options *options, struct cox_faults *faults) {
+struct cox_generation *cox_generation_create_bare(const struct cox_generation_options *options, struct cox_sources *sources) {
   struct cox_generation *const generation = calloc(1, sizeof *generation);
-  if (generation == NULL) {
-    cox_faults_add(faults, options->scripts_dir, 0, "loading the scripts failed: out of memory");
-    return NULL;
-  }
-  const size_t before = faults->count;
+  if (generation == NULL) return NULL;
   *generation = (struct cox_generation){.number = options->number,
+                                        .loaded_ms = cox_clock_wall_ms(options->clock),
                                         .clock = options->clock,
                                         .memory_max = options->memory_max,
+                                        .sources = cox_sources_hold(sources),
                                         .commands = json_object(),
                                         .drivers = json_object(),
                                         .jobs = json_object()};
-  generation->sources = cox_sources_read(options->scripts_dir, options->library_dir, faults);
-  if (generation->sources != NULL) {
-    generation->policy = make_policy(generation, generation->commands, faults);
-    check_in_own_vm(generation, COX_CONTEXT_DRIVERS, COX_DECLARED_DRIVERS, generation->drivers, faults);
-    check_in_own_vm(generation, COX_CONTEXT_JOBS, COX_DECLARED_JOBS, generation->jobs, faults);
+  atomic_init(&generation->references, 1);
+  return generation;
+}
+
+struct cox_generation *cox_generation_create(const struct cox_generation_options *options, struct cox_sources *sources,
+                                             struct cox_faults *faults) {
+  struct cox_generation *const generation = cox_generation_create_bare(options, sources);
+  if (generation == NULL) {
+    cox_faults_add(faults, NULL, 0, "loading the scripts failed: out of memory");
+    return NULL;
   }
-  if (faults->count == before) check_whole(generation, options->scripts_dir, faults);
+  const size_t before = faults->count;
+  generation->policy = make_policy(generation, generation->commands, faults);
+  check_in_own_vm(generation, COX_CONTEXT_DRIVERS, COX_DECLARED_DRIVERS, generation->drivers, faults);
+  check_in_own_vm(generation, COX_CONTEXT_JOBS, COX_DECLARED_JOBS, generation->jobs, faults);
+  if (faults->count == before) check_whole(generation, faults);
   if (faults->count == before) return generation;
-  cox_generation_destroy(generation);
+  cox_generation_release(generation);
   return NULL;
 }
 
-void cox_generation_destroy(struct cox_generation *generation) {
-  if (generation == NULL) return;
+struct cox_generation *cox_generation_hold(struct cox_generation *generation) {
+  atomic_fetch_add_explicit(&generation->references, 1, memory_order_relaxed);
+  return generation;
+}
+
+void cox_generation_release(struct cox_generation *generation) {
+  if (generation == NULL || atomic_fetch_sub_explicit(&generation->references, 1, memory_order_acq_rel) != 1) return;
   cox_policy_vm_destroy(generation->policy);
   json_decref(generation->commands);
   json_decref(generation->drivers);
   json_decref(generation->jobs);
   cox_sources_release(generation->sources);
   free(generation);
+}
+
+void cox_generation_rest(struct cox_generation *generation) {
+  if (generation->policy != NULL) cox_vm_rest(generation->policy->vm);
+}
+
+void cox_generation_retire(struct cox_generation *generation) {
+  cox_policy_vm_destroy(generation->policy);
+  generation->policy = NULL;
 }
 
 void cox_generation_renew_policy(struct cox_generation *generation) {

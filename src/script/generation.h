@@ -1,8 +1,10 @@
-/* A loaded set of scripts: sources, what they declare, and the policy VM built from them. Everything but the VM is immutable. */
+/* A loaded set of scripts: sources, what they declare, and the policy VM built from them. Everything but the VM is immutable, and it
+ * is shared: whoever holds a reference may read it on any thread.                                                                 */
 #ifndef COX_SCRIPT_GENERATION_H
 #define COX_SCRIPT_GENERATION_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "core/policy.h"
@@ -11,24 +13,33 @@
 #include "script/sources.h"
 
 struct cox_generation {
+  atomic_uint references;
   uint64_t number; /* from 1 */
+  int64_t loaded_ms; /* wall clock */
   struct cox_sources *sources;
   json_t *commands, *drivers, *jobs; /* {name: plain fields of its file} */
-  struct cox_policy_vm *policy;      /* cox-command's, once the generation is live */
+  struct cox_policy_vm *policy;      /* of the thread that has it now: cox-reload while it is made, cox-command while it is live; NULL after */
   const struct cox_clock *clock;
   size_t memory_max;
 };
 
 struct cox_generation_options {
-  const char *scripts_dir, *library_dir;
   const struct cox_clock *clock;
   size_t memory_max; /* of each VM */
   uint64_t number;
 };
 
-/* Reads, runs, checks and tries everything; NULL with every fault in `faults`. */
-struct cox_generation *cox_generation_create(const struct cox_generation_options *options, struct cox_faults *faults);
-void cox_generation_destroy(struct cox_generation *generation);
+/* Runs, checks and tries everything; holds `sources`. One reference, or NULL with every fault in `faults`. */
+struct cox_generation *cox_generation_create(const struct cox_generation_options *options, struct cox_sources *sources,
+                                             struct cox_faults *faults);
+/* One that is only there to go back to: sources and number. NULL: out of memory. */
+struct cox_generation *cox_generation_create_bare(const struct cox_generation_options *options, struct cox_sources *sources);
+struct cox_generation *cox_generation_hold(struct cox_generation *generation);
+void cox_generation_release(struct cox_generation *generation);
+/* From the policy VM's owner: another thread may be its owner next. */
+void cox_generation_rest(struct cox_generation *generation);
+/* Frees the policy VM, which must rest: the generation is kept only to go back to. */
+void cox_generation_retire(struct cox_generation *generation);
 /* cox-command: a fresh policy VM from the same sources, after one overran its limits. */
 void cox_generation_renew_policy(struct cox_generation *generation);
 /* 0 or COX_ENOENT. */

@@ -197,6 +197,11 @@ static void tidy(struct cox_faults *faults, size_t from) {
 
 /* ---- all of it ---- */
 
+struct cox_sources *cox_inspect_read(const struct cox_script_options *options, struct cox_faults *faults) {
+  if (options->folders == NULL) return cox_sources_read(options->scripts_dir, options->library_dir, faults);
+  return cox_sources_read_folders(options->folders, options->library_dir, faults);
+}
+
 static bool open_vms(struct inspecting *in, const struct cox_clock *clock) {
   struct cox_err err;
   for (enum cox_context i = COX_CONTEXT_POLICY; i < CONTEXTS; i++) {
@@ -257,7 +262,7 @@ void cox_inspect(const struct cox_script_options *options, const json_t *nodes, 
   struct cox_faults known = {0}; /* cox_script_create has found the same */
   *found = (struct cox_inspection){0};
   cox_script_destroy(cox_script_create(options, faults));
-  in.sources = cox_sources_read(options->scripts_dir, options->library_dir, &known);
+  in.sources = cox_inspect_read(options, &known);
   cox_faults_fini(&known);
   if (in.sources == NULL || !open_vms(&in, options->clock)) goto out;
   in.apis = cox_api_describe();

@@ -174,7 +174,9 @@ bool cox_policy_vm_run(struct cox_policy_vm *policy, const char *name, json_t *a
   answer->outcome = COX_ANSWER_ERROR;
   cox_err_at(&answer->err, rc, err.file, err.line, "command %s changed nothing: %s%s%.*d%s%s", name, err.file,
              err.line > 0 ? ":" : "", err.line > 0, err.line, err.file[0] != '\0' ? ": " : "", err.text);
-  cox_log(COX_LOG_ERROR, "policy", "a command's handler failed", "command", name, "file", err.file, "line", COX_LOG_INT(err.line), "error",
-          err.text, "trace", policy->vm->trace, NULL);
+  if (!policy->vm->is_quiet) {
+    cox_log(COX_LOG_ERROR, "policy", "a command's handler failed", "command", name, "file", err.file, "line", COX_LOG_INT(err.line), "error",
+            err.text, "trace", policy->vm->trace, NULL);
+  }
   return rc == COX_ETIME || rc == COX_ENOMEM;
 }

@@ -59,6 +59,7 @@ static json_t *reset(struct cox_rig *rig, json_t *args, struct cox_err *err) {
   const json_t *const now = json_object_get(args, "now_s");
   rig->base_ms = (int64_t)((json_is_number(now) ? json_number_value(now) : NOW_S) * 1000);
   rig->now_us = 0;
+  if (!cox_rig_fibers_renew(&rig->fibers, err)) return NULL; /* nothing that scripts keep gets into the next case */
   const struct cox_broker_options options = {
       .clock = &rig->clock,
       .seed = 1,

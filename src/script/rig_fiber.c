@@ -294,6 +294,12 @@ bool cox_rig_fibers_init(struct cox_rig_fibers *fibers, struct cox_rig *rig, str
   return fibers->vm != NULL;
 }
 
+bool cox_rig_fibers_renew(struct cox_rig_fibers *fibers, struct cox_err *err) {
+  fibers->ops->vm_destroy(fibers->vm);
+  fibers->vm = fibers->ops->vm_create(fibers->ops->ctx, err);
+  return fibers->vm != NULL;
+}
+
 void cox_rig_fibers_fini(struct cox_rig_fibers *fibers) {
   if (fibers->vm != NULL) fibers->ops->vm_destroy(fibers->vm);
 }

@@ -45,6 +45,8 @@ struct cox_rig {
 
 bool cox_rig_fibers_init(struct cox_rig_fibers *fibers, struct cox_rig *rig, struct cox_err *err);
 void cox_rig_fibers_fini(struct cox_rig_fibers *fibers);
+/* Fresh machines; no fiber may live. */
+bool cox_rig_fibers_renew(struct cox_rig_fibers *fibers, struct cox_err *err);
 /* Ends all of them without telling the broker, which ends next. */
 void cox_rig_fibers_drop(struct cox_rig_fibers *fibers);
 /* The transport's three. */

@@ -16,6 +16,7 @@ struct reading {
   char *root; /* resolved, to recognise links that lead out of it */
   const char *dir; /* as people wrote it */
   bool is_trusted;
+  unsigned from;
 };
 
 static bool is_utf8(const unsigned char *p, size_t len) {
@@ -44,16 +45,32 @@ static struct cox_source *add(struct cox_sources *sources) {
   return source;
 }
 
-/* Whole file, NUL-terminated; NULL with a fault. */
-static char *read_text(const struct reading *reading, const char *path, size_t *len) {
-  FILE *const file = fopen(path, "rb");
+/* As much of a file as there is, and one byte more than the limit at most, with room for a NUL. NULL: out of memory. `size` is what
+ * it seems to have; it may be growing.                                                                                            */
+static char *read_bytes(FILE *file, size_t size, size_t *len) {
   char *text = NULL;
+  *len = 0;
+  for (size_t room = size + 1;; room *= 2) {
+    if (room > COX_SOURCES_FILE_BYTES_MAX + 1) room = COX_SOURCES_FILE_BYTES_MAX + 1;
+    char *const larger = realloc(text, room + 1);
+    if (larger == NULL) {
+      free(text);
+      return NULL;
+    }
+    text = larger;
+    *len += fread(text + *len, 1, room - *len, file);
+    if (*len < room || room > COX_SOURCES_FILE_BYTES_MAX) return text;
+  }
+}
+
+/* Whole file, NUL-terminated; NULL with a fault. */
+static char *read_text(const struct reading *reading, const char *path, size_t size, size_t *len) {
+  FILE *const file = fopen(path, "rb");
   if (file == NULL) {
     cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", strerror(errno));
     return NULL;
   }
-  text = malloc(COX_SOURCES_FILE_BYTES_MAX + 1);
-  if (text != NULL) *len = fread(text, 1, COX_SOURCES_FILE_BYTES_MAX + 1, file);
+  char *const text = read_bytes(file, size, len);
   const bool is_whole = text != NULL && ferror(file) == 0;
   fclose(file);
   if (!is_whole) {
@@ -62,10 +79,11 @@ static char *read_text(const struct reading *reading, const char *path, size_t *
     cox_faults_add(reading->faults, path, 0, "the script is larger than %d bytes: split it", COX_SOURCES_FILE_BYTES_MAX);
   } else if (!is_utf8((const unsigned char *)text, *len)) {
     cox_faults_add(reading->faults, path, 0, "the script is not text in UTF-8");
+  } else if (memchr(text, '\0', *len) != NULL) { /* the store could not keep it */
+    cox_faults_add(reading->faults, path, 0, "the script has a zero byte in it: it is not text");
   } else {
     text[*len] = '\0';
-    char *const fitting = realloc(text, *len + 1);
-    return fitting != NULL ? fitting : text;
+    return text;
   }
   free(text);
   return NULL;
@@ -79,9 +97,13 @@ static bool leads_out(const struct reading *reading, const char *path) {
   return !is_inside;
 }
 
-static void read_file(const struct reading *reading, const char *path, const char *name) {
+static void read_file(const struct reading *reading, const char *path, const char *name, size_t size) {
   if (leads_out(reading, path)) {
     cox_faults_add(reading->faults, path, 0, "the script is a link that leads out of %s: copy the file instead", reading->dir);
+    return;
+  }
+  if (!is_utf8((const unsigned char *)name, strlen(name))) {
+    cox_faults_add(reading->faults, path, 0, "the script's name is not text in UTF-8: rename it");
     return;
   }
   if (reading->sources->count >= COX_SOURCES_FILES_MAX) {
@@ -89,7 +111,7 @@ static void read_file(const struct reading *reading, const char *path, const cha
     return;
   }
   size_t len;
-  char *const text = read_text(reading, path, &len);
+  char *const text = read_text(reading, path, size, &len);
   if (text == NULL) return;
   struct cox_source *const source = add(reading->sources);
   if (source == NULL) {
@@ -98,7 +120,7 @@ static void read_file(const struct reading *reading, const char *path, const cha
     return;
   }
   *source = (struct cox_source){.name = strdup(name), .path = strdup(path), .text = text, .len = len,
-                                .is_trusted = reading->is_trusted};
+                                .is_trusted = reading->is_trusted, .from = reading->from};
 }
 
 static bool is_script(const char *name) {
@@ -124,14 +146,15 @@ static void read_folder(const struct reading *reading, const char *below, int de
     } else if (S_ISDIR(info.st_mode) && depth < DEPTH_MAX) {
       read_folder(reading, name, depth + 1);
     } else if (S_ISREG(info.st_mode) && is_script(entry->d_name)) {
-      read_file(reading, path, name);
+      read_file(reading, path, name, (size_t)info.st_size);
     }
   }
   closedir(folder);
 }
 
-static void read_root(struct cox_sources *sources, const char *dir, bool is_trusted, struct cox_faults *faults) {
-  struct reading reading = {.sources = sources, .faults = faults, .dir = dir, .is_trusted = is_trusted, .root = realpath(dir, NULL)};
+static void read_root(struct cox_sources *sources, const char *dir, unsigned from, bool is_trusted, struct cox_faults *faults) {
+  struct reading reading = {
+      .sources = sources, .faults = faults, .dir = dir, .is_trusted = is_trusted, .from = from, .root = realpath(dir, NULL)};
   if (reading.root == NULL) {
     cox_faults_add(faults, dir, 0, "the folder of %s cannot be read: %s; give its path with `scripts = …`",
                    is_trusted ? "the trusted library" : "scripts", strerror(errno));
@@ -147,31 +170,135 @@ static int by_name(const void *left, const void *right) {
   return strcmp(a->name, b->name);
 }
 
-static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t len) {
-  for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3ULL; /* FNV-1a */
-  return (hash ^ 0xff) * 0x100000001b3ULL; /* 0xff is in no UTF-8: names and texts cannot run into each other */
+static int by_name_and_folder(const void *left, const void *right) {
+  const struct cox_source *const a = left, *const b = right;
+  const int order = by_name(left, right);
+  return order != 0 ? order : (a->from > b->from) - (a->from < b->from);
 }
 
-struct cox_sources *cox_sources_read(const char *scripts_dir, const char *library_dir, struct cox_faults *faults) {
-  struct cox_sources *const sources = calloc(1, sizeof *sources);
-  if (sources == NULL) {
-    cox_faults_add(faults, scripts_dir, 0, "reading the scripts failed: out of memory");
-    return NULL;
+static void free_source(struct cox_source *source) {
+  free(source->name);
+  free(source->path);
+  free(source->text);
+}
+
+/* Of each name the first folder's stays. */
+static void lay_over(struct cox_sources *sources) {
+  size_t kept = 0;
+  for (size_t i = 0; i < sources->count; i++) {
+    struct cox_source *const source = &sources->list[i];
+    if (kept > 0 && by_name(&sources->list[kept - 1], source) == 0) {
+      sources->list[kept - 1].shadows |= UINT32_C(1) << source->from;
+      free_source(source);
+    } else {
+      sources->list[kept++] = *source;
+    }
   }
+  sources->count = kept;
+}
+
+/* ---- hashes ---- */
+
+#define FNV_START 0xcbf29ce484222325ULL
+
+static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t len) {
+  for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3ULL; /* FNV-1a */
+  return hash;
+}
+
+uint64_t cox_sources_hash(const char *text, size_t len) { return hash_bytes(FNV_START, text, len); }
+
+void cox_sources_hash_text(uint64_t hash, char text[COX_SOURCES_HASH_TEXT]) {
+  snprintf(text, COX_SOURCES_HASH_TEXT, "%016llx", (unsigned long long)hash);
+}
+
+static void add_hash(uint64_t *hash, const struct cox_source *source) {
+  *hash = hash_bytes(*hash, source->name, strlen(source->name) + 1);
+  *hash = hash_bytes(*hash, (const char *)&source->hash, sizeof source->hash);
+}
+
+static bool is_of_drivers(const struct cox_source *source) {
+  static const char *const others[] = {"policy/", "commands/", "jobs/"};
+  for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+    if (!source->is_trusted && strncmp(source->name, others[i], strlen(others[i])) == 0) return false;
+  }
+  return true;
+}
+
+/* Cases of `coxswain test` run in no daemon: another one is no reason to exchange the scripts. */
+static bool is_case(const struct cox_source *source) { return !source->is_trusted && strncmp(source->name, "spec/", 5) == 0; }
+
+static void hash_all(struct cox_sources *sources) {
+  sources->hash = sources->scripts_hash = sources->drivers_hash = FNV_START;
+  for (size_t i = 0; i < sources->count; i++) {
+    struct cox_source *const source = &sources->list[i];
+    source->hash = cox_sources_hash(source->text, source->len);
+    if (is_case(source)) continue;
+    add_hash(&sources->hash, source);
+    if (!source->is_trusted) add_hash(&sources->scripts_hash, source);
+    if (is_of_drivers(source)) add_hash(&sources->drivers_hash, source);
+  }
+}
+
+/* ---- sets ---- */
+
+struct cox_sources *cox_sources_begin(const json_t *folders) {
+  struct cox_sources *const sources = calloc(1, sizeof *sources);
+  if (sources == NULL) return NULL;
   atomic_init(&sources->references, 1);
-  const size_t before = faults->count;
-  read_root(sources, scripts_dir, false, faults);
-  read_root(sources, library_dir, true, faults);
-  if (faults->count > before) {
+  sources->folders = json_deep_copy(folders);
+  return sources;
+}
+
+bool cox_sources_add(struct cox_sources *sources, const char *name, const char *path, const char *text, size_t len, unsigned from) {
+  struct cox_source made = {.name = strdup(name), .path = strdup(path), .text = malloc(len + 1), .len = len, .from = from};
+  struct cox_source *const place = made.name != NULL && made.path != NULL && made.text != NULL ? add(sources) : NULL;
+  if (place == NULL) {
+    free_source(&made);
+    return false;
+  }
+  memcpy(made.text, text, len);
+  made.text[len] = '\0';
+  *place = made;
+  return true;
+}
+
+/* Takes `sources`. */
+static struct cox_sources *finish(struct cox_sources *sources, bool is_whole) {
+  if (!is_whole) {
     cox_sources_release(sources);
     return NULL;
   }
-  if (sources->count > 0) qsort(sources->list, sources->count, sizeof *sources->list, by_name);
-  sources->hash = 0xcbf29ce484222325ULL;
-  for (size_t i = 0; i < sources->count; i++) {
-    sources->hash = hash_bytes(sources->hash, sources->list[i].name, strlen(sources->list[i].name));
-    sources->hash = hash_bytes(sources->hash, sources->list[i].text, sources->list[i].len);
+  if (sources->count > 0) qsort(sources->list, sources->count, sizeof *sources->list, by_name_and_folder);
+  lay_over(sources);
+  hash_all(sources);
+  return sources;
+}
+
+struct cox_sources *cox_sources_end(struct cox_sources *sources, const char *library_dir, struct cox_faults *faults) {
+  const size_t before = faults->count;
+  read_root(sources, library_dir, 0, true, faults);
+  return finish(sources, faults->count == before);
+}
+
+struct cox_sources *cox_sources_read_folders(const json_t *folders, const char *library_dir, struct cox_faults *faults) {
+  const size_t before = faults->count;
+  struct cox_sources *const sources = cox_sources_begin(folders);
+  if (sources == NULL) {
+    cox_faults_add(faults, NULL, 0, "reading the scripts failed: out of memory");
+    return NULL;
   }
+  for (size_t i = 0; i < json_array_size(folders); i++) {
+    read_root(sources, json_string_value(json_array_get(folders, i)), (unsigned)i, false, faults);
+  }
+  read_root(sources, library_dir, 0, true, faults);
+  return finish(sources, faults->count == before);
+}
+
+struct cox_sources *cox_sources_read(const char *scripts_dir, const char *library_dir, struct cox_faults *faults) {
+  json_t *const folders = json_pack("[s]", scripts_dir);
+  struct cox_sources *const sources = cox_sources_read_folders(folders, library_dir, faults);
+  json_decref(folders);
   return sources;
 }
 
@@ -182,11 +309,9 @@ struct cox_sources *cox_sources_hold(struct cox_sources *sources) {
 
 void cox_sources_release(struct cox_sources *sources) {
   if (sources == NULL || atomic_fetch_sub_explicit(&sources->references, 1, memory_order_acq_rel) != 1) return;
-  for (size_t i = 0; i < sources->count; i++) {
-    free(sources->list[i].name);
-    free(sources->list[i].path);
-    free(sources->list[i].text);
-  }
+  for (size_t i = 0; i < sources->count; i++) free_source(&sources->list[i]);
+  if (sources->alive != NULL) atomic_fetch_sub(sources->alive, 1);
+  json_decref(sources->folders);
   free(sources->list);
   free(sources);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "script/convert.h"
+#include "script/inspect.h"
 #include "script/rig.h"
 #include "script/sandbox.h"
 #include "script/vm.h"
@@ -184,10 +185,11 @@ static bool is_spec(const struct cox_source *source) {
 
 bool cox_trial_run(const struct cox_trial_options *options, struct cox_faults *faults) {
   const size_t before = faults->count;
-  struct cox_sources *const sources = cox_sources_read(options->scripts->scripts_dir, options->scripts->library_dir, faults);
+  struct cox_sources *const sources = cox_inspect_read(options->scripts, faults);
   if (sources == NULL) return false;
   for (size_t i = 0; i < sources->count && faults->count == before; i++) {
-    if (is_spec(&sources->list[i])) try_file(options, sources, &sources->list[i], faults);
+    const bool is_own = options->folders_own == 0 || sources->list[i].from < options->folders_own;
+    if (is_own && is_spec(&sources->list[i])) try_file(options, sources, &sources->list[i], faults);
   }
   cox_sources_release(sources);
   return faults->count == before;

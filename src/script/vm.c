@@ -73,6 +73,8 @@ out_of_memory:
   return NULL;
 }
 
+void cox_vm_rest(struct cox_vm *vm) { cox_guard_fini(&vm->guard); } /* its next call begins a tick for whoever makes it */
+
 static void release(struct cox_vm *vm, struct cox_held *held);
 
 void cox_vm_destroy(struct cox_vm *vm) {

@@ -19,6 +19,13 @@ enum {
   COX_VM_STRING_BYTES_MAX = 16 * 1024 * 1024, /* of one string: bounds all that works through one in C */
 };
 
+/* Under TSan budgets are of wall time (guard.h), and small ones would be used up by a busy machine alone. */
+#if defined(__SANITIZE_THREAD__)
+#define COX_VM_SMALL_BUDGET_S(seconds) ((seconds)*20)
+#else
+#define COX_VM_SMALL_BUDGET_S(seconds) (seconds)
+#endif
+
 /* What a script may do follows from where it runs. */
 enum cox_context { COX_CONTEXT_POLICY, COX_CONTEXT_DRIVERS, COX_CONTEXT_JOBS, COX_CONTEXT_CONSOLE };
 
@@ -41,6 +48,7 @@ struct cox_vm {
   struct cox_heap heap;         /* every byte of L */
   size_t used, max;             /* bytes */
   bool is_string_too_long;      /* why memory was refused last */
+  bool is_quiet;                /* what scripts log is dropped: a rehearsal */
   bool is_lost;                 /* L is torn (see guard.h) and must not be touched any more */
   struct cox_held *held;        /* what lies outside of the heap */
   struct cox_guard guard;
@@ -65,6 +73,8 @@ struct cox_vm_options {
 /* A sandboxed state (sandbox.h) with the bindings of its context, and nothing loaded. NULL with the reason in `err`. */
 struct cox_vm *cox_vm_create(const struct cox_vm_options *options, struct cox_err *err);
 void cox_vm_destroy(struct cox_vm *vm);
+/* From its owner: another thread may be the owner next. */
+void cox_vm_rest(struct cox_vm *vm);
 struct cox_vm *cox_vm_of(lua_State *L);
 
 /* Calls `function` (with `arg` as light userdata as its only argument) in the main state, protected. What it leaves is

@@ -1,0 +1,412 @@
+/* Exchanging the scripts while the broker runs: what a reload, a rollback and a plan do, and what they leave alone. */
+#include "reload_rig.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct reload_rig rig;
+
+static int setup(void **state) {
+  (void)state;
+  memset(&rig, 0, sizeof rig);
+  reload_rig_start(&rig);
+  return 0;
+}
+
+static int teardown(void **state) {
+  (void)state;
+  reload_rig_stop(&rig);
+  return 0;
+}
+
+#define PHASES "policy/phases.lua"
+#define ASK_SERVE "inference_up_all = { status = \"INFERENCE\" },"
+#define SERVE "if ask.status == \"INFERENCE\" then return serve(node, \"inference_up_all\") end"
+#define STOP_ONE                                                                                                      \
+  "if ask.status == \"INFERENCE\" and node.id == \"node2\" then return { status = \"STOPPED\" }, \"tried out\" end\n" \
+  "  " SERVE
+
+static void a_reload_changes_exactly_the_targets_that_the_plan_named(void **state) {
+  (void)state;
+  assert_string_equal(fake_state(rig.fake, "node2", "intended_status"), "INFERENCE");
+  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_PLAN, NULL), COX_SCRIPTS_DONE);
+  json_t *const change = json_array_get(json_object_get(rig.result, "changes"), 0);
+  assert_int_equal(json_array_size(json_object_get(rig.result, "changes")), 1);
+  assert_string_equal(json_string_value(json_object_get(change, "node_id")), "node2");
+  assert_string_equal(json_string_value(json_object_get(json_object_get(change, "from"), "status")), "INFERENCE");
+  assert_string_equal(json_string_value(json_object_get(json_object_get(change, "to"), "status")), "STOPPED");
+  assert_string_equal(json_string_value(json_object_get(change, "reason")), "tried out");
+  assert_string_equal(fake_state(rig.fake, "node2", "intended_status"), "INFERENCE");
+  assert_int_equal(reload_rig_number(&rig), 1);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(json_integer_value(json_object_get(rig.result, "generation")), 2);
+  assert_string_equal(fake_state(rig.fake, "node1", "intended_status"), "INFERENCE");
+  assert_string_equal(fake_state(rig.fake, "node2", "intended_status"), "STOPPED");
+  assert_string_equal(fake_state(rig.fake, "node3", "intended_status"), "INFERENCE");
+  assert_int_equal(rig.exchanges, 1);
+}
+
+static void a_rollback_brings_the_targets_back_and_remembers_what_it_left(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  assert_true(json_is_true(json_object_get(reload_rig_show(&rig), "can_roll_back")));
+  assert_int_equal(reload_rig_ask(&rig, RIG_ROLLBACK, NULL), COX_SCRIPTS_DONE);
+  assert_string_equal(fake_state(rig.fake, "node2", "intended_status"), "INFERENCE");
+  assert_int_equal(reload_rig_number(&rig), 1);
+  assert_non_null(strstr(json_string_value(json_object_get(json_object_get(reload_rig_show(&rig), "rejected"), "reason")), "a spec"));
+  assert_int_equal(reload_rig_ask(&rig, RIG_ROLLBACK, NULL), COX_SCRIPTS_FAILED);
+  assert_non_null(strstr(rig.err.text, "no scripts before"));
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  assert_string_equal(fake_state(rig.fake, "node2", "intended_status"), "STOPPED");
+  assert_int_equal(reload_rig_number(&rig), 3);
+  assert_null(json_object_get(reload_rig_show(&rig), "rejected"));
+}
+
+static void the_same_content_is_unchanged(void **state) {
+  (void)state;
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_UNCHANGED);
+  assert_string_equal(json_string_value(json_object_get(rig.result, "status")), "unchanged");
+  assert_int_equal(json_integer_value(json_object_get(rig.result, "generation")), 1);
+  assert_int_equal(rig.exchanges, 0);
+}
+
+static void a_syntax_error_is_refused_with_file_and_line(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, PHASES, ASK_SERVE, ASK_SERVE "\n  this is no Lua");
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
+  const json_t *const fault = json_array_get(rig.result, 0);
+  assert_non_null(strstr(json_string_value(json_object_get(fault, "file")), PHASES));
+  assert_true(json_integer_value(json_object_get(fault, "line")) > 5);
+  assert_non_null(strstr(rig.err.text, "phases.lua:"));
+  assert_int_equal(reload_rig_number(&rig), 1);
+  assert_int_equal(reload_rig_block(&rig, 51, 0, 0), COX_ANSWER_DONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED); /* asked for: tried again */
+}
+
+
+/* ---- what is tried before the flip ---- */
+
+static void a_plan_of_another_folder_changes_nothing(void **state) {
+  (void)state;
+  char text[256], other[80];
+  snprintf(other, sizeof other, "%s/other", rig.folder); /* not read with the rest: its scripts are below no known folder */
+  snprintf(text, sizeof text, "mkdir %s && cp -r scripts/. %s", other, other);
+  assert_int_equal(system(text), 0);
+  reload_rig_edit(&rig, "other/" PHASES, SERVE, STOP_ONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_PLAN, other), COX_SCRIPTS_DONE);
+  assert_int_equal(json_array_size(json_object_get(rig.result, "changes")), 1);
+  assert_int_equal(reload_rig_ask(&rig, RIG_PLAN, "/nowhere"), COX_SCRIPTS_REFUSED);
+  assert_non_null(strstr(rig.err.text, "/nowhere"));
+  assert_int_equal(reload_rig_number(&rig), 1);
+  assert_null(json_object_get(reload_rig_show(&rig), "rejected"));
+}
+
+static void a_failure_in_a_window_to_come_is_found_before_it_comes(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, PHASES, SERVE, "if world.epoch ~= 7 and world.command == \"init_validate\" then error(\"not thought of\") end\n  " SERVE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
+  assert_non_null(strstr(rig.err.text, "init_validate"));
+  assert_non_null(strstr(rig.err.text, "not thought of"));
+  assert_non_null(strstr(json_string_value(json_object_get(json_array_get(rig.result, 0), "file")), PHASES));
+  assert_true(json_integer_value(json_object_get(json_array_get(rig.result, 0), "line")) > 0);
+  assert_int_equal(reload_rig_number(&rig), 1);
+}
+
+static void every_fault_is_named_and_the_old_set_goes_on(void **state) {
+  (void)state;
+  reload_rig_write(&rig, "commands/start_poc.lua", "return {");
+  reload_rig_write(&rig, "jobs/bad.lua", "return { help = 'A job.', run = 5 }");
+  reload_rig_write(&rig, "drivers/bad.lua", "return { help = 5 }");
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
+  assert_true(json_array_size(rig.result) >= 3);
+  assert_non_null(strstr(rig.err.text, "more faults"));
+  assert_int_equal(fake_send(rig.fake, "inference_up_all", json_object()), COX_ANSWER_DONE);
+  const json_t *const rejected = json_object_get(reload_rig_show(&rig), "rejected");
+  assert_true(json_equal(json_object_get(rejected, "faults"), rig.result));
+}
+
+static void names_and_texts_that_are_no_text_are_faults(void **state) {
+  (void)state;
+  reload_rig_write(&rig, "policy/n\xff.lua", "return {}");
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
+  assert_int_equal(json_array_size(rig.result), 1);
+  assert_non_null(strstr(json_string_value(json_object_get(json_array_get(rig.result, 0), "message")), "name is not text"));
+  assert_int_equal(reload_rig_number(&rig), 1);
+}
+
+/* ---- state ---- */
+
+#define COUNTER_WITH(restore)                                                                                      \
+  "local calls = 0\nreturn { next = function() calls = calls + 1; return calls end,\n"                           \
+  "  save = function() return { calls = calls } end,\n  restore = function(old) " restore " end }\n"
+
+static json_int_t counted(void) {
+  assert_int_equal(fake_send(rig.fake, "count", json_object()), COX_ANSWER_DONE);
+  return json_integer_value(json_object_get(rig.fake->last.result, "calls"));
+}
+
+static void load_counter(const char *text) {
+  reload_rig_write(&rig, "policy/counter.lua", text);
+  reload_rig_write(&rig, "commands/count.lua", "return { help = \"Counts.\", run = function() return { calls = require(\"policy.counter\").next() } end }");
+}
+
+static void what_policy_saves_outlives_a_reload_and_a_rollback(void **state) {
+  (void)state;
+  load_counter(COUNTER_WITH("calls = old.calls"));
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(counted(), 1);
+  assert_int_equal(counted(), 2);
+  load_counter(COUNTER_WITH("calls = old.calls + 100"));
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(counted(), 103);
+  assert_int_equal(reload_rig_ask(&rig, RIG_ROLLBACK, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(counted(), 104);
+}
+
+static void a_state_that_cannot_be_restored_refuses_the_new_scripts(void **state) {
+  (void)state;
+  load_counter(COUNTER_WITH("calls = old.calls"));
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(counted(), 1);
+  load_counter(COUNTER_WITH("error(\"an older kind of state\")"));
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
+  assert_non_null(strstr(rig.err.text, "an older kind of state"));
+  assert_int_equal(reload_rig_number(&rig), 2);
+  assert_int_equal(counted(), 2);
+}
+
+/* ---- going back by itself ---- */
+
+static bool is_first_again(struct reload_rig *of) { return json_object_get(reload_rig_show(of), "rejected") != NULL && reload_rig_number(of) == 1; }
+
+/* A phase command that fails only at heights that no rehearsal knows. */
+#define FAIL_LATE "if world.height and world.height >= 60 and world.height < 90 then local t = nil; t.x = 1 end\n  " SERVE
+
+static void three_failures_of_a_phase_command_go_back_at_any_age(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, PHASES, SERVE, FAIL_LATE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  for (int height = 51; height <= 60; height++) assert_int_equal(reload_rig_block(&rig, height, 0, 0), COX_ANSWER_DONE);
+  for (int i = 0; i < 2; i++) assert_int_equal(fake_send(rig.fake, "inference_up_all", json_object()), COX_ANSWER_ERROR);
+  assert_int_equal(fake_send(rig.fake, "start_poc", json_object()), COX_ANSWER_SKIPPED); /* another command does not count */
+  assert_int_equal(reload_rig_number(&rig), 2);
+  assert_int_equal(fake_send(rig.fake, "inference_up_all", json_object()), COX_ANSWER_ERROR);
+  reload_rig_until(&rig, is_first_again, "the rollback");
+  assert_int_equal(fake_send(rig.fake, "inference_up_all", json_object()), COX_ANSWER_DONE);
+  const char *const reason = json_string_value(json_object_get(json_object_get(reload_rig_show(&rig), "rejected"), "reason"));
+  assert_non_null(strstr(reason, "inference_up_all failed 3 times in a row"));
+  assert_non_null(strstr(reason, "phases.lua"));
+}
+
+static void a_bad_start_goes_back(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, "commands/new_block.lua", "local old = broker.world or {}", "local old = nil; old.x = 1");
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  for (int height = 51; height <= 53; height++) assert_int_equal(reload_rig_block(&rig, height, 0, 0), COX_ANSWER_ERROR);
+  reload_rig_until(&rig, is_first_again, "the rollback");
+  assert_int_equal(reload_rig_block(&rig, 54, 0, 0), COX_ANSWER_DONE);
+}
+
+static void a_refusal_in_words_is_no_failure(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  for (int i = 0; i < 5; i++) {
+    assert_int_equal(fake_send(rig.fake, "set_admin_state", json_pack("{ss, sb}", "node_id", "gone", "enabled", 1)), COX_ANSWER_ERROR);
+  }
+  assert_int_equal(reload_rig_ask(&rig, RIG_PLAN, NULL), COX_SCRIPTS_DONE); /* a rollback would have come before it */
+  assert_int_equal(reload_rig_number(&rig), 2);
+}
+
+static void where_there_is_nothing_to_go_back_to_it_goes_on(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, PHASES, SERVE, FAIL_LATE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_ROLLBACK, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_ROLLBACK, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(reload_rig_number(&rig), 1);
+  assert_false(json_is_true(json_object_get(reload_rig_show(&rig), "can_roll_back")));
+}
+
+/* ---- what is kept ---- */
+
+static void only_what_is_held_stays(void **state) {
+  (void)state;
+  for (int i = 0; i < 6; i++) {
+    char text[64];
+    snprintf(text, sizeof text, "-- %d\nreturn {}\n", i);
+    reload_rig_write(&rig, "policy/note.lua", text);
+    assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+    assert_int_equal(cox_script_alive(rig.script), 2); /* the live one and the one before */
+    assert_int_equal(reload_rig_ask(&rig, RIG_PLAN, NULL), COX_SCRIPTS_DONE);
+    assert_int_equal(cox_script_alive(rig.script), 2);
+  }
+  assert_int_equal(reload_rig_ask(&rig, RIG_ROLLBACK, NULL), COX_SCRIPTS_DONE);
+  assert_int_equal(cox_script_alive(rig.script), 1);
+}
+
+static void the_same_content_again_does_not_push_out_the_one_before(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  reload_rig_write(&rig, "jobs/bad.lua", "return 1");
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
+  char path[128];
+  snprintf(path, sizeof path, "%s/jobs/bad.lua", rig.folder);
+  assert_int_equal(unlink(path), 0);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE); /* not what was tried last */
+  assert_int_equal(reload_rig_ask(&rig, RIG_ROLLBACK, NULL), COX_SCRIPTS_DONE);
+  assert_string_equal(fake_state(rig.fake, "node2", "intended_status"), "INFERENCE");
+}
+
+static void the_difference_shows_both_texts(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_write(&rig, "policy/note.lua", "return {}\n");
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  json_t *const difference = rig.scripts->difference(rig.scripts->ctx), *const files = json_object_get(difference, "files");
+  assert_int_equal(json_object_size(files), 2);
+  assert_non_null(strstr(json_string_value(json_object_get(json_object_get(files, PHASES), "live")), "tried out"));
+  assert_null(strstr(json_string_value(json_object_get(json_object_get(files, PHASES), "previous")), "tried out"));
+  assert_null(json_object_get(json_object_get(files, "policy/note.lua"), "previous"));
+  json_decref(difference);
+}
+
+static void after_the_stop_every_request_is_refused_at_once(void **state) {
+  (void)state;
+  cox_script_stop(rig.script);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_FAILED);
+  assert_int_equal(rig.err.code, COX_ESTOPPED);
+}
+
+/* ---- folders ---- */
+
+static json_t *file_named(json_t *show, const char *path) {
+  size_t i;
+  json_t *file;
+  json_array_foreach(json_object_get(show, "files"), i, file) {
+    if (strcmp(json_string_value(json_object_get(file, "path")), path) == 0) return file;
+  }
+  return NULL;
+}
+
+static int setup_over(void **state) {
+  (void)state;
+  memset(&rig, 0, sizeof rig);
+  snprintf(rig.second, sizeof rig.second, "/tmp/coxswain-over-XXXXXX");
+  if (mkdtemp(rig.second) == NULL) return -1;
+  char text[512];
+  snprintf(text, sizeof text, "mkdir -p %s/policy %s/commands && sed 's/id < first/id > first/' scripts/policy/models.lua > %s/policy/models.lua", rig.second,
+           rig.second, rig.second);
+  if (system(text) != 0) return -1;
+  snprintf(text, sizeof text, "printf 'return { help = \"Says hello.\", run = function() return { hello = require(\"policy.fleet\") ~= nil } end }' > %s/commands/hello.lua", rig.second);
+  if (system(text) != 0) return -1;
+  reload_rig_start(&rig);
+  return 0;
+}
+
+static void the_first_folder_replaces_and_adds(void **state) {
+  (void)state;
+  json_t *const show = reload_rig_show(&rig), *const models = file_named(show, "policy/models.lua");
+  assert_string_equal(json_string_value(json_array_get(json_object_get(show, "folders"), 0)), rig.second);
+  assert_string_equal(json_string_value(json_object_get(models, "from")), rig.second);
+  assert_string_equal(json_string_value(json_array_get(json_object_get(models, "shadows"), 0)), rig.folder);
+  assert_string_equal(json_string_value(json_object_get(file_named(show, PHASES), "from")), rig.folder);
+  assert_null(json_object_get(file_named(show, PHASES), "shadows"));
+  assert_int_equal(fake_send(rig.fake, "hello", json_object()), COX_ANSWER_DONE);
+  assert_true(json_is_true(json_object_get(rig.fake->last.result, "hello"))); /* require goes through the folders */
+}
+
+static void a_fault_names_the_folder_it_is_in(void **state) {
+  (void)state;
+  char text[256];
+  snprintf(text, sizeof text, "echo 'return {' > %s/commands/hello.lua", rig.second);
+  assert_int_equal(system(text), 0);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
+  assert_int_equal(strncmp(json_string_value(json_object_get(json_array_get(rig.result, 0), "file")), rig.second, strlen(rig.second)), 0);
+}
+
+/* ---- edits are noticed ---- */
+
+static int setup_watching(void **state) {
+  (void)state;
+  memset(&rig, 0, sizeof rig);
+  rig.is_watching = true;
+  reload_rig_start(&rig);
+  return 0;
+}
+
+static json_int_t wanted;
+static bool is_wanted(struct reload_rig *of) { return reload_rig_number(of) >= wanted; }
+static bool is_rejected(struct reload_rig *of) { return json_object_get(reload_rig_show(of), "rejected") != NULL; }
+
+static void shell_in_folder(const char *format) {
+  char text[400], command[500];
+  snprintf(text, sizeof text, "cd %s && ", rig.folder);
+  snprintf(command, sizeof command, "%s%s", text, format);
+  assert_int_equal(system(command), 0);
+}
+
+static void edits_of_all_kinds_are_noticed(void **state) {
+  (void)state;
+  static const char *const edits[] = {
+      "echo '-- written' >> policy/phases.lua",
+      "cp policy/phases.lua .p && echo '-- replaced' >> .p && mv .p policy/phases.lua",
+      "mkdir -p lib/deep && echo 'return {}' > lib/deep/new.lua",
+      "echo '-- deeper' >> lib/deep/new.lua",
+      "rm -r lib",
+      "cp -r . ../${PWD##*/}.new && echo 'return {}' > ../${PWD##*/}.new/policy/whole.lua && mv ../${PWD##*/} ../${PWD##*/}.old && "
+      "mv ../${PWD##*/}.new ../${PWD##*/} && rm -r ../${PWD##*/}.old",
+      "echo '-- in the new folder' >> policy/whole.lua",
+  };
+  wanted = 1;
+  for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+    wanted++;
+    shell_in_folder(edits[i]);
+    reload_rig_until(&rig, is_wanted, edits[i]);
+  }
+}
+
+static void a_broken_edit_is_refused_once_and_its_repair_noticed(void **state) {
+  (void)state;
+  shell_in_folder("cp policy/phases.lua ../${PWD##*/}/.kept && echo 'broken' >> policy/phases.lua");
+  reload_rig_until(&rig, is_rejected, "the refusal");
+  wanted = 2;
+  shell_in_folder("mv .kept policy/phases.lua && echo '-- repaired' >> policy/phases.lua");
+  reload_rig_until(&rig, is_wanted, "the repaired scripts");
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST_OVER(name) cmocka_unit_test_setup_teardown(name, setup_over, teardown)
+#define TEST_WATCHING(name) cmocka_unit_test_setup_teardown(name, setup_watching, teardown)
+      TEST(a_reload_changes_exactly_the_targets_that_the_plan_named),
+      TEST(a_rollback_brings_the_targets_back_and_remembers_what_it_left),
+      TEST(the_same_content_is_unchanged),
+      TEST(a_syntax_error_is_refused_with_file_and_line),
+      TEST(a_plan_of_another_folder_changes_nothing),
+      TEST(a_failure_in_a_window_to_come_is_found_before_it_comes),
+      TEST(every_fault_is_named_and_the_old_set_goes_on),
+      TEST(names_and_texts_that_are_no_text_are_faults),
+      TEST(what_policy_saves_outlives_a_reload_and_a_rollback),
+      TEST(a_state_that_cannot_be_restored_refuses_the_new_scripts),
+      TEST(three_failures_of_a_phase_command_go_back_at_any_age),
+      TEST(a_bad_start_goes_back),
+      TEST(a_refusal_in_words_is_no_failure),
+      TEST(where_there_is_nothing_to_go_back_to_it_goes_on),
+      TEST(only_what_is_held_stays),
+      TEST(the_same_content_again_does_not_push_out_the_one_before),
+      TEST(the_difference_shows_both_texts),
+      TEST(after_the_stop_every_request_is_refused_at_once),
+      TEST_OVER(the_first_folder_replaces_and_adds),
+      TEST_OVER(a_fault_names_the_folder_it_is_in),
+      TEST_WATCHING(edits_of_all_kinds_are_noticed),
+      TEST_WATCHING(a_broken_edit_is_refused_once_and_its_repair_noticed),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}

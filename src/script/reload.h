@@ -1,0 +1,77 @@
+/* cox-reload: makes the next generation beside the live one (read, run, check, cases, rehearsal) and has it exchanged, one request after
+ * the other. Whoever asks never waits. Any failure before the flip leaves the live one as it is.                                     */
+#ifndef COX_SCRIPT_RELOAD_H
+#define COX_SCRIPT_RELOAD_H
+
+#include <jansson.h>
+#include <stdatomic.h>
+
+#include "base/thread.h"
+#include "core/broker.h"
+#include "core/scripts.h"
+#include "script/generations.h"
+#include "script/kept.h"
+#include "script/rejected.h"
+#include "script/watch.h"
+
+enum { COX_RELOAD_WAITING_MAX = 64 };
+
+struct cox_reload_options {
+  const struct cox_clock *clock;
+  json_t *folders; /* of scripts, borrowed, held */
+  const char *library_dir;
+  size_t memory_max;
+  double command_budget_s;
+  struct cox_generations *generations;
+  bool is_watching; /* edits are noticed as they are made */
+};
+
+enum cox_order_kind { COX_ORDER_RELOAD, COX_ORDER_ROLLBACK, COX_ORDER_PLAN };
+
+struct cox_reload {
+  struct cox_reload_options options;
+  char *library_dir;
+  struct cox_broker *broker;          /* NULL before it is known */
+  int wake_fd;                        /* readable: something to do */
+  void (*exchanged)(void *ctx);       /* cox-reload, after a flip; NULL: nobody asks */
+  void *exchanged_ctx;
+  struct cox_thread thread;
+  /* cox-reload's own */
+  uint64_t tried_hash;                /* of the content that was tried last */
+  bool has_tried;
+  uint64_t last_number;               /* given to a generation */
+  struct cox_kept kept;
+  struct cox_rejected rejected;
+  struct cox_watch watch;
+  struct cox_mutex mutex;             /* guards the rest */
+  struct {
+    enum cox_order_kind kind;
+    struct cox_scripts_request *request;
+  } orders[COX_RELOAD_WAITING_MAX];   /* a ring */
+  size_t first, count;
+  char look_caller[64];               /* somebody noticed that the files may be others; "": nobody */
+  char failure[512];                  /* the live scripts fail and are to be left, and why; "": they do not */
+  uint64_t failed_number;             /* the generation that does */
+  bool is_running, is_stopping;
+};
+
+int cox_reload_init(struct cox_reload *reload, const struct cox_reload_options *options);
+void cox_reload_fini(struct cox_reload *reload);
+/* Before any thread: reads, checks and makes the first live generation. A content that was rejected before, as the store of the broker
+ * (may be NULL) remembers, is not tried: the one that was live then is, from the store. 0, or a code with every fault in `faults`.     */
+int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struct cox_faults *faults);
+int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struct cox_err *err);
+/* Ends the thread; what waits is answered. Later requests are answered at once. */
+void cox_reload_stop(struct cox_reload *reload);
+
+/* Any thread; never blocks. */
+void cox_reload_ask(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request);
+/* Any thread; never blocks: the files may have changed. A content that was rejected is not tried again. */
+void cox_reload_look(struct cox_reload *reload, const char *caller);
+/* Any thread; never blocks: that generation fails while it runs; go back to the one before. */
+void cox_reload_give_up(struct cox_reload *reload, uint64_t number, const char *why);
+/* Any thread: as in struct cox_scripts. */
+json_t *cox_reload_show(struct cox_reload *reload);
+json_t *cox_reload_difference(struct cox_reload *reload);
+
+#endif

@@ -1,0 +1,36 @@
+/* Notices when somebody edits the scripts: every folder and what is below it, by inotify. Editors write, rename, and replace, and a
+ * folder may be exchanged as a whole; all of it comes down to "look again", once it has been quiet for a moment. One thread.        */
+#ifndef COX_SCRIPT_WATCH_H
+#define COX_SCRIPT_WATCH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+enum {
+  COX_WATCH_FOLDERS_MAX = 1024,
+  COX_WATCH_QUIET_MS = 50,  /* so long without a change */
+  COX_WATCH_PATIENT_MS = 250, /* and so long at most after the first one */
+};
+
+struct cox_watch {
+  int fd; /* -1: nothing is watched */
+  json_t *folders;
+  int *list; /* of what is watched */
+  size_t count;
+  bool is_full;
+  int64_t first_us, last_us; /* changes seen and not told; 0: none */
+};
+
+/* Begins to watch; `folders` is held. When the system has no room for it a line is logged, and nothing is noticed. */
+void cox_watch_init(struct cox_watch *watch, json_t *folders);
+/* One that watches nothing. */
+void cox_watch_init_none(struct cox_watch *watch);
+void cox_watch_fini(struct cox_watch *watch);
+/* Sleeps until `wake_fd` is readable, or there was a change and it is quiet again. True: there was. */
+bool cox_watch_wait(struct cox_watch *watch, int wake_fd);
+
+#endif
