@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
       .run = run_sim,
   };
   const struct cox_cli_entry entries[] = {
-      cox_run_entry, cox_demo_entry, cox_check_entry, cox_cli_nodes, cox_cli_node, cox_cli_command,
+      cox_run_entry, cox_demo_entry, cox_check_entry, cox_test_entry, cox_new_entry, cox_meta_entry, cox_cli_nodes, cox_cli_node, cox_cli_command,
       cox_cli_commands, cox_cli_events, cox_cli_plan, cox_cli_reload, cox_cli_rollback,
       cox_cli_scripts, cox_cli_backup, cox_restore_entry, cox_cli_export, cox_cli_import, cox_cli_report, cox_cli_repl, sim,
       cox_cli_init, cox_cli_doctor, cox_cli_completion, cox_cli_man,

@@ -7,7 +7,7 @@
 #include "base/err.h"
 #include "console/cli.h"
 
-extern const struct cox_cli_entry cox_run_entry, cox_demo_entry, cox_check_entry, cox_restore_entry;
+extern const struct cox_cli_entry cox_run_entry, cox_demo_entry, cox_check_entry, cox_restore_entry, cox_test_entry, cox_new_entry, cox_meta_entry;
 
 /* Prints `FILE:LINE: message` for each fault on stderr. */
 void cox_print_faults(const struct cox_faults *faults);

@@ -1,50 +1,41 @@
 -- The cases beside the policy: small examples of node and world with what must come out. They must hold before a set of scripts
 -- may go live.
 
+local differences = require "coxswain.differences"
+
 local M = {}
 
-local function show(value, depth)
-  if type(value) == "string" then return ("%q"):format(value) end
-  if type(value) ~= "table" then return tostring(value) end
-  if depth > 3 then return "{…}" end
-  local keys, parts = {}, {}
-  for key in pairs(value) do keys[#keys + 1] = key end
-  table.sort(keys, function(left, right) return tostring(left) < tostring(right) end)
-  for _, key in ipairs(keys) do
-    local name = type(key) == "string" and key .. " = " or ""
-    parts[#parts + 1] = name .. show(value[key], depth + 1)
-  end
-  return "{ " .. table.concat(parts, ", ") .. " }"
-end
+local FIELDS = { node = true, world = true, call = true, expect = true }
 
--- The first place where `got` is not what `expected` asks for, or nil. What is not named in `expected` may be anything;
--- lists must be equal.
-local function difference(expected, got, path)
-  if type(expected) ~= "table" then
-    if expected == got then return nil end
-    return ("%s: expected %s, got %s"):format(path, show(expected, 1), show(got, 1))
+-- Why it is no case at all, or nil. A misspelled field would make a case that holds whatever comes out.
+local function why_no_case(module, case)
+  if type(case) ~= "table" or type(case[1]) ~= "string" then return "a case begins with a sentence that says what must hold" end
+  local name = ('case "%s"'):format(case[1])
+  for field in pairs(case) do
+    if field ~= 1 and not FIELDS[field] then return ("%s: unknown field %s (known are call, expect, node, world)"):format(name, tostring(field)) end
   end
-  if type(got) ~= "table" then return ("%s: expected %s, got %s"):format(path, show(expected, 1), show(got, 1)) end
-  if #expected ~= #got then return ("%s: expected %s, got %s"):format(path, show(expected, 1), show(got, 1)) end
-  for key, value in pairs(expected) do
-    local found = difference(value, got[key], path == "" and tostring(key) or path .. "." .. tostring(key))
-    if found then return found end
+  if case.expect == nil then return name .. ": it expects nothing at all: add expect = { … }, or false where nil or false must come out" end
+  if type(module[case.call or "intent"]) ~= "function" then
+    return ("%s: there is no function %s to call"):format(name, tostring(case.call or "intent"))
   end
 end
 
 -- What is wrong with one case, or nil.
 local function failure(module, case)
-  if type(case) ~= "table" or type(case[1]) ~= "string" then return "a case begins with a sentence that says what must hold" end
-  local call = module[case.call or "intent"]
-  if type(call) ~= "function" then return ("case \"%s\": there is no function %s to call"):format(case[1], case.call or "intent") end
-  local is_good, got = pcall(call, case.node, case.world)
-  if not is_good then return ("case \"%s\" failed: %s"):format(case[1], tostring(got)) end
+  local why = why_no_case(module, case)
+  if why then return why end
+  local is_good, got, reason = pcall(module[case.call or "intent"], case.node, case.world)
+  if not is_good then return ('case "%s" failed: %s'):format(case[1], tostring(got)) end
   if case.expect == false then
-    if got == nil then return nil end
-    return ("case \"%s\": expected nothing, got %s"):format(case[1], show(got, 1))
+    if not got then return nil end
+    return ('case "%s": expected nothing, got %s'):format(case[1], differences.show(got))
   end
-  local found = difference(case.expect, got, "")
-  return found and ("case \"%s\": %s"):format(case[1], found)
+  if got == nil then
+    local because = type(reason) == "string" and (" (%s)"):format(reason) or ""
+    return ('case "%s": expected %s, got nothing%s'):format(case[1], differences.show(case.expect), because)
+  end
+  local found = differences.list(case.expect, got, { is_partial = true })
+  return #found > 0 and ('case "%s":\n    %s'):format(case[1], table.concat(found, "\n    ")) or nil
 end
 
 --- Runs the cases of all policy modules.
@@ -54,13 +45,17 @@ function M.run(files)
   local faults = {}
   local function add(file, message) faults[#faults + 1] = { file = file .. ".lua", message = message } end
   for _, file in ipairs(files) do
-    local module = require(file:gsub("/", "."))
+    local module, seen = require(file:gsub("/", ".")), {}
     if type(module) ~= "table" then
       add(file, "a policy module returns a table")
     else
       for _, case in ipairs(module.cases or {}) do
         local message = failure(module, case)
         if message then add(file, message) end
+        if type(case) == "table" and case[1] ~= nil then
+          if seen[case[1]] then add(file, ('case "%s": there are two of that sentence'):format(tostring(case[1]))) end
+          seen[case[1]] = true
+        end
       end
     end
   end

@@ -1,8 +1,8 @@
 -- Runs a driver against a fake node on virtual time, with the node object that the runtime gives to drivers. What the core
 -- keeps between attempts (memory, the unanswered call, the target last reached) is kept here.
 
-local mlnode   = require "support.mlnode"
-local timeline = require "support.timeline"
+local mlnode   = require "coxswain.testing.mlnode"
+local timeline = require "coxswain.testing.timeline"
 
 local driving = {}
 driving.__index = driving
@@ -22,7 +22,7 @@ local function plain(value, path)
   return setmetatable(copy, getmetatable(value))
 end
 
---- options: as of support.mlnode, and driver (default mlnode), config, addresses; is_live: node.unanswered follows the calls
+--- options: as of coxswain.testing.mlnode, and driver (default mlnode), config, addresses; is_live: node.unanswered follows the calls
 --- of the attempt, else it stays what it was at the attempt's beginning. A driver must not care.
 function driving.new(options)
   local line = timeline.new()

@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "script/api.h"
 #include "script/convert.h"
 #include "script/policy.h"
 #include "script/sandbox.h"
@@ -210,6 +211,19 @@ static const struct cox_binding methods[] = {
     {"is_skip", is_skip, "(value: any) → boolean", "Is that the mark that skip returns?"},
     {NULL, NULL, NULL, NULL},
 };
+
+static const struct cox_api_field fields[] = {
+    {"world", "coxswain.World?", "nil before the first block"},
+    {"participant", "coxswain.Participant?", "who we are on the chain; nil before the first block"},
+    {"callback_url", "string?", "where ML nodes post PoC batches; nil before the first block"},
+    {NULL, NULL, NULL},
+};
+
+const struct cox_api cox_api_broker = {.name = BROKER_TYPE,
+                                       .help = "The broker of a command's handler. What it changes is applied when the handler has returned, all or nothing.",
+                                       .contexts = COX_API_CLASS,
+                                       .functions = methods,
+                                       .fields = fields};
 
 static void push_of_world(lua_State *L, const char *key) {
   cox_policy_world_push(L);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "core/node_config.h"
+#include "script/api.h"
 #include "script/convert.h"
 #include "script/fiber.h"
 #include "script/request.h"
@@ -227,6 +228,23 @@ static const struct cox_binding methods[] = {
     {"fail", node_fail, "(class: string, message: string)", "Ends the attempt as failed, with that class for the backoff."},
     {NULL, NULL, NULL, NULL},
 };
+
+static const struct cox_api_field fields[] = {
+    {"id", "string", "as configured"},
+    {"config", "table", "the node's configuration"},
+    {"poc_url", "string", "its management address"},
+    {"inference_url", "string", "its inference address"},
+    {"memory", "table", "notes of plain values, kept from attempt to attempt however one ends"},
+    {"applied", "coxswain.Target?", "the last target reached"},
+    {"unanswered", "coxswain.Unanswered?", "the last state-changing call that was sent and not answered"},
+    {NULL, NULL, NULL},
+};
+
+const struct cox_api cox_api_driver_node = {.name = NODE_TYPE,
+                                            .help = "The node of a driver. An attempt may be cancelled at every wait: write notes before a call whose effect may stay.",
+                                            .contexts = COX_API_CLASS,
+                                            .functions = methods,
+                                            .fields = fields};
 
 static void push_url(lua_State *L, const struct cox_fiber *fiber, bool is_poc) {
   char url[COX_URL_MAX];

@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "script/api.h"
 #include "script/request.h"
 #include "script/sandbox.h"
 #include "script/trust.h"
@@ -70,5 +71,8 @@ static const struct cox_binding bindings[] = {
      "POST of a JSON body, on a connection of its own and never repeated; otherwise as get, with 30 s."},
     {NULL, NULL, NULL, NULL},
 };
+
+const struct cox_api cox_api_http = {
+    .name = "http", .help = "Requests to any address.", .contexts = COX_API_JOBS, .functions = bindings};
 
 void cox_api_http_push(lua_State *L) { cox_bindings_push(L, bindings); }

@@ -1,6 +1,7 @@
 /* `broker` for jobs: they change things as everybody else does, by commands. */
 #include <lauxlib.h>
 
+#include "script/api.h"
 #include "script/convert.h"
 #include "script/fiber.h"
 #include "script/sandbox.h"
@@ -99,7 +100,7 @@ static int nodes(lua_State *L) {
 }
 
 static const struct cox_binding bindings[] = {
-    {"command", command, "(name: string, args?: table) → table?, string?",
+    {"command", command, "(name: string, args?: table) → coxswain.CommandAnswer?, string?",
      "Sends a command and waits for its answer { status, reason?, result?, error? }; nil and why when it could not be sent."},
     {"nodes", nodes, "() → fun(): coxswain.NodeEntry?",
      "Walks over all nodes: `for entry in broker.nodes() do`, with entry.node (configuration) and entry.state. Sleep now and then when there are many."},
@@ -107,5 +108,8 @@ static const struct cox_binding bindings[] = {
      "Writes a line of the journal, about a node or none; nil and why when too many are on their way. Does not wait."},
     {NULL, NULL, NULL, NULL},
 };
+
+const struct cox_api cox_api_job_broker = {
+    .name = "broker", .help = "The broker as jobs see it: they read, and change things by commands.", .contexts = COX_API_JOBS, .functions = bindings};
 
 void cox_api_job_push(lua_State *L) { cox_bindings_push(L, bindings); }

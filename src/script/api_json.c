@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
+#include "script/api.h"
 #include "script/convert.h"
 #include "script/sandbox.h"
 #include "script/vm.h"
@@ -63,6 +64,14 @@ static const struct cox_binding bindings[] = {
     {"encode", encode, "(value: any) → string", "Writes a plain value as JSON with sorted keys."},
     {NULL, NULL, NULL, NULL},
 };
+
+static const struct cox_api_field fields[] = {
+    {"null", "userdata", "stands for null in lists; in objects null is nil"},
+    {NULL, NULL, NULL},
+};
+
+const struct cox_api cox_api_json = {
+    .name = "json", .help = "JSON: integers stay exact, lists stay lists.", .contexts = COX_API_ALL, .functions = bindings, .fields = fields};
 
 void cox_api_json_push(lua_State *L) {
   cox_bindings_push(L, bindings);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "script/api.h"
 #include "script/sandbox.h"
 #include "script/vm.h"
 
@@ -74,5 +75,8 @@ static const struct cox_binding bindings[] = {
     {"error", error, "(message: string, fields?: table)", "Writes a line about something that needs a person."},
     {NULL, NULL, NULL, NULL},
 };
+
+const struct cox_api cox_api_log = {
+    .name = "log", .help = "The daemon's log: one line per fact, up to 8 fields.", .contexts = COX_API_ALL, .functions = bindings};
 
 void cox_api_log_push(lua_State *L) { cox_bindings_push(L, bindings); }

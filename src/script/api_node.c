@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/node_config.h"
+#include "script/api.h"
 #include "script/convert.h"
 #include "script/policy.h"
 #include "script/sandbox.h"
@@ -57,10 +58,31 @@ enum field {
   FIELD_CONFIG /* this and all further ones: of the configuration */
 };
 
-static const char *const field_names[] = {
-    "id", "node_num", "intended_status", "current_status", "poc_intended_status", "poc_current_status", "target", "failure_reason",
-    "epoch_models", "preserved", "admin_state", "is_operational", "host", "inference_port", "poc_port", "max_concurrent", "models",
-    "inference_segment", "poc_segment", "hardware", "version", "kind", NULL,
+/* In the order of enum field. */
+static const struct cox_api_field fields[] = {
+    {"id", "string", "as configured"},
+    {"node_num", "integer", "its number, from 0; PoC splits the nonce space by it"},
+    {"intended_status", "string", "status of its target; UNKNOWN: it has none"},
+    {"current_status", "string", "as the last attempt or probe left it"},
+    {"poc_intended_status", "string", "IDLE, GENERATING or VALIDATING"},
+    {"poc_current_status", "string", "IDLE, GENERATING or VALIDATING"},
+    {"target", "coxswain.Target?", "what it should be now"},
+    {"failure_reason", "string?", "why it is FAILED"},
+    {"epoch_models", "coxswain.EpochModel[]?", "what it is to serve in this epoch"},
+    {"preserved", "boolean", "it serves inference through the PoC of this epoch"},
+    {"admin_state", "coxswain.AdminState", "whether an operator wants it to work"},
+    {"is_operational", "boolean", "by the admin rule of policy/eligibility.lua"},
+    {"host", "string", "as configured"},
+    {"inference_port", "integer", "as configured"},
+    {"poc_port", "integer", "as configured"},
+    {"max_concurrent", "integer", "requests that it may serve at once"},
+    {"models", "table<string, table>", "by id: { args }"},
+    {"inference_segment", "string?", "as configured"},
+    {"poc_segment", "string?", "as configured"},
+    {"hardware", "table[]?", "list of { type, count }"},
+    {"version", "string?", "as configured"},
+    {"kind", "string", "its driver (\"mlnode\")"},
+    {NULL, NULL, NULL},
 };
 
 /* The table made of `value`, made anew only when it is another one. */
@@ -127,7 +149,7 @@ static void push_field(lua_State *L, struct policy_node *node, lua_Integer field
     case FIELD_IS_OPERATIONAL: push_operational(L); break;
     default: /* of the configuration */
       push_cached(L, node, CONFIG_UPVALUE, view->config);
-      lua_getfield(L, -1, field_names[field - 1]);
+      lua_getfield(L, -1, fields[field - 1].name);
   }
 }
 
@@ -181,6 +203,12 @@ static const struct cox_binding methods[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+const struct cox_api cox_api_node = {.name = NODE_TYPE,
+                                     .help = "A node of policy and command handlers. It is good only inside of the handler that got it.",
+                                     .contexts = COX_API_CLASS,
+                                     .functions = methods,
+                                     .fields = fields};
+
 static int node_index(lua_State *L) {
   struct policy_node *const node = check_node(L);
   lua_settop(L, 2);
@@ -205,9 +233,9 @@ static int node_gc(lua_State *L) {
 static void push_metatable(lua_State *L) {
   if (!luaL_newmetatable(L, NODE_TYPE)) return;
   cox_bindings_push(L, methods);
-  for (lua_Integer i = 0; field_names[i] != NULL; i++) {
+  for (lua_Integer i = 0; fields[i].name != NULL; i++) {
     lua_pushinteger(L, i + 1);
-    lua_setfield(L, -2, field_names[i]);
+    lua_setfield(L, -2, fields[i].name);
   }
   lua_pushcclosure(L, node_index, 1);
   lua_setfield(L, -2, "__index");

@@ -1,6 +1,7 @@
 /* `time` for scripts: the broker's clock, and sleeping for those that may wait. */
 #include <lauxlib.h>
 
+#include "script/api.h"
 #include "script/fiber.h"
 #include "script/sandbox.h"
 #include "script/vm.h"
@@ -34,11 +35,15 @@ static const struct cox_binding everywhere[] = {
 };
 
 static const struct cox_binding in_jobs[] = {
-    {"now", now, "() → number", "Seconds since 1970 (UTC) by the broker's clock."},
     {"sleep", sleep_job, "(seconds: number)", "Waits; other jobs and attempts go on meanwhile."},
     {NULL, NULL, NULL, NULL},
 };
 
+const struct cox_api cox_api_time = {.name = "time", .help = "The broker's clock.", .contexts = COX_API_ALL, .functions = everywhere};
+const struct cox_api cox_api_time_jobs = {
+    .name = "time", .help = "Waiting, for those who may.", .contexts = COX_API_JOBS, .functions = in_jobs};
+
 void cox_api_time_push(lua_State *L) {
-  cox_bindings_push(L, cox_vm_of(L)->context == COX_CONTEXT_JOBS ? in_jobs : everywhere);
+  cox_bindings_push(L, everywhere);
+  if (cox_vm_of(L)->context == COX_CONTEXT_JOBS) cox_bindings_add(L, in_jobs);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "script/api.h"
 #include "script/fiber.h"
 #include "script/sandbox.h"
 #include "script/wallet.h"
@@ -93,5 +94,8 @@ static const struct cox_binding bindings[] = {
     {"sha256", sha256, "(bytes: string) → string", "SHA-256, 32 bytes."},
     {NULL, NULL, NULL, NULL},
 };
+
+const struct cox_api cox_api_wallet = {
+    .name = "wallet", .help = "Signing for the participant; the key itself is out of reach.", .contexts = COX_API_JOBS, .functions = bindings};
 
 void cox_api_wallet_push(lua_State *L) { cox_bindings_push(L, bindings); }

@@ -2,6 +2,7 @@
 #include <lauxlib.h>
 #include <string.h>
 
+#include "script/api.h"
 #include "script/request.h"
 #include "script/sandbox.h"
 #include "script/trust.h"
@@ -138,6 +139,9 @@ static const struct cox_binding methods[] = {
     {NULL, NULL, NULL, NULL},
 };
 
+const struct cox_api cox_api_connection = {
+    .name = CONNECTION_TYPE, .help = "An open websocket. It is closed with its script at the latest.", .contexts = COX_API_CLASS, .functions = methods};
+
 static void push_metatable(lua_State *L) {
   if (!luaL_newmetatable(L, CONNECTION_TYPE)) return;
   cox_bindings_push(L, methods);
@@ -151,5 +155,7 @@ static const struct cox_binding bindings[] = {
      "Opens a websocket within options.timeout_s (10), for messages of at most options.max_bytes (8 MiB); nil and { class, message, status? }."},
     {NULL, NULL, NULL, NULL},
 };
+
+const struct cox_api cox_api_ws = {.name = "ws", .help = "Websockets.", .contexts = COX_API_JOBS, .functions = bindings};
 
 void cox_api_ws_push(lua_State *L) { cox_bindings_push(L, bindings); }

@@ -171,12 +171,23 @@ void cox_sandbox_open(lua_State *L, uint64_t seed) {
   cox_vm_keep(L, &modules_key);
 }
 
-void cox_bindings_push(lua_State *L, const struct cox_binding *bindings) {
-  lua_newtable(L);
+void cox_bindings_add(lua_State *L, const struct cox_binding *bindings) {
   for (; bindings->name != NULL; bindings++) {
     lua_pushcfunction(L, bindings->function);
     lua_setfield(L, -2, bindings->name);
   }
+}
+
+void cox_bindings_push(lua_State *L, const struct cox_binding *bindings) {
+  lua_newtable(L);
+  cox_bindings_add(L, bindings);
+}
+
+void cox_sandbox_set_global(lua_State *L, const char *name) {
+  cox_vm_push_kept(L, &environment_key);
+  lua_insert(L, -2);
+  lua_setfield(L, -2, name);
+  lua_pop(L, 1);
 }
 
 /* ---- scripts and modules ---- */
@@ -192,7 +203,7 @@ static const char *text_of(const struct cox_source *source, size_t *len) {
   return text;
 }
 
-void cox_sandbox_run(lua_State *L, const struct cox_source *source) {
+void cox_sandbox_load(lua_State *L, const struct cox_source *source) {
   size_t len;
   const char *const text = text_of(source, &len);
   lua_pushfstring(L, "@%s", source->name);
@@ -201,6 +212,10 @@ void cox_sandbox_run(lua_State *L, const struct cox_source *source) {
   if (rc != LUA_OK) lua_error(L);
   push_environment(L);
   if (lua_setupvalue(L, -2, 1) == NULL) lua_pop(L, 1);
+}
+
+void cox_sandbox_run(lua_State *L, const struct cox_source *source) {
+  cox_sandbox_load(L, source);
   lua_call(L, 0, 1);
 }
 

@@ -12,6 +12,8 @@
 
 /* Opens the libraries and the bindings of the VM's context; `seed` is of math.random where there is one. */
 void cox_sandbox_open(lua_State *L, uint64_t seed);
+/* Compiles a script and leaves it as a function, with the sandbox's globals. */
+void cox_sandbox_load(lua_State *L, const struct cox_source *source);
 /* Runs a script and leaves what it returned on the stack; its globals are the sandbox's. */
 void cox_sandbox_run(lua_State *L, const struct cox_source *source);
 /* `require(name)` from C: leaves the module. */
@@ -31,6 +33,10 @@ struct cox_binding {
 };
 /* Pushes a new table with them. */
 void cox_bindings_push(lua_State *L, const struct cox_binding *bindings);
+/* Adds them to the table on top. */
+void cox_bindings_add(lua_State *L, const struct cox_binding *bindings);
+/* Pops a value: a global of all files that are run from now on. */
+void cox_sandbox_set_global(lua_State *L, const char *name);
 
 /* The bindings, one file each; each pushes its table. */
 void cox_api_json_push(lua_State *L);

@@ -27,7 +27,7 @@ struct cox_sources {
   struct cox_source *list; /* sorted by name; scripts and library apart by is_trusted */
   size_t count, capacity;
   json_t *folders;       /* as people wrote them, the first one wins */
-  uint64_t hash;         /* of all names and bytes */
+  uint64_t hash;         /* of all names and bytes, but for cases (spec/) */
   uint64_t scripts_hash; /* the same without the library: what an operator calls the content */
   uint64_t drivers_hash; /* of what drivers are made of: all but policy, commands and jobs */
   atomic_size_t *alive;  /* counts down when it is freed; NULL: nobody counts */

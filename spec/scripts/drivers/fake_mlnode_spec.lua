@@ -1,7 +1,7 @@
 -- The fake node itself against what is known of the wire: a driver that passes against a wrong node proves nothing.
 
-local mlnode   = require "support.mlnode"
-local timeline = require "support.timeline"
+local mlnode   = require "coxswain.testing.mlnode"
+local timeline = require "coxswain.testing.timeline"
 
 local line
 

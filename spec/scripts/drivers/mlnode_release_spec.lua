@@ -1,6 +1,6 @@
 -- The driver where the releases differ: an old node's silence, a new node's rest, and what only a new one tells.
 
-local mlnode  = require "support.mlnode"
+local mlnode  = require "coxswain.testing.mlnode"
 local nodes   = require "support.nodes"
 
 local routes = nodes.routes

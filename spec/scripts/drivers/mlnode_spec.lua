@@ -2,7 +2,7 @@
 -- none when there is nothing to do.
 
 local driver  = require "drivers.mlnode"
-local mlnode  = require "support.mlnode"
+local mlnode  = require "coxswain.testing.mlnode"
 local nodes   = require "support.nodes"
 
 local routes = nodes.routes

@@ -3,7 +3,25 @@
 local timeline = {}
 timeline.__index = timeline
 
-function timeline.new(now_s) return setmetatable({ now_s = now_s or 1700000000, events = {}, serial = 0 }, timeline) end
+--- `on_move`, when given, is called with each moment that time moves on to.
+function timeline.new(now_s, on_move)
+  return setmetatable({ now_s = now_s or 1700000000, events = {}, serial = 0, on_move = on_move }, timeline)
+end
+
+local function move(self, to_s)
+  if to_s <= self.now_s then return end
+  self.now_s = to_s
+  if self.on_move then self.on_move(to_s) end
+end
+
+--- When the next event is due; nil: there is none.
+function timeline:next_s()
+  local first
+  for _, event in ipairs(self.events) do
+    if not first or event.at_s < first then first = event.at_s end
+  end
+  return first
+end
 
 --- Has `action` called in `delay_s`. Events of one moment keep their order.
 function timeline:after(delay_s, action)
@@ -38,10 +56,10 @@ function timeline:run(until_s, is_done)
   while not (is_done and is_done()) do
     local event = take(self, until_s)
     if not event then
-      self.now_s = math.max(self.now_s, until_s)
+      if until_s < math.huge then move(self, until_s) end
       return
     end
-    self.now_s = math.max(self.now_s, event.at_s)
+    move(self, event.at_s)
     event.action()
   end
 end
