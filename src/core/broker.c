@@ -178,7 +178,9 @@ int cox_broker_submit_as(struct cox_broker *broker, const char *caller, const ch
   }
   if (policy->waits != NULL && policy->waits(policy->ctx, name)) return submit_chore(broker, name, args, reply, arg, err);
   struct cox_command *const command = cox_command_create(name, caller, args, reply, arg);
-  if (command == NULL || (condition != NULL && cox_condition_copy(&command->condition, condition) != 0)) {
+  if (command != NULL) command->pending = cox_pending_create(broker, command);
+  const bool is_whole = command != NULL && command->pending != NULL;
+  if (!is_whole || (condition != NULL && cox_condition_copy(&command->condition, condition) != 0)) {
     cox_command_destroy(command);
     return cox_err_set(err, COX_ENOMEM, "command %s was not accepted: out of memory", name);
   }

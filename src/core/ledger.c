@@ -351,10 +351,10 @@ static void rewrite(struct cox_broker *broker) {
 }
 
 static void take_note(struct cox_broker *broker, struct cox_note *note) {
-  struct cox_pending *const pending = cox_pending_create(broker, NULL);
+  struct cox_pending *const pending = note->pending;
   struct cox_err err = {0};
   atomic_fetch_sub(&broker->ledger.note_count, 1);
-  if (pending == NULL) abort(); /* the promise of one answer could not be kept */
+  note->pending = NULL;
   pending->note = note;
   pending->is_durable = note->record->kind == COX_RECORD_KEEP;
   if (pending->is_durable && cox_ledger_admits(broker, &err) != 0) {

@@ -55,6 +55,7 @@ struct cox_pending {
 /* A record from another thread. */
 struct cox_note {
   struct cox_queue_link link;
+  struct cox_pending *pending; /* what it will be a part of: made with it, so that memory cannot be missing then; owned */
   struct cox_record *record;
   void (*done)(void *arg, const struct cox_err *err); /* NULL: nobody asks */
   void *arg;
