@@ -16,6 +16,8 @@ void failing_memory(long k);
 long failing_memory_count(void);
 /* Allocated and not freed. */
 long failing_memory_live(void);
+/* Writes where the one that failed was asked for: addresses for addr2line. */
+void failing_memory_tell(void);
 /* The calling thread's allocations are not counted and do not fail: for what a spec itself needs. Calls may be nested. */
 void failing_memory_pause(void);
 void failing_memory_resume(void);

@@ -1,5 +1,7 @@
 #include "failing.h"
 
+#include <errno.h>
+#include <execinfo.h>
 #include <jansson.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -10,6 +12,8 @@
 
 static atomic_long count, live, fails_at;
 static _Thread_local int pauses;
+static void *place[24];
+static int places;
 
 /* ---- what the linker puts in the place of the others ---- */
 
@@ -31,8 +35,10 @@ int __wrap_vasprintf(char **out, const char *format, va_list args) __attribute__
 int __wrap_asprintf(char **out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static bool fails(void) {
-  if (pauses > 0) return false;
-  return atomic_fetch_add(&count, 1) + 1 == atomic_load(&fails_at);
+  if (pauses > 0 || atomic_fetch_add(&count, 1) + 1 != atomic_load(&fails_at)) return false;
+  places = backtrace(place, 24);
+  errno = ENOMEM;
+  return true;
 }
 
 static void *counted(void *made) {
@@ -91,7 +97,12 @@ int __wrap_asprintf(char **out, const char *format, ...) {
 
 /* ---- for specs ---- */
 
-void failing_memory_begin(void) { json_set_alloc_funcs(__wrap_malloc, __wrap_free); }
+void failing_memory_begin(void) {
+  places = backtrace(place, 1); /* the first time it loads a library, with memory of its own */
+  json_set_alloc_funcs(__wrap_malloc, __wrap_free);
+}
+
+void failing_memory_tell(void) { backtrace_symbols_fd(place, places, 2); }
 
 void failing_memory(long k) {
   atomic_store(&count, 0);

@@ -126,6 +126,7 @@ struct taking {
   struct cox_err *err;
   const char *what;
   size_t bytes; /* so far */
+  bool is_told; /* why not stands in `err`; else it was memory */
   int depth;
   struct step path[COX_CONVERT_DEPTH_MAX + 2];
 };
@@ -141,6 +142,7 @@ static json_t *fail(struct taking *taking, const char *why) {
     if (more > 0) len += (size_t)more;
   }
   cox_err_set(taking->err, COX_EINVAL, "%s%s %s", taking->what, path, why);
+  taking->is_told = true;
   return NULL;
 }
 
@@ -186,13 +188,14 @@ static bool take_pair(lua_State *L, json_t *object, struct taking *taking) {
   if (strlen(key) != key_len) return fail(taking, "has a zero byte in its name") != NULL;
   json_t *const value = take(L, lua_gettop(L), taking);
   if (value == NULL) return false;
-  if (json_object_set_new(object, key, value) != 0) return fail(taking, "has a name that is not UTF-8") != NULL;
+  if (json_object_set_new(object, key, value) != 0) return fail(taking, "has a name that is not UTF-8, or there is no memory for it") != NULL;
   taking->depth--;
   return true;
 }
 
 static json_t *take_object(lua_State *L, int index, struct taking *taking) {
   json_t *object = json_object();
+  if (object == NULL) return NULL;
   lua_pushnil(L);
   while (lua_next(L, index) != 0) {
     if (!take_pair(L, object, taking)) {
@@ -241,7 +244,7 @@ static json_t *take(lua_State *L, int index, struct taking *taking) {
       size_t len;
       const char *const text = lua_tolstring(L, index, &len);
       json_t *const value = json_stringn(text, len);
-      return value != NULL ? value : fail(taking, "must be text in UTF-8");
+      return value != NULL ? value : fail(taking, "must be text in UTF-8 (or there is no memory for it)");
     }
     default: break;
   }
@@ -257,8 +260,11 @@ json_t *cox_convert_take(lua_State *L, int index, const char *what, struct cox_e
   taking.what = what;
   taking.bytes = 0;
   taking.depth = 0;
+  taking.is_told = false;
   if (!lua_checkstack(L, 8)) return fail(&taking, "is nested too deeply");
-  return take(L, lua_absindex(L, index), &taking);
+  json_t *const value = take(L, lua_absindex(L, index), &taking);
+  if (value == NULL && !taking.is_told) cox_err_set(err, COX_ENOMEM, "%s could not be converted: out of memory", what);
+  return value;
 }
 
 /* ---- to text ---- */

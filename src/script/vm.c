@@ -33,7 +33,8 @@ static void *allocate(void *arg, void *old, size_t old_size, size_t new_size) {
     if (depth > 0) cox_vm_note(vm, vm->guard.active[depth - 1]);
     return NULL;
   }
-  void *const fresh = cox_heap_resize(&vm->heap, old, new_size);
+  void *fresh = cox_heap_resize(&vm->heap, old, new_size);
+  if (fresh == NULL && new_size <= before) fresh = old; /* Lua counts on it that what shrinks stays */
   if (fresh != NULL) vm->used = vm->used - before + new_size;
   return fresh;
 }
