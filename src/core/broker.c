@@ -114,9 +114,12 @@ int cox_broker_start(struct cox_broker *broker, struct cox_err *err) {
   const int64_t now_us = cox_clock_mono_us(broker->options.clock);
   atomic_store(&broker->heart.command_us, now_us); /* they are alive until they had time to turn */
   atomic_store(&broker->heart.reconcile_us, now_us);
-  const int rc = cox_thread_start(&broker->command_thread, "cox-command", run_commands, broker, err);
-  if (rc != 0) return rc;
-  return cox_thread_start(&broker->reconcile_thread, "cox-reconcile", cox_reconciler_run, broker, err);
+  int rc = cox_thread_start(&broker->command_thread, "cox-command", run_commands, broker, err);
+  if (rc == 0) rc = cox_thread_start(&broker->reconcile_thread, "cox-reconcile", cox_reconciler_run, broker, err);
+  if (rc == 0) return 0;
+  cox_commands_end(&broker->commands); /* one without the other is nothing */
+  cox_thread_join(&broker->command_thread);
+  return rc;
 }
 
 static size_t in_flight(struct cox_broker *broker) {

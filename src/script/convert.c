@@ -95,8 +95,7 @@ static void push_shared_table(lua_State *L) {
 }
 
 void cox_convert_push_made(lua_State *L, struct cox_held **held, json_t *value) {
-  cox_vm_hold_json(L, held, value);
-  json_decref(value);
+  cox_vm_take_json(L, held, value);
   cox_convert_push_shared(L, value);
   cox_vm_release(L, held);
   lua_remove(L, -2);

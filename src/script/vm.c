@@ -112,7 +112,8 @@ void cox_vm_hold(lua_State *L, struct cox_held **slot, void *value, void (*drop)
 
 static void drop_json(void *value) { json_decref(value); }
 
-void cox_vm_hold_json(lua_State *L, struct cox_held **slot, json_t *value) { cox_vm_hold(L, slot, json_incref(value), drop_json); }
+void cox_vm_take_json(lua_State *L, struct cox_held **slot, json_t *value) { cox_vm_hold(L, slot, value, drop_json); }
+void cox_vm_hold_json(lua_State *L, struct cox_held **slot, json_t *value) { cox_vm_take_json(L, slot, json_incref(value)); }
 
 void cox_vm_release(lua_State *L, struct cox_held **slot) {
   if (*slot != NULL) release(cox_vm_of(L), *slot);
