@@ -49,8 +49,11 @@ struct cox_broker *cox_broker_create(const struct cox_broker_options *options, s
   cox_queue_init(&broker->results, false, NULL);
   cox_queue_init(&broker->extensions, false, NULL);
   cox_reconciler_init(&broker->reconciler);
-  cox_ledger_init(&broker->ledger);
-  return broker;
+  const bool is_whole = cox_ledger_init(&broker->ledger) == 0 && (options->callback_url == NULL || broker->callback_url != NULL);
+  if (is_whole) return broker;
+  cox_broker_destroy(broker);
+  cox_err_set(err, COX_ENOMEM, "making the broker failed: out of memory");
+  return NULL;
 }
 
 void cox_broker_set_transport(struct cox_broker *broker, const struct cox_transport *transport) {

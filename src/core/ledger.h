@@ -80,7 +80,8 @@ struct cox_ledger {
   json_t *kept;                     /* {<table>: {<name>: value}} of cox_broker_keep */
 };
 
-void cox_ledger_init(struct cox_ledger *ledger);
+/* 0 or COX_ENOMEM; to be ended with cox_ledger_fini in both cases. */
+int cox_ledger_init(struct cox_ledger *ledger);
 /* The store is closed: what it never got to is dropped. */
 void cox_ledger_fini(struct cox_broker *broker);
 
