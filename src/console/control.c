@@ -68,10 +68,10 @@ static void session_ended(void *arg, struct cox_control_session *session) { post
 
 /* ---- connections ---- */
 
-/* `tag` comes back with the event. */
-static void watch(struct cox_control *control, int operation, int fd, uint32_t events, uint64_t tag) {
+/* `tag` comes back with the event. Only adding can fail. */
+static bool watch(struct cox_control *control, int operation, int fd, uint32_t events, uint64_t tag) {
   struct epoll_event event = {.events = events, .data.u64 = tag};
-  epoll_ctl(control->epoll, operation, fd, &event);
+  return epoll_ctl(control->epoll, operation, fd, &event) == 0;
 }
 
 /* With the number: an event may be meant for a connection whose place another one has taken since. */
@@ -140,7 +140,7 @@ static void accept_all(struct cox_control *control) {
       continue;
     }
     cox_peer_init(peer, fd, ++control->numbers, &caller, now_us());
-    watch(control, EPOLL_CTL_ADD, fd, EPOLLIN, tag_of(control, peer));
+    if (!watch(control, EPOLL_CTL_ADD, fd, EPOLLIN, tag_of(control, peer))) forget(control, peer); /* nobody would hear it */
   }
 }
 
@@ -269,8 +269,9 @@ static int start(struct cox_control *control, struct cox_err *err) {
   control->epoll = epoll_create1(EPOLL_CLOEXEC);
   control->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (control->epoll < 0 || control->wake < 0) return cox_err_set(err, COX_ESYS, "opening the control socket failed: %s", strerror(errno));
-  watch(control, EPOLL_CTL_ADD, control->file.fd, EPOLLIN, LISTENER);
-  watch(control, EPOLL_CTL_ADD, control->wake, EPOLLIN, WAKE);
+  if (!watch(control, EPOLL_CTL_ADD, control->file.fd, EPOLLIN, LISTENER) || !watch(control, EPOLL_CTL_ADD, control->wake, EPOLLIN, WAKE)) {
+    return cox_err_set(err, COX_ESYS, "watching the control socket failed: %s", strerror(errno));
+  }
   return cox_thread_start(&control->thread, "cox-control", run, control, err);
 }
 

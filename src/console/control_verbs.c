@@ -77,6 +77,7 @@ static bool split(const char *line, struct words *words) {
     if (*line == '\0') return true;
     if (words->count == WORDS_MAX) return false;
     char *const start = words->list[words->count++] = to;
+    *to = '\0'; /* it is looked through while it grows */
     char quote = '\0';
     for (; *line != '\0' && (quote != '\0' || !is_blank(*line)); line++) {
       const bool is_dropped = *line == '\'' || (*line == '"' && (to == start || quote == '"') && strchr(start, '=') == NULL);

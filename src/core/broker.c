@@ -49,8 +49,11 @@ struct cox_broker *cox_broker_create(const struct cox_broker_options *options, s
   cox_queue_init(&broker->results, false, NULL);
   cox_queue_init(&broker->extensions, false, NULL);
   cox_reconciler_init(&broker->reconciler);
-  cox_ledger_init(&broker->ledger);
-  return broker;
+  const bool is_whole = cox_ledger_init(&broker->ledger) == 0 && (options->callback_url == NULL || broker->callback_url != NULL);
+  if (is_whole) return broker;
+  cox_broker_destroy(broker);
+  cox_err_set(err, COX_ENOMEM, "making the broker failed: out of memory");
+  return NULL;
 }
 
 void cox_broker_set_transport(struct cox_broker *broker, const struct cox_transport *transport) {
@@ -123,9 +126,12 @@ int cox_broker_start(struct cox_broker *broker, struct cox_err *err) {
   const int64_t now_us = cox_clock_mono_us(broker->options.clock);
   atomic_store(&broker->heart.command_us, now_us); /* they are alive until they had time to turn */
   atomic_store(&broker->heart.reconcile_us, now_us);
-  const int rc = cox_thread_start(&broker->command_thread, "cox-command", run_commands, broker, err);
-  if (rc != 0) return rc;
-  return cox_thread_start(&broker->reconcile_thread, "cox-reconcile", cox_reconciler_run, broker, err);
+  int rc = cox_thread_start(&broker->command_thread, "cox-command", run_commands, broker, err);
+  if (rc == 0) rc = cox_thread_start(&broker->reconcile_thread, "cox-reconcile", cox_reconciler_run, broker, err);
+  if (rc == 0) return 0;
+  cox_commands_end(&broker->commands); /* one without the other is nothing */
+  cox_thread_join(&broker->command_thread);
+  return rc;
 }
 
 static size_t in_flight(struct cox_broker *broker) {
@@ -179,7 +185,9 @@ int cox_broker_submit_as(struct cox_broker *broker, const char *caller, const ch
   }
   if (policy->waits != NULL && policy->waits(policy->ctx, name)) return cox_chore_submit(broker, caller, name, args, reply, arg, err);
   struct cox_command *const command = cox_command_create(name, caller, args, reply, arg);
-  if (command == NULL || (condition != NULL && cox_condition_copy(&command->condition, condition) != 0)) {
+  if (command != NULL) command->pending = cox_pending_create(broker, command);
+  const bool is_whole = command != NULL && command->pending != NULL;
+  if (!is_whole || (condition != NULL && cox_condition_copy(&command->condition, condition) != 0)) {
     cox_command_destroy(command);
     return cox_err_set(err, COX_ENOMEM, "command %s was not accepted: out of memory", name);
   }

@@ -34,6 +34,7 @@ struct cox_command *cox_command_create(const char *name, const char *caller, jso
 void cox_command_destroy(struct cox_command *command) {
   if (command == NULL) return;
   cox_condition_fini(&command->condition);
+  free(command->pending); /* nothing has come into it yet */
   free(command->name);
   json_decref(command->args);
   free(command);

@@ -11,8 +11,11 @@
 
 enum { COX_COMMAND_HIGHS = 16 };
 
+struct cox_pending;
+
 struct cox_command {
   struct cox_command *next;
+  struct cox_pending *pending; /* what it will be served with: made with it, so that memory cannot be missing then; owned */
   char *name;
   char caller[64]; /* who sent it, for the journal */
   json_t *args;
@@ -39,7 +42,7 @@ void cox_commands_init(struct cox_commands *commands, size_t max);
 /* The queues must be empty. */
 void cox_commands_fini(struct cox_commands *commands);
 
-/* Copies the texts, holds the arguments. */
+/* Copies the texts, holds the arguments; `pending` is the caller's to set. */
 struct cox_command *cox_command_create(const char *name, const char *caller, json_t *args, cox_reply_fn *reply, void *arg);
 void cox_command_destroy(struct cox_command *command);
 

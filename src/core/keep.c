@@ -25,14 +25,18 @@ static void take_kept(struct cox_ledger *ledger, json_t *tables) {
   }
 }
 
-static void tell_start(struct cox_broker *broker) {
+static int tell_start(struct cox_broker *broker, struct cox_err *err) {
   struct cox_pending *const pending = cox_pending_create(broker, NULL);
-  struct cox_record *const record = cox_record_create(COX_RECORD_START, NULL);
-  if (pending == NULL || record == NULL) abort(); /* at the start, before anything lives */
+  struct cox_record *const record = pending != NULL ? cox_record_create(COX_RECORD_START, NULL) : NULL;
+  if (record == NULL) {
+    free(pending);
+    return cox_err_set(err, COX_ENOMEM, "starting the journal failed: out of memory");
+  }
   cox_record_set(record, "version", json_string(COX_VERSION));
   cox_record_set(record, "start", json_integer(broker->ledger.start));
   cox_batch_add(&pending->batch, record);
   cox_ledger_submit(broker, pending);
+  return 0;
 }
 
 /* It can be read but not written: degraded from the first moment. */
@@ -72,7 +76,7 @@ int cox_broker_load(struct cox_broker *broker, struct cox_err *err) {
   if (rc == 0) tell_leases(broker);
   if (rc == 0) take_kept(ledger, stored.tables);
   if (rc == 0 && stored.is_shut) begin_shut(ledger, store, &stored.why);
-  if (rc == 0) tell_start(broker);
+  if (rc == 0) rc = tell_start(broker, err);
   json_decref(stored.tables);
   return rc;
 }
@@ -84,17 +88,20 @@ uint32_t cox_broker_start_number(const struct cox_broker *broker) { return broke
 int cox_note_send(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,
                   const char *what, struct cox_err *err) {
   struct cox_note *const note = record != NULL ? calloc(1, sizeof *note) : NULL;
-  if (note == NULL) {
+  struct cox_pending *const pending = note != NULL ? cox_pending_create(broker, NULL) : NULL;
+  if (pending == NULL) {
+    free(note);
     cox_record_release(record);
     return cox_err_set(err, COX_ENOMEM, "%s was not written: out of memory", what);
   }
   if (atomic_fetch_add(&broker->ledger.note_count, 1) >= COX_NOTES_MAX) {
     atomic_fetch_sub(&broker->ledger.note_count, 1);
     cox_record_release(record);
+    free(pending);
     free(note);
     return cox_err_set(err, COX_EFULL, "%s was not written: %d others wait already; try again later", what, COX_NOTES_MAX);
   }
-  *note = (struct cox_note){.record = record, .done = done, .arg = arg};
+  *note = (struct cox_note){.pending = pending, .record = record, .done = done, .arg = arg};
   if (cox_queue_push(&broker->ledger.notes, &note->link)) cox_commands_wake(&broker->commands);
   return 0;
 }

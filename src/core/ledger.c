@@ -14,12 +14,13 @@
 
 #define LOCK broker->registry.lock
 
-void cox_ledger_init(struct cox_ledger *ledger) {
+int cox_ledger_init(struct cox_ledger *ledger) {
   cox_journal_init(&ledger->journal);
   cox_queue_init(&ledger->known, false, NULL);
   cox_queue_init(&ledger->notes, false, NULL);
   cox_mutex_init(&ledger->mutex);
   ledger->kept = json_object();
+  return ledger->kept != NULL ? 0 : COX_ENOMEM;
 }
 
 /* ---- one change ---- */
@@ -234,7 +235,10 @@ static void keep_value(struct cox_ledger *ledger, const struct cox_record *recor
   json_t *const value = json_object_get(record->fields, "value");
   cox_mutex_lock(&ledger->mutex);
   json_t *content = json_object_get(ledger->kept, table);
-  if (content == NULL && value != NULL) json_object_set_new(ledger->kept, table, content = json_object());
+  if (content == NULL && value != NULL) {
+    json_object_set_new(ledger->kept, table, json_object());
+    content = json_object_get(ledger->kept, table); /* NULL: no memory; it is stored, and the next start finds it */
+  }
   if (value != NULL) json_object_set(content, name, value);
   else if (content != NULL) json_object_del(content, name);
   cox_mutex_unlock(&ledger->mutex);
@@ -338,10 +342,10 @@ void cox_ledger_submit(struct cox_broker *broker, struct cox_pending *pending) {
 }
 
 static void take_note(struct cox_broker *broker, struct cox_note *note) {
-  struct cox_pending *const pending = cox_pending_create(broker, NULL);
+  struct cox_pending *const pending = note->pending;
   struct cox_err err = {0};
   atomic_fetch_sub(&broker->ledger.note_count, 1);
-  if (pending == NULL) abort(); /* the promise of one answer could not be kept */
+  note->pending = NULL;
   pending->note = note;
   pending->is_durable = note->record->kind == COX_RECORD_KEEP;
   if (pending->is_durable && cox_ledger_admits(broker, &err) != 0) {

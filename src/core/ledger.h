@@ -57,6 +57,7 @@ struct cox_pending {
 /* A record from another thread. */
 struct cox_note {
   struct cox_queue_link link;
+  struct cox_pending *pending; /* what it will be a part of: made with it, so that memory cannot be missing then; owned */
   struct cox_record *record;
   void (*done)(void *arg, const struct cox_err *err); /* NULL: nobody asks */
   void *arg;
@@ -82,7 +83,8 @@ struct cox_ledger {
   json_t *kept;                     /* {<table>: {<name>: value}} of cox_broker_keep */
 };
 
-void cox_ledger_init(struct cox_ledger *ledger);
+/* 0 or COX_ENOMEM; to be ended with cox_ledger_fini in both cases. */
+int cox_ledger_init(struct cox_ledger *ledger);
 /* The store is closed: what it never got to is dropped. */
 void cox_ledger_fini(struct cox_broker *broker);
 

@@ -6,7 +6,7 @@
 
 #include "base/fault.h"
 
-enum { FIRST_BUCKETS = 64 };
+enum { FIRST_BUCKETS = 64, DEPARTING_PER_NODE = 2 };
 
 /* Registrations count up; mixing spreads them over the buckets (Fibonacci hashing, Knuth 6.4). */
 static uint64_t registration_hash(uint64_t registration) { return (registration * 0x9e3779b97f4a7c15ULL) >> 20; }
@@ -122,13 +122,7 @@ static void depart_locked(struct cox_registry *registry, struct cox_departing de
     registry->departing[i].is_cancelled = departing.is_cancelled; /* it moved before: it is still at its first machine */
     return;
   }
-  if (registry->departing_count == registry->departing_capacity) {
-    const size_t capacity = registry->departing_capacity == 0 ? 16 : registry->departing_capacity * 2;
-    struct cox_departing *const list = realloc(registry->departing, capacity * sizeof *list);
-    if (list == NULL) abort(); /* losing it could open two mutating calls to one machine */
-    registry->departing = list;
-    registry->departing_capacity = capacity;
-  }
+  assert(registry->departing_count < registry->departing_capacity); /* losing it could open two mutating calls to one machine */
   registry->departing[registry->departing_count++] = departing;
 }
 
@@ -187,8 +181,27 @@ static int grow_nums(struct cox_registry *registry, size_t nums) {
   return 0;
 }
 
+/* Each node that is registered may depart with an attempt and a probe, also when its registration is undone: then it is too late to
+ * ask for memory. A departure takes a node away, so the sum holds until the next registration.                                    */
+static int grow_departing(struct cox_registry *registry, size_t nums) {
+  const size_t needed = registry->departing_count + DEPARTING_PER_NODE * nums;
+  if (needed <= registry->departing_capacity) return 0;
+  size_t capacity = registry->departing_capacity == 0 ? 16 : registry->departing_capacity;
+  while (capacity < needed) capacity *= 2;
+  struct cox_departing *const list = malloc(capacity * sizeof *list), *const old = registry->departing;
+  if (list == NULL) return COX_ENOMEM;
+  cox_rwlock_write(&registry->lock);
+  if (registry->departing_count > 0) memcpy(list, old, registry->departing_count * sizeof *list);
+  registry->departing = list;
+  registry->departing_capacity = capacity;
+  cox_rwlock_write_unlock(&registry->lock);
+  free(old);
+  return 0;
+}
+
 int cox_registry_reserve(struct cox_registry *registry, size_t nums) {
   if (nums > registry->num_capacity && grow_nums(registry, nums) != 0) return COX_ENOMEM;
+  if (grow_departing(registry, nums) != 0) return COX_ENOMEM;
   while (nums > registry->buckets.size) {
     if (grow_buckets(registry) != 0) return COX_ENOMEM;
   }

@@ -21,10 +21,8 @@ static void arm(struct cox_broker *broker) {
   cox_broker_trigger(broker);
 }
 
-/* Keeps what an applied transaction replaced until it is stored. */
-static void keep_image(struct cox_pending *pending, struct cox_txn *txn) {
-  struct cox_txn *const kept = malloc(sizeof *kept);
-  if (kept == NULL) abort(); /* it is in force and could not be taken back */
+/* Keeps what an applied transaction replaced until it is stored; takes `kept`. */
+static void keep_image(struct cox_pending *pending, struct cox_txn *txn, struct cox_txn *kept) {
   *kept = *txn;
   kept->older = pending->undo;
   pending->undo = kept;
@@ -46,12 +44,14 @@ static bool apply(struct cox_broker *broker, const char *name, struct cox_txn *t
     refuse(answer, name, &err);
     return false;
   }
-  if (cox_txn_apply(txn, &pending->batch, &err) != 0) {
+  struct cox_txn *const kept = is_durable ? malloc(sizeof *kept) : NULL; /* now: what is in force must be possible to take back */
+  if ((is_durable && kept == NULL) || cox_txn_apply(txn, &pending->batch, &err) != 0) {
     cox_err_set(&err, COX_ENOMEM, "out of memory");
     refuse(answer, name, &err);
+    free(kept);
     return false;
   }
-  if (is_durable) keep_image(pending, txn);
+  if (is_durable) keep_image(pending, txn, kept);
   return true;
 }
 
@@ -139,8 +139,8 @@ static void run(struct cox_broker *broker, struct cox_pending *pending) {
 }
 
 void cox_serve(struct cox_broker *broker, struct cox_command *command) {
-  struct cox_pending *const pending = cox_pending_create(broker, command);
-  if (pending == NULL) abort(); /* the promise of one answer could not be kept */
+  struct cox_pending *const pending = command->pending;
+  command->pending = NULL;
   if (cox_commands_is_closed(&broker->commands)) {
     pending->answer.outcome = COX_ANSWER_ERROR;
     cox_err_set(&pending->answer.err, COX_ESTOPPED, "command %s was not run: the broker is stopping", command->name);

@@ -254,8 +254,9 @@ int cox_txn_update(struct cox_txn *txn, json_t *object, struct cox_err *err) {
   }
   struct cox_change *const change = touch(txn, slot);
   if (change == NULL) {
-    json_decref(config);
-    return cox_err_set(err, COX_ENOMEM, "updating node %s failed: out of memory", id);
+    cox_err_set(err, COX_ENOMEM, "updating node %s failed: out of memory", id);
+    json_decref(config); /* `id` is in it */
+    return COX_ENOMEM;
   }
   json_decref(change->config);
   change->config = config;

@@ -51,8 +51,7 @@ static int decode(lua_State *L) {
     lua_pushfstring(L, "json.decode: line %d, column %d: %s", error.line, error.column, error.text);
     return 2;
   }
-  cox_vm_hold_json(L, held, value);
-  json_decref(value);
+  cox_vm_take_json(L, held, value);
   cox_convert_push(L, value);
   cox_vm_release(L, held);
   return 1;

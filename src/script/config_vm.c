@@ -35,7 +35,8 @@ static void *allocate(void *arg, void *old, size_t old_size, size_t new_size) {
     return NULL;
   }
   if (new_size > before && vm->used - before + new_size > MEMORY_MAX) return NULL;
-  void *const fresh = realloc(old, new_size);
+  void *fresh = realloc(old, new_size);
+  if (fresh == NULL && new_size <= before) fresh = old; /* Lua counts on it that what shrinks stays */
   if (fresh != NULL) vm->used = vm->used - before + new_size;
   return fresh;
 }

@@ -97,8 +97,7 @@ static void push_shared_table(lua_State *L) {
 }
 
 void cox_convert_push_made(lua_State *L, struct cox_held **held, json_t *value) {
-  cox_vm_hold_json(L, held, value);
-  json_decref(value);
+  cox_vm_take_json(L, held, value);
   cox_convert_push_shared(L, value);
   cox_vm_release(L, held);
   lua_remove(L, -2);
@@ -129,6 +128,7 @@ struct taking {
   struct cox_err *err;
   const char *what;
   size_t bytes; /* so far */
+  bool is_told; /* why not stands in `err`; else it was memory */
   int depth;
   struct step path[COX_CONVERT_DEPTH_MAX + 2];
 };
@@ -144,6 +144,7 @@ static json_t *fail(struct taking *taking, const char *why) {
     if (more > 0) len += (size_t)more;
   }
   cox_err_set(taking->err, COX_EINVAL, "%s%s %s", taking->what, path, why);
+  taking->is_told = true;
   return NULL;
 }
 
@@ -221,11 +222,12 @@ static json_t *take_pair(lua_State *L, const char **name, struct taking *taking)
 static bool add_pair(json_t *object, const char *name, json_t *value, struct taking *taking) {
   if (json_object_set_new(object, name, value) == 0) return true;
   taking->path[taking->depth++].key = name;
-  return fail(taking, "has a name that is not UTF-8") != NULL;
+  return fail(taking, "has a name that is not UTF-8, or there is no memory for it") != NULL;
 }
 
 static json_t *take_object(lua_State *L, int index, struct taking *taking) {
   json_t *object = json_object();
+  if (object == NULL) return NULL;
   lua_pushnil(L);
   while (lua_next(L, index) != 0) {
     const char *name;
@@ -276,7 +278,7 @@ static json_t *take(lua_State *L, int index, struct taking *taking) {
       size_t len;
       const char *const text = lua_tolstring(L, index, &len);
       json_t *const value = text_of(taking->texts, text, len);
-      return value != NULL ? value : fail(taking, "must be text in UTF-8");
+      return value != NULL ? value : fail(taking, "must be text in UTF-8 (or there is no memory for it)");
     }
     default: break;
   }
@@ -294,6 +296,7 @@ static void begin(struct taking *taking, lua_State *L, const char *what, struct 
   taking->what = what;
   taking->bytes = 0;
   taking->depth = 0;
+  taking->is_told = false;
 }
 
 int cox_convert_take_fields(lua_State *L, int index, const char *what, cox_convert_set_fn *set, void *arg, struct cox_err *err) {
@@ -306,7 +309,8 @@ int cox_convert_take_fields(lua_State *L, int index, const char *what, cox_conve
   while (rc == 0 && lua_next(L, index) != 0) {
     const char *name;
     json_t *const value = take_pair(L, &name, &taking);
-    rc = value != NULL ? set(arg, name, value, err) : COX_EINVAL;
+    if (value == NULL && !taking.is_told) cox_err_set(err, COX_ENOMEM, "%s could not be converted: out of memory", what);
+    rc = value != NULL ? set(arg, name, value, err) : err->code;
     lua_pop(L, 1);
   }
   if (rc != 0) lua_pop(L, 1);
@@ -317,7 +321,9 @@ json_t *cox_convert_take(lua_State *L, int index, const char *what, struct cox_e
   struct taking taking;
   begin(&taking, L, what, err);
   if (!lua_checkstack(L, 8)) return fail(&taking, "is nested too deeply");
-  return take(L, lua_absindex(L, index), &taking);
+  json_t *const value = take(L, lua_absindex(L, index), &taking);
+  if (value == NULL && !taking.is_told) cox_err_set(err, COX_ENOMEM, "%s could not be converted: out of memory", what);
+  return value;
 }
 
 /* ---- to text ---- */

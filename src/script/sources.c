@@ -89,19 +89,19 @@ static char *read_text(const struct reading *reading, const char *path, size_t s
   return NULL;
 }
 
-static bool leads_out(const struct reading *reading, const char *path) {
+/* False: with a fault. */
+static bool stays_inside(const struct reading *reading, const char *path) {
   char *const real = realpath(path, NULL);
   const size_t len = strlen(reading->root);
   const bool is_inside = real != NULL && strncmp(real, reading->root, len) == 0 && (real[len] == '/' || real[len] == '\0');
+  if (real == NULL) cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", strerror(errno));
+  else if (!is_inside) cox_faults_add(reading->faults, path, 0, "the script is a link that leads out of %s: copy the file instead", reading->dir);
   free(real);
-  return !is_inside;
+  return is_inside;
 }
 
 static void read_file(const struct reading *reading, const char *path, const char *name, size_t size) {
-  if (leads_out(reading, path)) {
-    cox_faults_add(reading->faults, path, 0, "the script is a link that leads out of %s: copy the file instead", reading->dir);
-    return;
-  }
+  if (!stays_inside(reading, path)) return;
   if (!is_utf8((const unsigned char *)name, strlen(name))) {
     cox_faults_add(reading->faults, path, 0, "the script's name is not text in UTF-8: rename it");
     return;
@@ -121,6 +121,7 @@ static void read_file(const struct reading *reading, const char *path, const cha
   }
   *source = (struct cox_source){.name = strdup(name), .path = strdup(path), .text = text, .len = len,
                                 .is_trusted = reading->is_trusted, .from = reading->from};
+  if (source->name == NULL || source->path == NULL) cox_faults_add(reading->faults, path, 0, "reading the script failed: out of memory");
 }
 
 static bool is_script(const char *name) {

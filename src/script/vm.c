@@ -33,7 +33,8 @@ static void *allocate(void *arg, void *old, size_t old_size, size_t new_size) {
     if (depth > 0) cox_vm_note(vm, vm->guard.active[depth - 1]);
     return NULL;
   }
-  void *const fresh = cox_heap_resize(&vm->heap, old, before, new_size);
+  void *fresh = cox_heap_resize(&vm->heap, old, before, new_size);
+  if (fresh == NULL && new_size <= before) fresh = old; /* Lua counts on it that what shrinks stays */
   if (fresh != NULL) vm->used = vm->used - before + new_size;
   return fresh;
 }
@@ -114,7 +115,8 @@ void cox_vm_hold(lua_State *L, struct cox_held **slot, void *value, void (*drop)
 
 static void drop_json(void *value) { json_decref(value); }
 
-void cox_vm_hold_json(lua_State *L, struct cox_held **slot, json_t *value) { cox_vm_hold(L, slot, json_incref(value), drop_json); }
+void cox_vm_take_json(lua_State *L, struct cox_held **slot, json_t *value) { cox_vm_hold(L, slot, value, drop_json); }
+void cox_vm_hold_json(lua_State *L, struct cox_held **slot, json_t *value) { cox_vm_take_json(L, slot, json_incref(value)); }
 
 void cox_vm_release(lua_State *L, struct cox_held **slot) {
   if (*slot != NULL) release(cox_vm_of(L), *slot);

@@ -89,6 +89,7 @@ int cox_vm_lose(struct cox_vm *vm, struct cox_err *err);
 /* `*slot` is NULL. Takes `value`, also when it throws. */
 void cox_vm_hold(lua_State *L, struct cox_held **slot, void *value, void (*drop)(void *value));
 void cox_vm_hold_json(lua_State *L, struct cox_held **slot, json_t *value); /* takes a reference of its own */
+void cox_vm_take_json(lua_State *L, struct cox_held **slot, json_t *value); /* takes yours, also when it throws */
 /* Pushes a userdata with a slot that holds nothing yet: make it first, then what is to be held, so that whatever throws leaks nothing. */
 struct cox_held **cox_vm_push_holder(lua_State *L);
 /* Nothing happens when nothing is held. */

@@ -21,6 +21,8 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "script/script.h"
+#include "nginx.h"
+#include "report.h"
 
 enum { CONNECTIONS = 64, BUFFER = 65536, ROUNDS_MAX = 64, LISTS = 40, COMMANDS_MAX = 200000 };
 
@@ -31,22 +33,7 @@ static void die(const char *what) {
   exit(1);
 }
 
-static int by_value(const void *left, const void *right) {
-  const double a = *(const double *)left, b = *(const double *)right;
-  return a < b ? -1 : a > b;
-}
-
-static double percentile(double *values, size_t count, double part) {
-  qsort(values, count, sizeof *values, by_value);
-  return count > 0 ? values[(size_t)(part * (double)(count - 1))] : 0;
-}
-
-static void print(const char *name, double *values, size_t count, const char *unit) {
-  const double median = percentile(values, count, 0.5);
-  printf("{\"figure\": \"%s\", \"median\": %.2f, \"p99\": %.2f, \"min\": %.2f, \"max\": %.2f, \"unit\": \"%s\", \"runs\": %zu}\n", name, median,
-         percentile(values, count, 0.99), values[0], values[count - 1], unit, count);
-  fflush(stdout);
-}
+static void print(const char *name, double *values, size_t count, const char *unit) { bench_report(name, values, count, unit); }
 
 /* Processor time that a process (its threads, and its children one level down) has had, in microseconds: it says what work
  * costs, also on a machine that is busy with other things.                                                                  */
@@ -147,43 +134,6 @@ static pid_t start_server(int nodes, unsigned *port) {
     exit(1);
   }
   close(ends[0]);
-  return child;
-}
-
-/* ---- nginx ---- */
-
-static unsigned free_port(void) {
-  struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t len = sizeof own;
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  if (bind(fd, (struct sockaddr *)&own, len) != 0 || getsockname(fd, (struct sockaddr *)&own, &len) != 0) die("bind");
-  close(fd);
-  return ntohs(own.sin_port);
-}
-
-/* As many processes as our API has threads, and an answer as long as that of one node. -1: there is no nginx. */
-static pid_t start_nginx(const char *folder, unsigned *port) {
-  if (access("/usr/sbin/nginx", X_OK) != 0) return -1;
-  char path[256], body[600];
-  memset(body, 'x', sizeof body);
-  body[sizeof body - 1] = '\0';
-  *port = free_port();
-  snprintf(path, sizeof path, "%s/nginx.conf", folder);
-  FILE *const file = fopen(path, "w");
-  if (file == NULL) die(path);
-  fprintf(file,
-          "daemon off; worker_processes 2; pid %s/pid; error_log %s/error.log;\nevents { worker_connections 1024; }\n"
-          "http { access_log off; keepalive_requests 100000000; client_body_temp_path %s/body; proxy_temp_path %s/proxy;\n"
-          "fastcgi_temp_path %s/fastcgi; uwsgi_temp_path %s/uwsgi; scgi_temp_path %s/scgi;\n"
-          "server { listen 127.0.0.1:%u; location / { default_type application/json; return 200 '%s'; } } }\n",
-          folder, folder, folder, folder, folder, folder, folder, *port, body);
-  fclose(file);
-  const pid_t child = fork();
-  if (child == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    execl("/usr/sbin/nginx", "nginx", "-c", path, "-e", "/dev/null", (char *)NULL);
-    _exit(1);
-  }
   return child;
 }
 
@@ -381,7 +331,7 @@ int main(int argc, char **argv) {
   if (mkdtemp(folder) == NULL) die("mkdtemp");
   struct servers servers = {0};
   servers.ours = start_server(4, &servers.port);
-  servers.nginx = start_nginx(folder, &servers.nginx_port);
+  servers.nginx = nginx_start(folder, &servers.nginx_port);
   if (servers.nginx < 0) fprintf(stderr, "nginx is not installed: no ratios\n");
   compare("GET /admin/v1/nodes/:id", get_node, &servers, seconds, rounds);
   compare("POST of a command that changes nothing", post_nothing, &servers, seconds, rounds);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/lock.h"
 #include "base/log.h"
 #include "core/broker.h"
 #include "report.h"
@@ -88,7 +89,7 @@ static void measure_epoch(int start, double *commands_ms, double *dispatch_ms, d
   give_all_back();
 }
 
-static void measure(int rounds) {
+static void measure(int rounds, double reference_ms) {
   double *const commands = calloc((size_t)rounds, sizeof *commands), *const dispatch = calloc((size_t)rounds, sizeof *dispatch);
   double *const results = calloc((size_t)rounds, sizeof *results), *const idle = calloc((size_t)rounds * 100, sizeof *idle);
   for (int i = 0; i < rounds; i++) measure_epoch(100 * (i + 1), &commands[i], &dispatch[i], &results[i]);
@@ -99,12 +100,40 @@ static void measure(int rounds) {
   }
   bench_report("phase command over all nodes", commands, (size_t)(rounds), "ms");
   bench_report("dispatch of all nodes", dispatch, (size_t)(rounds), "ms");
+  bench_report_one("dispatch of all nodes, in such references", dispatch[rounds / 2] / reference_ms, "times");
   bench_report("all results handled", results, (size_t)(rounds), "ms");
   bench_report("pass with nothing to do", idle, (size_t)(rounds * 100), "us");
   free(commands);
   free(dispatch);
   free(results);
   free(idle);
+}
+
+/* What the same machine needs at the same time for as many items through a list under a mutex: in, and out again. */
+static double measure_reference(int count, int rounds) {
+  struct item {
+    struct item *next;
+  } *const items = calloc((size_t)count, sizeof *items), *first = NULL;
+  struct cox_mutex mutex;
+  double *const values = calloc((size_t)rounds, sizeof *values);
+  cox_mutex_init(&mutex);
+  for (int round = 0; round < rounds; round++) {
+    const double began = bench_now_us();
+    for (int i = 0; i < 2 * count; i++) {
+      cox_mutex_lock(&mutex);
+      struct item *const item = i < count ? &items[i] : first;
+      if (i < count) item->next = first;
+      first = i < count ? item : item->next;
+      cox_mutex_unlock(&mutex);
+    }
+    values[round] = (bench_now_us() - began) / 1000;
+  }
+  bench_report("reference: as many items through a list under a mutex", values, (size_t)rounds, "ms");
+  const double median_ms = values[rounds / 2];
+  cox_mutex_fini(&mutex);
+  free(values);
+  free(items);
+  return median_ms;
 }
 
 int main(int argc, char **argv) {
@@ -131,7 +160,7 @@ int main(int argc, char **argv) {
   send_block(99, 0);
   run_all();
   give_all_back();
-  measure(rounds);
+  measure(rounds, measure_reference(nodes, rounds));
   bench_report_one("memory per node after all rounds", (double)(rss_kib() - before_kib) / nodes, "KiB");
   cox_broker_destroy(broker);
   cox_script_destroy(script);

@@ -16,6 +16,7 @@
 #include "daemon.h"
 #include "script/script.h"
 #include "sim/sim.h"
+#include "report.h"
 
 enum { EPOCH = 40, STAGE = 10, DELAY = 2, VALIDATION = 10, WAIT_MS = 20000 };
 
@@ -23,16 +24,8 @@ static int64_t wall_ms(void) { return cox_clock_wall_ms(cox_clock_system()); }
 
 static void pause_us(long us) { nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL); }
 
-static int by_value(const void *left, const void *right) {
-  const double a = *(const double *)left, b = *(const double *)right;
-  return a < b ? -1 : a > b;
-}
-
 static void print(const char *name, double *values, size_t count, const char *unit) {
-  if (count == 0) return;
-  qsort(values, count, sizeof *values, by_value);
-  printf("{\"figure\": \"%s\", \"p50\": %.1f, \"p99\": %.1f, \"max\": %.1f, \"unit\": \"%s\", \"count\": %zu}\n", name, values[count / 2],
-         values[count - 1 - count / 100], values[count - 1], unit, count);
+  if (count > 0) bench_report(name, values, count, unit);
 }
 
 static json_t *params(void) {
@@ -185,8 +178,8 @@ static void measure_catch_up(int seconds) {
   json_t *const last = cox_broker_world_json(cox_daemon_broker(daemon));
   const json_int_t blocks = json_integer_value(json_object_get(last, "height")) - json_integer_value(json_object_get(first, "height"));
   print("age of the world at 1000 blocks a second", lags, count, "ms");
-  printf("{\"figure\": \"catch-up\", \"blocks\": %lld, \"seconds\": %d, \"resident_before_mib\": %.1f, \"resident_after_mib\": %.1f}\n",
-         (long long)blocks, seconds, before, resident_mib());
+  bench_report_one("blocks a second that were told at 1000 blocks a second", (double)blocks / seconds, "1/s");
+  bench_report_one("memory that grew meanwhile", resident_mib() - before, "MiB");
   json_decref(first);
   json_decref(last);
   free(lags);

@@ -5,11 +5,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "api_rig.h"
 #include "base/log.h"
+#include "nginx.h"
 #include "report.h"
 
 enum { CONNECTIONS = 64, RUNS = 5, WAITS_MAX = 1 << 20 };
@@ -77,6 +79,44 @@ static double cpu_us(void) {
   return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
+/* nginx's answers with the same client, as many at a time: requests a second; 0: there is no nginx. */
+static double measure_nginx(double seconds) {
+  static const char request[] = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{\"model\":\"m\"}";
+  char folder[] = "/tmp/coxswain-nginx-XXXXXX", command[64];
+  unsigned port = 0;
+  const pid_t nginx = mkdtemp(folder) != NULL ? nginx_start(folder, &port) : -1;
+  if (nginx < 0) return 0;
+  const struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons((in_port_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  const int epoll = epoll_create1(EPOLL_CLOEXEC);
+  for (int i = 0; i < CONNECTIONS; i++) {
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+    for (int tries = 0; connect(fd, (const struct sockaddr *)&where, sizeof where) != 0 && tries < 500; tries++) usleep(10000);
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    if (send(fd, request, sizeof request - 1, MSG_NOSIGNAL) < 0) abort();
+    clients[i].fd = fd;
+  }
+  size_t count = 0;
+  const double began_us = bench_now_us();
+  while (bench_now_us() < began_us + seconds * 1e6) {
+    struct epoll_event events[CONNECTIONS];
+    static char bytes[8192];
+    const int ready = epoll_wait(epoll, events, CONNECTIONS, 100);
+    for (int i = 0; i < ready; i++) { /* an answer is small, and comes as a whole */
+      if (recv(events[i].data.fd, bytes, sizeof bytes, 0) <= 0 || send(events[i].data.fd, request, sizeof request - 1, MSG_NOSIGNAL) < 0) abort();
+      count++;
+    }
+  }
+  const double per_s = (double)count * 1e6 / (bench_now_us() - began_us);
+  for (int i = 0; i < CONNECTIONS; i++) close(clients[i].fd);
+  close(epoll);
+  kill(nginx, SIGTERM);
+  waitpid(nginx, NULL, 0);
+  snprintf(command, sizeof command, "rm -r %s", folder);
+  if (system(command) != 0) fprintf(stderr, "%s could not be removed\n", folder);
+  return per_s;
+}
+
 int main(int argc, char **argv) {
   const int nodes = argc > 1 ? atoi(argv[1]) : 1000;
   const double seconds = argc > 2 ? atof(argv[2]) : 1;
@@ -108,5 +148,9 @@ int main(int argc, char **argv) {
   for (int i = 0; i < CONNECTIONS; i++) close(clients[i].fd);
   close(epoll);
   rig_destroy(rig);
+  const double nginx_per_s = measure_nginx(seconds);
+  if (nginx_per_s <= 0) fprintf(stderr, "nginx is not installed: no ratio\n");
+  else bench_report_one("nginx, as large a request, a static answer", nginx_per_s, "requests/s");
+  if (nginx_per_s > 0) bench_report_one("requests for leases, as a part of nginx", 2 * per_s[RUNS / 2] / nginx_per_s, "times");
   return 0;
 }
