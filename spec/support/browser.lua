@@ -66,19 +66,25 @@ local function open_session(self)
   self.session = "/session/" .. value.sessionId
 end
 
---- Starts one. It ends with M:close, and in any case when the spec is over (its process group is named in `group`).
-function M.start()
+-- The port that it takes for IPv6 may be somebody's for IPv4: then it ends, and another try takes another one.
+local function start_driver()
   local log, pid_file = system.folder() .. "/chromedriver.log", system.folder() .. "/chromedriver.pid"
-  os.execute(("setsid %s --port=0 >%s 2>&1 </dev/null & echo $! >%s"):format(driver, log, pid_file))
-  local self = setmetatable({ group = assert(math.tointeger(tonumber(system.read(pid_file):match("%d+")))) }, Browser)
-  local ok, problem = pcall(function()
+  for _ = 1, 20 do
+    os.execute(("setsid %s --port=0 >%s 2>&1 </dev/null & echo $! >%s"):format(driver, log, pid_file))
+    local group = assert(math.tointeger(tonumber(system.read(pid_file):match("%d+"))))
     local port = system.wait("chromedriver", function()
-      if not system.is_running { pid = self.group } then error("chromedriver ended: " .. system.read(log)) end
-      return system.read(log):match("successfully on port (%d+)"), system.read(log)
+      return system.read(log):match("successfully on port (%d+)") or not system.is_running { pid = group } and "none", system.read(log)
     end)
-    self.url = "http://127.0.0.1:" .. port
-    open_session(self)
-  end)
+    if port ~= "none" then return group, port end
+  end
+  error("chromedriver does not start: " .. system.read(log))
+end
+
+--- Starts one. It ends with M:close, and with it all of its process group.
+function M.start()
+  local group, port = start_driver()
+  local self = setmetatable({ group = group, url = "http://127.0.0.1:" .. port }, Browser)
+  local ok, problem = pcall(open_session, self)
   if not ok then
     self:close()
     error(problem, 2)
@@ -90,10 +96,10 @@ function Browser:close()
   if self.session then pcall(call, self, "DELETE", self.session) end
   self.session = nil
   if not self.group then return end
-  os.execute(("kill -TERM -- -%d 2>/dev/null"):format(self.group)) -- whatever is left of it
+  os.execute(("kill -TERM -%d 2>/dev/null"):format(self.group)) -- whatever is left of it
   local ends = os.time() + 5
-  while os.execute(("kill -0 -- -%d 2>/dev/null"):format(self.group)) and os.time() <= ends do os.execute("sleep 0.05") end
-  os.execute(("kill -KILL -- -%d 2>/dev/null"):format(self.group))
+  while os.execute(("kill -0 -%d 2>/dev/null"):format(self.group)) and os.time() <= ends do os.execute("sleep 0.05") end
+  os.execute(("kill -KILL -%d 2>/dev/null"):format(self.group))
   self.group = nil
 end
 

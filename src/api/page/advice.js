@@ -1,28 +1,32 @@
 // What the operator should do now, in words. A pure function of what is known: {world, blocks, nodes: [{entry, condition}], link, store,
-// scripts, now} gives [{tone, text, next, ids}], the most urgent first; never empty.
+// scripts, now} gives [{tone, ids, text, next}], the most urgent first; never empty. `text` goes on
+// after the names of `ids`.
 
 import { pocHeight } from "./blocks.js";
-import { count, duration, moment, names, roughly } from "./words.js";
+import { count, duration, moment, roughly } from "./words.js";
 
 const SILENT_MS = 60000;   // no block for so long is worth a word, if blocks are not slower than that
 const LONG_LOAD_MS = 20 * 60000; // the longest load that is normal
 const SOON_MS = 15 * 60000;
 
-// How a node fails: what it does, for one and for several, and what to look at.
+// How a node fails: what it does, for one and for several, and what to look at. isTold: its own words say more.
 const FAILURES = [
-  [/refused|unreachable/i, "refuses connections", "refuse connections", "Is the machine up, and does its ML node process run?"],
-  [/resolve|name or service/i, "has a host name that cannot be resolved", "have host names that cannot be resolved", "Look at the host in its configuration, and at DNS."],
-  [/timed? ?out|time-out|deadline|no answer|hang/i, "does not answer", "do not answer", "It may hang, or a firewall swallows its answers: look at the machine, then restart the container."],
-  [/reset|closed|broke/i, "breaks connections off", "break connections off", "Its process probably ends again and again: see its log."],
-  [/conflict|409/i, "says that another service runs on it", "say that another service runs on them", "Does somebody else control it? It is stopped and tried again."],
-  [/bad.?answer|understood|json/i, "gives answers that cannot be understood", "give answers that cannot be understood", "Is it an ML node at all, behind this host and port?"],
-  [/script|\.lua:/i, "fails because of its driver script", "fail because of their driver script", "See the scripts; a rollback may help."],
-  [/load|model|up failed|\b5\d\d\b|server/i, "answers with an error", "answer with errors", "See its log: memory, the model's files, the arguments."],
+  { like: /refused|unreachable/i, one: "refuses connections", many: "refuse connections", next: "Is the machine up, and does its ML node process run?" },
+  { like: /resolve/i, one: "has a host name that cannot be resolved", many: "have host names that cannot be resolved",
+    next: "Look at the host in its configuration, and at DNS." },
+  { like: /timed? ?out|time-out|deadline|not answered/i, one: "does not answer", many: "do not answer",
+    next: "It may hang, or a firewall swallows its answers: look at the machine, then restart the container." },
+  { like: /reset|closed|broke|broken/i, one: "breaks connections off", many: "break connections off", next: "Its process may end again and again: see its log." },
+  { like: /conflict|\b409\b/i, one: "says that another service runs on it", many: "say that another service runs on them",
+    next: "Does somebody else control it? It is stopped and tried again." },
+  { like: /\b5\d\d\b|load|server/i, one: "answers with an error", many: "answer with an error", next: "See its log.", isTold: true },
 ];
+const OTHER = { one: "has failed", many: "have failed", next: "It is tried again with a growing pause.", isTold: true };
 
+// Addresses have numbers that look like statuses.
 function kindOf(reason) {
-  const i = FAILURES.findIndex(([pattern]) => pattern.test(reason));
-  return i < 0 ? "other" : i;
+  const words = reason.replace(/https?:\S+/g, "");
+  return FAILURES.find(({ like }) => like.test(words)) ?? OTHER;
 }
 
 function pocWords({ world, blocks, now }) {
@@ -65,24 +69,24 @@ function ofChain({ world, blocks, now }) {
   return items;
 }
 
+// About these nodes; `one` and `many` go on after their names.
+const about = (tone, ids, one, many, next) => ({ tone, ids, text: ids.length === 1 ? one : many, next });
+const idsOf = (list) => list.map(({ entry }) => entry.node.id);
+
 // Failed nodes, those with the same kind of failure together.
 function ofFailures(facts) {
   const groups = new Map();
   for (const { entry, condition } of facts.nodes) {
     if (condition.key !== "failed" && condition.key !== "retry") continue;
-    const kind = kindOf(condition.detail);
-    const key = kind === "other" ? `other ${condition.detail}` : kind;
-    if (!groups.has(key)) groups.set(key, []);
-    groups.get(key).push({ id: entry.node.id, since: Date.parse(entry.state.status_timestamp), detail: condition.detail });
+    const kind = kindOf(condition.detail), key = kind.isTold ? condition.detail : kind.one;
+    if (!groups.has(key)) groups.set(key, { kind, ids: [], since: Infinity, detail: condition.detail });
+    const group = groups.get(key), since = Date.parse(entry.state.status_timestamp);
+    group.ids.push(entry.node.id);
+    if (since < group.since) group.since = since;
   }
-  return [...groups].map(([key, list]) => {
-    const ids = list.map((item) => item.id);
-    const since = Math.min(...list.map((item) => item.since).filter(Number.isFinite));
-    const [, one, many, next] = FAILURES[key] ?? [null, null, null, "It is tried again with a growing pause."];
-    const does = one === null ? `${ids.length === 1 ? "has" : "have"} failed` : ids.length === 1 ? one : many;
-    const said = list[0].detail ? ` Last answer: ${list[0].detail}` : "";
-    return { tone: "bad", ids, text: `${names(ids)} ${does}${Number.isFinite(since) ? ` since ${moment(since, false, facts.now)}` : ""}${withPoc(facts)}.`,
-      next: `${next}${said}` };
+  return [...groups.values()].map(({ kind, ids, since, detail }) => {
+    const tail = `${Number.isFinite(since) ? ` since ${moment(since, false, facts.now)}` : ""}${withPoc(facts)}.`;
+    return about("bad", ids, kind.one + tail, kind.many + tail, kind.isTold && detail ? `${kind.next} It says: ${detail}` : kind.next);
   });
 }
 
@@ -95,36 +99,28 @@ function ofPoc({ world, nodes, blocks, now }) {
   const ends = world.stages?.[world.phase.startsWith("PoCGenerate") ? "poc_generation_end" : "poc_validation_end"];
   const ms = blocks.until(ends, now);
   const left = Number.isFinite(ends) && ends > world.height ? `; ${count(ends - world.height, "block")} are left${ms === null ? "" : ` (${roughly(ms)})`}` : "";
-  const ids = late.map(({ entry }) => entry.node.id);
-  return [{ tone: "warn", ids, text: `${names(ids)} ${ids.length === 1 ? "does" : "do"} not take part in the PoC yet${left}.`,
-    next: "An attempt is under way or about to start." }];
+  return [about("warn", idsOf(late), `does not take part in the PoC yet${left}.`, `do not take part in the PoC yet${left}.`,
+    "An attempt is under way or about to start.")];
 }
 
 function ofLoads(facts) {
   const loads = facts.nodes.filter(({ condition }) => condition.key === "loading");
-  const slow = loads.filter(({ entry }) => facts.now - Date.parse(entry.state.reconcile_info.started_at) > LONG_LOAD_MS);
-  const items = [];
-  if (slow.length > 0) {
-    const ids = slow.map(({ entry }) => entry.node.id);
-    items.push({ tone: "warn", ids, text: `${names(ids)} ${ids.length === 1 ? "has" : "have"} been loading a model for more than 20 min${withPoc(facts)}.`,
-      next: "See its log: a load normally ends by then." });
-  }
-  const others = loads.filter((item) => !slow.includes(item)).map(({ entry }) => entry.node.id);
-  if (others.length > 0) {
-    items.push({ tone: "info", ids: others, text: `${names(others)} ${others.length === 1 ? "is" : "are"} loading a model${withPoc(facts)}.`,
-      next: "This may take up to 20 min." });
-  }
-  return items;
+  const isSlow = ({ entry }) => facts.now - Date.parse(entry.state.reconcile_info.started_at) > LONG_LOAD_MS;
+  const slow = idsOf(loads.filter(isSlow)), others = idsOf(loads.filter((load) => !isSlow(load)));
+  const tail = `been loading a model for more than 20 min${withPoc(facts)}.`;
+  return [
+    slow.length > 0 && about("warn", slow, `has ${tail}`, `have ${tail}`, "See its log: a load normally ends by then."),
+    others.length > 0 && about("info", others, "is loading a model.", "are loading a model.", "This may take up to 20 min."),
+  ].filter(Boolean);
 }
 
 function ofWaiting(facts) {
-  const ids = facts.nodes.filter(({ condition }) => condition.key === "waiting").map(({ entry }) => entry.node.id);
+  const ids = idsOf(facts.nodes.filter(({ condition }) => condition.key === "waiting"));
   if (ids.length === 0) return [];
   const height = pocHeight(facts.world), ms = height === null ? null : facts.blocks.until(height, facts.now);
-  const isSoon = ms !== null && ms < SOON_MS;
-  return [{ tone: "info", ids, text: `${names(ids)} ${ids.length === 1 ? "waits" : "wait"} for ${ids.length === 1 ? "its" : "their"} first PoC${withPoc(facts)}.`,
-    next: height === null ? "It takes part from the next PoC on." : isSoon ? "Keep it up: it must be reachable when the PoC starts."
-      : "It earns nothing before. It must be reachable when the PoC starts." }];
+  const next = height === null ? "Takes part from the next PoC on." : ms !== null && ms < SOON_MS ? "Keep it up: it must be reachable when the PoC starts."
+    : "Earns nothing before, and must be reachable when the PoC starts.";
+  return [about("info", ids, `waits for its first PoC${withPoc(facts)}.`, `wait for their first PoC${withPoc(facts)}.`, next)];
 }
 
 function ofDaemon({ store, scripts, now }) {
@@ -143,9 +139,9 @@ function ofDaemon({ store, scripts, now }) {
 }
 
 function ofDisabled({ nodes }) {
-  const ids = nodes.filter(({ entry }) => entry.state.admin_state?.enabled === false).map(({ entry }) => entry.node.id);
+  const ids = idsOf(nodes.filter(({ entry }) => entry.state.admin_state?.enabled === false));
   if (ids.length === 0) return [];
-  return [{ tone: "info", ids, text: `${names(ids)} ${ids.length === 1 ? "is" : "are"} disabled.`, next: "Enable it on its page when it is to take part again." }];
+  return [about("info", ids, "is disabled.", "are disabled.", "Enable it on its page when it is to take part again.")];
 }
 
 function allWell(facts) {
@@ -159,7 +155,7 @@ function allWell(facts) {
 
 export function adviceOf(facts) {
   const items = [ofLink, ofDaemon, ofChain, ofFailures, ofPoc, ofLoads, ofWaiting, ofDisabled].flatMap((rule) => rule(facts));
-  const order = { bad: 0, warn: 1, info: 2, ok: 3 };
+  const order = { bad: 0, warn: 1, ok: 2, info: 3 };
   if (!items.some((item) => item.tone === "bad" || item.tone === "warn")) items.unshift(allWell(facts));
   return items.sort((a, b) => order[a.tone] - order[b.tone]);
 }

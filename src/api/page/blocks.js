@@ -18,15 +18,17 @@ export class Blocks {
     // The block's own time, when there is one: what we see of it is late by up to one look.
     const own = world.time ? Date.parse(world.time) : NaN;
     this.cameAt = now;
-    this.seen.push({ height, at: Number.isNaN(own) ? now : own, isOwn: !Number.isNaN(own) });
+    // When the first one came nobody saw.
+    const clock = !Number.isNaN(own) ? "own" : last ? "ours" : "none";
+    this.seen.push({ height, at: clock === "own" ? own : now, clock });
     if (this.seen.length > SEEN_MAX) this.seen.shift();
   }
 
   // Milliseconds for a block; null: not known yet.
   ms() {
     const last = this.seen[this.seen.length - 1];
-    const first = this.seen.find((block) => block.isOwn === last.isOwn);
-    if (!last || first === last) return null;
+    const first = this.seen.find((block) => block.clock === last.clock);
+    if (!last || last.clock === "none" || first === last) return null;
     const ms = (last.at - first.at) / (last.height - first.height);
     return ms > 0 ? ms : null;
   }
@@ -54,7 +56,7 @@ export function partsOf(world) {
   const isBefore = !world.epoch || !Number.isFinite(start) || height < start;
   if (isBefore) {
     const to = Number.isFinite(start) && start > height ? start : next;
-    return Number.isFinite(to) ? [{ phase: "Inference", from: Math.min(height, start ?? height), to }] : [];
+    return Number.isFinite(to) ? [{ phase: "Inference", from: Math.min(height, start ?? world.poc_start_height ?? height), to }] : [];
   }
   const ends = [start, stages.poc_generation_wind_down, stages.poc_validation_start, stages.poc_validation_wind_down, stages.poc_validation_end, next];
   const phases = ["PoCGenerate", "PoCGenerateWindDown", "PoCValidate", "PoCValidateWindDown", "Inference"];

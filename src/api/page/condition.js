@@ -10,7 +10,7 @@ export const CONDITIONS = {
   unknown: { words: "Not known yet", tone: "warn" },
   changing: { words: "Changing", tone: "busy" },
   loading: { words: "Loading a model", tone: "busy" },
-  waiting: { words: "Waiting for its first PoC", tone: "wait" },
+  waiting: { words: "Waiting for first PoC", tone: "wait" },
   generating: { words: "Generating", tone: "poc" },
   validating: { words: "Validating", tone: "poc2" },
   training: { words: "Training", tone: "poc" },

@@ -15,7 +15,7 @@ export function notice(text, tone = "ok") {
 
 function open(form, isLasting = false) {
   const dialog = el("dialog", { "aria-labelledby": "dialog-title" }, form);
-  if (isLasting) dialog.addEventListener("cancel", (event) => event.preventDefault());
+  if (isLasting) dialog.addEventListener("close", () => dialog.isConnected && dialog.showModal());
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
@@ -64,8 +64,7 @@ export function login(enter) {
     const wrong = await enter(token.value.trim());
     submit.disabled = false;
     if (wrong === null) {
-      dialog.close();
-      dialog.remove();
+      dialog.remove(); // which closes it
       byId("main").focus();
       return;
     }

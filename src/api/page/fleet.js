@@ -14,30 +14,47 @@ export const nodeHref = (id) => `#/nodes/${encodeURIComponent(id)}`;
 
 // ---- what to do now ----
 
+const NAMED = 3; // nodes of one item that are named
+
+// One thing to do. It stays the same element while only its figures change: who is about to click is not robbed of the link.
+class Item {
+  constructor({ tone, ids }) {
+    this.text = document.createTextNode("");
+    this.hint = el("span", { class: "hint" });
+    const links = ids.slice(0, NAMED).map((id) => el("a", { href: nodeHref(id), text: id }));
+    const last = ids.length > NAMED ? ` and ${count(ids.length - NAMED, "more", "more")} ` : " ";
+    const who = links.flatMap((link, i) => (i === 0 ? [link] : [i === links.length - 1 && ids.length <= NAMED ? " and " : ", ", link]));
+    this.element = el("li", { class: tone }, glyph(GLYPH_OF[tone], tone),
+      el("p", {}, el("span", { class: "what" }, who, who.length > 0 ? last : "", this.text), " ", this.hint));
+  }
+
+  show({ text, next }) {
+    if (this.text.data !== text) this.text.data = text;
+    setText(this.hint, next);
+  }
+}
+
 export class Advice {
   constructor() {
     this.list = el("ul", { class: "advice" });
     this.box = el("section", { class: "card now", "aria-labelledby": "now-title" }, el("h2", { id: "now-title", text: "What to do now" }), this.list);
-    this.drawn = "";
+    this.items = new Map();
   }
 
   update(now = Date.now()) {
+    if (model.world === null || model.link.state === "connecting") return;
     const nodes = [...model.entries.values()].map((entry) => ({ entry, condition: model.conditions.get(entry.node.id) }));
-    const isAsked = model.world !== null && model.link.state !== "connecting";
-    const items = isAsked ? adviceOf({ world: model.world, blocks: model.blocks, nodes, link: model.link, store: model.store, scripts: model.scripts, now }) : [];
-    const key = JSON.stringify(items);
-    if (key === this.drawn || this.list.contains(document.activeElement)) return; // nothing moves under the fingers
-    this.drawn = key;
-    this.list.replaceChildren(...items.map(adviceItem));
+    const before = this.items;
+    this.items = new Map();
+    adviceOf({ world: model.world, blocks: model.blocks, nodes, link: model.link, store: model.store, scripts: model.scripts, now }).forEach((advice, i) => {
+      const key = JSON.stringify([advice.tone, advice.ids.length, advice.ids.slice(0, NAMED), advice.ids.length > 0 ? "" : i]);
+      const item = before.get(key) ?? new Item(advice);
+      item.show(advice);
+      this.items.set(key, item);
+      if (this.list.children[this.items.size - 1] !== item.element) this.list.insertBefore(item.element, this.list.children[this.items.size - 1] ?? null);
+    });
+    while (this.list.childElementCount > this.items.size) this.list.lastElementChild.remove();
   }
-}
-
-function adviceItem(item) {
-  const links = item.ids.slice(0, 3).map((id) => el("a", { href: nodeHref(id), text: id }));
-  return el("li", { class: item.tone }, glyph(GLYPH_OF[item.tone], item.tone),
-    el("div", {}, el("p", { class: "what", text: item.text }), item.next ? el("p", { class: "hint", text: item.next }) : null,
-      links.length > 0 ? el("p", { class: "links" }, "Open ", links.flatMap((link, i) => (i > 0 ? [", ", link] : [link])),
-        item.ids.length > 3 ? ` of ${item.ids.length}` : "") : null));
 }
 
 // ---- the grid ----
@@ -215,7 +232,7 @@ export class Fleet {
   // ---- the rows that can be seen ----
 
   #rowHeight() {
-    return matchMedia("(max-width: 760px)").matches ? 84 : 52; // as in page.css
+    return matchMedia("(max-width: 760px)").matches ? 68 : 52; // as in page.css
   }
 
   #draw(now = Date.now()) {

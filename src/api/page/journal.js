@@ -15,6 +15,9 @@ function cutWords(record) {
     "what happened in between follows.";
 }
 
+// Blocks come all the time: that one was taken in is no news.
+const isBlock = (record) => record.kind === "command" && record.name === "new_block" && record.outcome !== "error";
+
 function recordItem(record) {
   const words = record.kind === "cut" ? cutWords(record) : sentence(record);
   const raw = el("details", {}, el("summary", { text: record.kind === "cut" ? "—" : record.kind, title: "Show the whole record" }));
@@ -34,7 +37,7 @@ export class Journal {
     this.reachedStart = false;
     this.isHeld = false;
     this.waiting = [];
-    this.kind = el("select", { id: "kind", on: { change: () => this.restart() } }, el("option", { value: "", text: "all kinds" }), KINDS.map((kind) => el("option", { value: kind, text: kind })));
+    this.kind = el("select", { id: "kind", on: { change: () => this.restart() } }, el("option", { value: "calm", text: "all but blocks" }), el("option", { value: "", text: "all kinds" }), KINDS.map((kind) => el("option", { value: kind, text: kind })));
     this.node = el("input", { type: "search", id: "journal-node", placeholder: "all nodes", autocomplete: "off", list: "node-ids", on: { input: () => this.restart() } });
     this.ids = el("datalist", { id: "node-ids" });
     this.hold = button("Pause", () => this.#toggle(), { "aria-pressed": "false" });
@@ -53,7 +56,9 @@ export class Journal {
 
   #passes(record) {
     if (record.kind === "cut" || record.kind === "gap") return true;
-    return (!this.kind.value || record.kind === this.kind.value) && (!this.node.value.trim() || record.node_id === this.node.value.trim());
+    const kind = this.kind.value;
+    if (kind === "calm" && isBlock(record)) return false;
+    return (kind === "calm" || !kind || record.kind === kind) && (!this.node.value.trim() || record.node_id === this.node.value.trim());
   }
 
   show() {
@@ -130,12 +135,12 @@ export class Journal {
   }
 
   async #back(before) {
-    const filter = `${this.kind.value ? `&kind=${this.kind.value}` : ""}${this.node.value.trim() ? `&node=${encodeURIComponent(this.node.value.trim())}` : ""}`;
+    const filter = `${this.kind.value && this.kind.value !== "calm" ? `&kind=${this.kind.value}` : ""}${this.node.value.trim() ? `&node=${encodeURIComponent(this.node.value.trim())}` : ""}`;
     let found = [];
     for (let step = 500, end = before; end > 1 && found.length < 50; step *= 4) {
       const since = Math.max(0, end - 1 - step);
       const page = await ask("GET", `/v1/events?format=json&since=${since}&max=5000${filter}`);
-      const got = page.events.filter(({ seq }) => seq < end);
+      const got = page.events.filter((record) => record.seq < end && this.#passes(record));
       if (page.gap && got.length === 0 && since > 0) got.unshift({ kind: "gap", from: page.gap.from, to: page.gap.to });
       found = [...got, ...found];
       this.olderFrom = since + 1;

@@ -17,7 +17,7 @@ function facts(list) {
 
 const card = (title, ...children) => el("section", { class: "card" }, el("h2", { text: title }), children);
 
-function whyCard({ state }, condition, now) {
+function whyCard({ state }, now) {
   const explain = state.explain ?? {}, flight = state.reconcile_info;
   const ends = flight ? Date.parse(flight.deadline_at) : NaN;
   return card("What it should be, and why", facts([
@@ -40,7 +40,7 @@ function whyCard({ state }, condition, now) {
 function leaseCard({ node, state }) {
   const why = whyNotEligible(state), lease = state.explain?.lease ?? {};
   return card("Requests", el("p", { class: `verdict ${why ? "" : "ok"}` }, glyph(why ? "disabled" : "serving", why ? "off" : "ok"),
-    el("span", { text: why ? `Gets no requests: ${why}.` : `Gets requests${lease.why && lease.why !== "it serves" ? `: ${lease.why}` : ""}.` })), facts([
+    el("span", { text: why ? `Gets no requests: ${why.replace(": see its failure_reason", "")}.` : `Gets requests${lease.why && lease.why !== "it serves" ? `: ${lease.why}` : ""}.` })), facts([
     ["Leases", `${state.lock_count} of ${node.max_concurrent}`],
     ["Draining", lease.draining ? "its last requests are waited for" : ""],
     ["Models", Object.keys(node.models ?? {}).join(", ")],
@@ -79,11 +79,12 @@ export class NodeView {
     this.title = el("h1", { id: "node-title", tabindex: -1 });
     this.badge = el("p", { class: "badge" });
     this.buttons = el("div", { class: "row actions", role: "group", "aria-label": "Actions" });
-    this.cards = el("div", { class: "cards" });
+    this.left = el("div", { class: "stack" });
+    this.right = el("div", { class: "stack" });
+    this.cards = el("div", { class: "cards" }, this.left, this.right);
     this.missing = el("p", { class: "card", role: "status" });
-    this.attempts = el("div");
     this.head = el("div", { class: "row between nodehead" }, el("div", {}, this.title, this.badge), this.buttons);
-    byId("view-node").append(el("p", { class: "back" }, el("a", { href: "#/", text: "← Fleet" })), this.head, this.missing, this.cards, this.attempts, this.timeline.box);
+    byId("view-node").append(el("p", { class: "back" }, el("a", { href: "#/", text: "← Fleet" })), this.head, this.missing, this.cards, this.timeline.box);
     // The buttons stay the same elements, so that the focus stays on them.
     this.enable = button("Enable", () => this.#enable(), { class: "main" });
     this.disable = button("Drain and disable…", () => this.#disable());
@@ -117,7 +118,7 @@ export class NodeView {
     const isKnown = entry !== undefined;
     this.missing.hidden = isKnown;
     if (!isKnown) setText(this.missing, model.link.state === "connecting" ? "Asking the daemon…" : `No node ${this.id} is registered.`);
-    for (const part of [this.buttons, this.badge, this.cards, this.attempts]) part.hidden = !isKnown;
+    for (const part of [this.buttons, this.badge, this.cards]) part.hidden = !isKnown;
     if (!isKnown) return;
     this.enable.hidden = entry.state.admin_state?.enabled !== false;
     this.disable.hidden = !this.enable.hidden;
@@ -126,10 +127,10 @@ export class NodeView {
     this.drawn = key;
     this.badge.replaceChildren(glyph(condition.key, condition.tone), el("span", { text: condition.words }),
       condition.detail ? el("span", { class: "detail", text: condition.detail }) : "");
-    this.cards.replaceChildren(whyCard(entry, condition, now), leaseCard(entry), machineCard(entry, now));
-    const attempts = JSON.stringify(entry.state.attempts);
-    if (attempts !== this.attemptsDrawn && !isSelecting(this.attempts)) this.attempts.replaceChildren(attemptsCard(entry));
-    this.attemptsDrawn = attempts;
+    const scrolled = this.left.querySelector(".scroll")?.scrollLeft ?? 0;
+    this.left.replaceChildren(whyCard(entry, now), attemptsCard(entry));
+    this.right.replaceChildren(leaseCard(entry), machineCard(entry, now));
+    if (scrolled > 0) this.left.querySelector(".scroll").scrollLeft = scrolled;
   }
 
   tick(now) {

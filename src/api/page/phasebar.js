@@ -9,6 +9,11 @@ const LEAST = 0.11; // of the bar's width for a part, however short: an epoch is
 
 const SHORT = { PoCGenerate: "Generate", PoCGenerateWindDown: "wind down", PoCValidate: "Validate", PoCValidateWindDown: "wind down", Inference: "Inference" };
 
+const BEGINS = {
+  PoCGenerate: "PoC starts", PoCGenerateWindDown: "Generation winds down", PoCValidate: "Validation starts",
+  PoCValidateWindDown: "Validation winds down", Inference: "Inference starts",
+};
+
 function widthsOf(parts) {
   const blocks = parts.reduce((sum, part) => sum + part.to - part.from, 0);
   const free = 1 - LEAST * parts.length;
@@ -21,7 +26,7 @@ export class PhaseBar {
     this.next = el("p", { class: "next" });
     this.facts = el("dl", { class: "facts" });
     this.fact = {};
-    for (const [key, name] of [["block", "Block"], ["epoch", "Epoch"], ["due", "Due"], ["rate", "Block time"]]) {
+    for (const [key, name] of [["block", "Block"], ["epoch", "Epoch"], ["due", "Command due"], ["rate", "Block time"]]) {
       this.fact[key] = el("dd");
       this.facts.append(el("div", {}, el("dt", { text: name }), this.fact[key]));
     }
@@ -56,10 +61,9 @@ export class PhaseBar {
     if (world.synced === false) return "The chain endpoint is catching up.";
     if (!next) return world.phase ? "" : "Neither the epoch nor its parameters have come yet.";
     const left = next.height - world.height, ms = model.blocks.until(next.height, now);
-    const name = next.phase === "PoCGenerate" ? "PoC" : phaseWords(next.phase).replace("PoC: ", "");
-    const when = ms === null ? "" : ` in ${roughly(ms)}`;
     const at = ms === null || ms < 90000 ? "" : ` (about ${moment(now + ms, false, now)})`;
-    return `${name[0].toUpperCase()}${name.slice(1)} starts${when}${at} · ${count(left, "block")}`;
+    if (ms === null) return `${BEGINS[next.phase]} in ${count(left, "block")}`;
+    return `${BEGINS[next.phase]} in ${roughly(ms)}${at} · ${count(left, "block")}`;
   }
 
   #draw(parts, height) {

@@ -31,13 +31,6 @@ export function moment(text, withSeconds = false, now = Date.now()) {
 
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
-// node1 · node1 and node2 · node1, node2 and 5 more
-export function names(list, most = 2) {
-  if (list.length <= 1) return list.join("");
-  if (list.length <= most + 1) return `${list.slice(0, -1).join(", ")} and ${list[list.length - 1]}`;
-  return `${list.slice(0, most).join(", ")} and ${count(list.length - most, "more", "more")}`;
-}
-
 const STATUSES = { INFERENCE: "Inference", TRAINING: "Training", STOPPED: "Stopped", FAILED: "Failed", UNKNOWN: "Unknown" };
 const POCS = { GENERATING: "PoC generating", VALIDATING: "PoC validating", IDLE: "PoC" };
 
