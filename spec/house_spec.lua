@@ -49,7 +49,7 @@ local library_headers = {
 
 local at_top = { -- beside dotfiles
   ["CMakeLists.txt"] = true, ["README.md"] = true, ["LICENSE"] = true, ["CHANGELOG.md"] = true,
-  include = true, src = true, lua = true, scripts = true, spec = true, tools = true,
+  include = true, docs = true, src = true, lua = true, scripts = true, spec = true, tools = true,
 }
 
 local function has(list, value)

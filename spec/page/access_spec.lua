@@ -124,7 +124,7 @@ describe("the dashboard for everybody", function()
     tab:run(axe .. "\nwindow.axe = axe;")
     for _, width in ipairs { 1280, 390 } do
       tab:size(width, 844)
-      for i = 1, #views do
+      for i = 1, width == 390 and 2 or #views do
         view(i)
         tab:run("window.result = null; axe.run(document, { resultTypes: ['violations'] }).then((r) => { window.result = r.violations; })")
         tab:wait("axe", "window.result !== null")

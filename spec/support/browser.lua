@@ -98,7 +98,7 @@ function Browser:close()
   if not self.group then return end
   os.execute(("kill -TERM -%d 2>/dev/null"):format(self.group)) -- whatever is left of it
   local ends = os.time() + 5
-  while os.execute(("kill -0 -%d 2>/dev/null"):format(self.group)) and os.time() <= ends do os.execute("sleep 0.05") end
+  while system.is_running { pid = self.group } and os.time() <= ends do os.execute("sleep 0.05") end
   os.execute(("kill -KILL -%d 2>/dev/null"):format(self.group))
   self.group = nil
 end
