@@ -3,7 +3,7 @@
 // after the names of `ids`.
 
 import { pocHeight } from "./blocks.js";
-import { count, duration, moment, roughly } from "./words.js";
+import { brief, coarsely, count, duration, moment, roughly } from "./words.js";
 
 const SILENT_MS = 60000;   // no block for so long is worth a word, if blocks are not slower than that
 const LONG_LOAD_MS = 20 * 60000; // the longest load that is normal
@@ -33,7 +33,7 @@ function pocWords({ world, blocks, now }) {
   const height = pocHeight(world);
   if (height === null) return "";
   const ms = blocks.until(height, now);
-  return ms === null ? `PoC starts in ${count(height - world.height, "block")}` : `PoC starts in ${roughly(ms)}`;
+  return ms === null ? `PoC starts in ${count(height - world.height, "block")}` : `PoC starts in ${coarsely(ms)}`;
 }
 
 const withPoc = (facts) => {
@@ -69,6 +69,8 @@ function ofChain({ world, blocks, now }) {
   return items;
 }
 
+const sentenceOf = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+
 // About these nodes; `one` and `many` go on after their names.
 const about = (tone, ids, one, many, next) => ({ tone, ids, text: ids.length === 1 ? one : many, next });
 const idsOf = (list) => list.map(({ entry }) => entry.node.id);
@@ -86,7 +88,7 @@ function ofFailures(facts) {
   }
   return [...groups.values()].map(({ kind, ids, since, detail }) => {
     const tail = `${Number.isFinite(since) ? ` since ${moment(since, false, facts.now)}` : ""}${withPoc(facts)}.`;
-    return about("bad", ids, kind.one + tail, kind.many + tail, kind.isTold && detail ? `${kind.next} It says: ${detail}` : kind.next);
+    return about("bad", ids, kind.one + tail, kind.many + tail, kind.isTold && detail ? `${kind.next} ${sentenceOf(brief(detail))}` : kind.next);
   });
 }
 

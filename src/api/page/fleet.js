@@ -5,7 +5,7 @@ import { adviceOf } from "./advice.js";
 import { CONDITIONS, rankOf } from "./condition.js";
 import { byId, button, el, glyph, setAttribute, setText } from "./dom.js";
 import { model } from "./model.js";
-import { count, roughly, statusWords } from "./words.js";
+import { brief, count, roughly, shortly, statusWords } from "./words.js";
 
 const OVERSCAN = 8;
 const GLYPH_OF = { bad: "failed", warn: "warn", info: "info", ok: "serving" };
@@ -80,13 +80,13 @@ export const currentWords = (state) => statusWords(state.current_status, state.p
 
 export function attemptWords(state, now) {
   const flight = state.reconcile_info;
-  if (flight) return `#${flight.attempt} for ${roughly(now - Date.parse(flight.started_at))}`;
+  if (flight) return `#${flight.attempt} for ${shortly(now - Date.parse(flight.started_at))}`;
   const next = Date.parse(state.next_attempt_at ?? "");
   if (next > now) return `again in ${roughly(next - now)}`;
   return "";
 }
 
-export const ageWords = (state, now) => (state.status_timestamp ? roughly(now - Date.parse(state.status_timestamp)) : "");
+export const ageWords = (state, now) => (state.status_timestamp ? shortly(now - Date.parse(state.status_timestamp)) : "");
 
 class Row {
   constructor(grid) {
@@ -123,7 +123,7 @@ class Row {
     if (this.shown !== condition.key) this.shape.replaceChildren(glyph(condition.key, condition.tone));
     this.shown = condition.key;
     setText(this.words, condition.words);
-    setText(this.detail, condition.detail);
+    setText(this.detail, brief(condition.detail));
     setAttribute(this.detail, "title", condition.detail || null);
     this.off.hidden = state.admin_state?.enabled !== false || condition.key === "disabled";
     setText(this.cells.intended, intendedWords(state));

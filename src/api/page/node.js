@@ -7,7 +7,7 @@ import { ageWords, currentWords, intendedWords } from "./fleet.js";
 import { actions, model } from "./model.js";
 import { pocHeight } from "./blocks.js";
 import { Timeline } from "./timeline.js";
-import { count, duration, moment, outcomeWords, roughly, statusWords, targetWords } from "./words.js";
+import { brief, count, duration, moment, outcomeWords, roughly, statusWords, targetWords } from "./words.js";
 
 // Name and value of each fact that is there.
 function facts(list) {
@@ -66,7 +66,7 @@ function attemptsCard({ state }) {
     el("td", { text: `#${note.attempt}` }), el("td", { text: statusWords(note.status, note.poc_status) }),
     el("td", { class: note.outcome === "succeeded" ? "" : "fault", text: `${outcomeWords(note.outcome)}${note.outdated ? ", too late to count" : ""}` }),
     el("td", { text: moment(note.started_at, true) }), el("td", { class: "number", text: duration(note.duration_ms) }),
-    el("td", { class: "error", text: note.error ?? "" })));
+    el("td", { class: "error", text: brief(note.error ?? ""), title: note.error })));
   const heads = ["Attempt", "To", "Outcome", "Began", "Took", "Error"].map((text) => el("th", { scope: "col", text }));
   return card("Last attempts", rows.length === 0 ? el("p", { class: "hint", text: "None yet." })
     : el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Last attempts" }, el("table", { class: "plain" }, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows))));
@@ -126,7 +126,7 @@ export class NodeView {
     if (key === this.drawn || this.cards.contains(document.activeElement) || isSelecting(this.cards)) return;
     this.drawn = key;
     this.badge.replaceChildren(glyph(condition.key, condition.tone), el("span", { text: condition.words }),
-      condition.detail ? el("span", { class: "detail", text: condition.detail }) : "");
+      condition.detail ? el("span", { class: "detail", text: brief(condition.detail) }) : "");
     const scrolled = this.left.querySelector(".scroll")?.scrollLeft ?? 0;
     this.left.replaceChildren(whyCard(entry, now), attemptsCard(entry));
     this.right.replaceChildren(leaseCard(entry), machineCard(entry, now));

@@ -20,6 +20,15 @@ export function duration(ms) {
 // In whole steps, for what is counted down or up: a figure that flickers is not calm.
 export const roughly = (ms) => (ms < 60000 ? `${Math.max(0, Math.round(ms / 1000))} s` : duration(Math.floor(ms / 1000) * 1000));
 
+// In one unit up to an hour: for narrow columns.
+export const shortly = (ms) => (ms >= 60000 && ms < 3600000 ? `${Math.floor(ms / 60000)} min` : roughly(ms));
+
+// For sentences: nobody plans by the second until it is near.
+export const coarsely = (ms) => (ms >= 120000 && ms < 3600000 ? `${Math.floor(ms / 60000)} min` : roughly(ms));
+
+// A failure without the address in front of it: the address is the node's own, and long.
+export const brief = (reason) => reason.replace(/^(probe: )?(GET|POST) https?:\S+?:? (?=\S)(was )?/, "");
+
 // 14:02 today, "24 Nov 14:02" on other days; with seconds when asked for.
 export function moment(text, withSeconds = false, now = Date.now()) {
   const at = new Date(text);
