@@ -39,7 +39,10 @@ describe("the dashboard for everybody", function()
     system.clean()
   end)
 
-  local focused = [[(() => { const e = document.activeElement; return e === document.body ? "" : `${e.tagName} ${e.textContent.trim().slice(0, 30) || e.id}`; })()]]
+  local focused = [[(() => {
+    const e = document.activeElement;
+    return e === document.body ? "" : `${e.tagName} ${e.textContent.trim().slice(0, 30) || e.id}`;
+  })()]]
 
   it("is reached by Tab everywhere, and the grid is one stop", function()
     view(1)

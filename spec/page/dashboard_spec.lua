@@ -33,7 +33,7 @@ describe("a browser", function()
       assert.equal(200, status, answer.error)
     end
 
-    local function faults(list)
+    local function make_faults(list)
       local status, answer = system.http("POST", fleet.control .. "/sim/faults", { faults = list })
       assert.equal(200, status, answer.error)
     end
@@ -41,7 +41,9 @@ describe("a browser", function()
     -- With a file, so that the journal goes on after a restart.
     local function config() return (system.config(fleet.nodes_file):gsub('":memory:"', '"page.db"')) end
 
-    local function row(id) return ("[...document.querySelectorAll('.grid tbody tr')].find((r) => !r.hidden && r.querySelector('.id')?.textContent === '%s')"):format(id) end
+    local function row(id)
+      return ("[...document.querySelectorAll('.grid tbody tr')].find((r) => !r.hidden && r.querySelector('.id')?.textContent === '%s')"):format(id)
+    end
 
     local function view(hash, ready)
       tab:run("location.hash = arguments[0]", hash)
@@ -61,7 +63,7 @@ describe("a browser", function()
     end)
 
     it("tells waiting for a first PoC, loading a model and having failed apart, by shape and by words", function()
-      faults { "2:load_never", "3:refuse" }
+      make_faults { "2:load_never", "3:refuse" }
       local models = {}
       for _, id in ipairs { "node1", "node2", "node3", "node4", "node5" } do models[id] = { { id = "Qwen/Qwen2.5-7B-Instruct" } } end
       block(150, 1, 100, { epoch_models = models })
@@ -74,7 +76,8 @@ describe("a browser", function()
     end)
 
     it("says in words what to do now", function()
-      tab:wait("the refusing node", "/node3 refuses connections since \\d\\d:\\d\\d; PoC starts in 50 blocks/.test(document.querySelector('.advice .bad').textContent)")
+      tab:wait("the refusing node",
+        "/node3 refuses connections since \\d\\d:\\d\\d; PoC starts in 50 blocks/.test(document.querySelector('.advice .bad').textContent)")
       assert.matches("node2 is loading a model", tab:run("return document.querySelector('.advice').textContent"), 1, true)
     end)
 
@@ -83,7 +86,7 @@ describe("a browser", function()
       tab:wait("the next phase", "document.querySelector('.phase .next').textContent === 'PoC starts in 50 blocks'")
       assert.equal(5, tab:run("return document.querySelectorAll('.track .part').length"))
       assert.equal("Inference68 blocks", tab:run("return document.querySelector('.part[aria-current]').textContent"))
-      faults { "none", "2:restart=0" }
+      make_faults { "none", "2:restart=0" }
       block(160, 1, 100)
       tab:wait("that block", "document.querySelector('.phase .next').textContent === 'PoC starts in 40 blocks'")
       block(200, 2, 200)
@@ -109,7 +112,8 @@ describe("a browser", function()
     it("explains one node in depth", function()
       view("#/nodes/node3", "document.querySelector('#node-title').textContent === 'node3' && document.querySelectorAll('.records li').length > 3")
       local text = tab:run("return document.querySelector('#view-node').innerText")
-      for _, words in ipairs { "What it should be, and why", "Because", "inference_up_all", "Gets requests", "Last attempts", "connection refused", "Its last day" } do
+      for _, words in ipairs { "What it should be, and why", "Because", "inference_up_all", "Gets requests", "Last attempts",
+        "connection refused", "Its last day" } do
         assert.matches(words, text, 1, true)
       end
       assert.is_true(tab:run("return document.querySelectorAll('.lane .span').length >= 2 && document.querySelectorAll('.try').length >= 2"))
@@ -160,7 +164,8 @@ describe("a browser", function()
       view("#/journal", "document.querySelectorAll('#view-journal .records li').length > 10")
       tab:run("const k = document.querySelector('#kind'); k.value = 'admin'; k.dispatchEvent(new Event('change'))")
       tab:type("#journal-node", "node1")
-      tab:wait("only those", "[...document.querySelectorAll('#view-journal .records li')].every((li) => /node1/.test(li.textContent) && /abled as of/.test(li.textContent))")
+      tab:wait("only those",
+        "[...document.querySelectorAll('#view-journal .records li')].every((li) => /node1/.test(li.textContent) && /abled as of/.test(li.textContent))")
       local before = tab:run("return document.querySelectorAll('#view-journal .records li').length")
       system.http("POST", daemon.url .. "/admin/v1/nodes/node2/disable")
       system.http("POST", daemon.url .. "/admin/v1/nodes/node1/disable", { reason = "seen live" })
@@ -174,7 +179,8 @@ describe("a browser", function()
 
     it("says that the connection is lost, and goes on where it was cut", function()
       view("#/journal", "document.querySelector('#view-journal').checkVisibility()")
-      tab:run("document.querySelector('#journal-node').value = ''; const k = document.querySelector('#kind'); k.value = 'calm'; k.dispatchEvent(new Event('change'))")
+      tab:run("document.querySelector('#journal-node').value = ''; " ..
+        "const k = document.querySelector('#kind'); k.value = 'calm'; k.dispatchEvent(new Event('change'))")
       local port = daemon.url:match(":(%d+)$")
       system.signal(daemon, "TERM")
       tab:wait("the loss", "/^no connection since/.test(document.querySelector('#link').textContent)")
@@ -184,8 +190,9 @@ describe("a browser", function()
       tab:wait("the connection", "document.querySelector('#link').textContent === 'live'")
       view("#/journal", "/taken up again after record \\d+/.test(document.querySelector('#view-journal').innerText)")
       tab:wait("what came after", "/the daemon started/.test(document.querySelector('#view-journal').innerText)")
-      local seqs = tab:run([[return [...document.querySelectorAll("#view-journal .records li")].filter((li) => /the daemon started/.test(li.textContent)).length]])
-      assert.equal(2, seqs)
+      local starts = tab:run([[return [...document.querySelectorAll("#view-journal .records li")]
+        .filter((li) => /the daemon started/.test(li.textContent)).length]])
+      assert.equal(2, starts)
     end)
 
     it("has written no error to the browser's console", function()
@@ -214,15 +221,19 @@ describe("a browser", function()
       tab:wait("another view", "!document.querySelector('#view-scripts').checkVisibility()")
       tab:run("location.hash = '#/scripts'")
     end
-    local live = [[{"generation": 4, "hash": "abcdef0123456789", "loaded_at": "2026-01-02T03:04:05.000Z", "can_roll_back": true, "previous": {"generation": 3, "hash": "99"},
+    local live = [[{"generation": 4, "hash": "abcdef0123456789", "loaded_at": "2026-01-02T03:04:05.000Z", "can_roll_back": true,
+      "previous": {"generation": 3, "hash": "99"},
       "folders": ["/etc/coxswain/scripts"], "files": [{"path": "policy/phases.lua", "from": "/etc/coxswain/scripts", "hash": "aa", "size": 10}],
-      "commands": ["start_poc"], "drivers": ["mlnode"], "jobs": [], "difference": {"files": {"policy/phases.lua": {"previous": "one\ntwo\nthree\n", "live": "one\n2\nthree\nfour\n"}, "policy/new.lua": {"live": "<b>new</b>\n"}}}}]]
+      "commands": ["start_poc"], "drivers": ["mlnode"], "jobs": [], "difference": {"files": {
+      "policy/phases.lua": {"previous": "one\ntwo\nthree\n", "live": "one\n2\nthree\nfour\n"},
+      "policy/new.lua": {"live": "<b>new</b>\n"}}}}]]
 
     it("says in words when the daemon does not offer them", function()
       for _, status in ipairs { 404, 503 } do
         answer("/v1/scripts?difference=1", status, [[{"error": "no"}]])
         again()
-        tab:wait("the words", ("/does not offer its scripts over the API \\(GET .v1.scripts answers %d\\)/.test(document.querySelector('#view-scripts').innerText)"):format(status))
+        tab:wait("the words",
+          ("/does not offer its scripts over the API \\(GET .v1.scripts answers %d\\)/.test(document.querySelector('#view-scripts').innerText)"):format(status))
       end
     end)
 
@@ -236,7 +247,8 @@ describe("a browser", function()
     end)
 
     it("loads anew, and leaves the faults on the page", function()
-      answer("POST /v1/scripts/reload", 422, [[{"error": "the scripts were refused", "faults": [{"file": "policy/phases.lua", "line": 7, "message": "unexpected symbol <x>"}]}]])
+      answer("POST /v1/scripts/reload", 422, [[{"error": "the scripts were refused",
+        "faults": [{"file": "policy/phases.lua", "line": 7, "message": "unexpected symbol <x>"}]}]])
       tab:press_button("Load anew…")
       tab:wait("the question", "document.querySelector('dialog[open]')")
       tab:click("dialog button[type=submit]")
@@ -254,7 +266,8 @@ describe("a browser", function()
       tab:wait("the question", "/generation 3/.test(document.querySelector('dialog[open] h2')?.textContent)")
       tab:click("dialog button[type=submit]")
       tab:wait("the notice", "/Generation 3 is live/.test(document.querySelector('#notices').textContent)")
-      answer("POST /v1/scripts/plan", 200, [[{"changes": [{"node_id": "node1", "from": {"status": "INFERENCE"}, "to": {"status": "STOPPED"}, "reason": "because"}]}]])
+      answer("POST /v1/scripts/plan", 200, [[{"changes": [{"node_id": "node1", "from": {"status": "INFERENCE"},
+        "to": {"status": "STOPPED"}, "reason": "because"}]}]])
       tab:press_button("What would change?")
       tab:wait("the plan", "/node1\\s*Inference\\s*Stopped\\s*because/.test(document.querySelector('.outcome').innerText)")
     end)

@@ -40,7 +40,8 @@ describe("a browser", function()
       })
       assert.equal(200, status, answer.error)
       system.command(daemon, "new_block", system.block(50, 0, 0))
-      tab:wait("the failure", "/refused/.test(document.querySelector('.grid .detail')?.textContent) && /<svg.onload/.test(document.querySelector('.grid .detail').title)")
+      tab:wait("the failure", "/refused/.test(document.querySelector('.grid .detail')?.textContent) && " ..
+        "/<svg.onload/.test(document.querySelector('.grid .detail').title)")
       assert.equal(evil, tab:run("return document.querySelector('.grid tbody .id').textContent"))
       is_untouched()
       tab:click(".grid tbody .id")
@@ -76,7 +77,8 @@ describe("a browser", function()
       local pipe = assert(io.popen("curl -sI " .. daemon.url .. "/"))
       local head = pipe:read("a"):lower()
       pipe:close()
-      for _, line in ipairs { "default%-src 'none'", "script%-src 'self'", "connect%-src 'self'", "frame%-ancestors 'none'", "x%-content%-type%-options: nosniff" } do
+      for _, line in ipairs { "default%-src 'none'", "script%-src 'self'", "connect%-src 'self'", "frame%-ancestors 'none'",
+        "x%-content%-type%-options: nosniff" } do
         assert.matches(line, head)
       end
     end)
@@ -110,7 +112,8 @@ describe("a browser", function()
       tab:type("#token", "s3cret-token")
       tab:press("Enter")
       tab:wait("the link", "document.querySelector('#link').textContent === 'live' && !document.querySelector('dialog')")
-      assert.same({ "s3cret-token", false, "" }, tab:run([[return [sessionStorage["coxswain.token"], JSON.stringify(localStorage).includes("s3cret"), document.cookie] ]]))
+      assert.same({ "s3cret-token", false, "" }, tab:run([[
+        return [sessionStorage["coxswain.token"], JSON.stringify(localStorage).includes("s3cret"), document.cookie] ]]))
       tab:run("location.reload()")
       tab:wait("the link after a reload", "document.querySelector('#link').textContent === 'live'")
       tab:run("location.hash = '#/journal'")

@@ -56,7 +56,8 @@ describe("the dashboard with a thousand nodes", function()
 
   it("follows them all through a phase", function()
     system.command(daemon, "new_block", system.block(200, 2, 200))
-    tab:wait("all of them", "[...document.querySelectorAll('.chip')].some((c) => c.dataset.key === 'generating' && c.querySelector('b').textContent === '1,000')", 120)
+    tab:wait("all of them",
+      "[...document.querySelectorAll('.chip')].some((c) => c.dataset.key === 'generating' && c.querySelector('b').textContent === '1,000')", 120)
     tab:wait("the words", "/all 1,000 nodes are what the phase asks for/.test(document.querySelector('.advice').textContent)")
   end)
 end)

@@ -163,7 +163,9 @@ function Browser:size(width, height)
 end
 
 function Browser:prefers(scheme)
-  self:devtools("Emulation.setEmulatedMedia", { features = { { name = "prefers-color-scheme", value = scheme }, { name = "prefers-reduced-motion", value = "reduce" } } })
+  self:devtools("Emulation.setEmulatedMedia", { features = {
+    { name = "prefers-color-scheme", value = scheme }, { name = "prefers-reduced-motion", value = "reduce" },
+  } })
 end
 
 function Browser:picture(path)
