@@ -45,6 +45,12 @@ class Model extends EventTarget {
     await this.#everything();
     this.#tickNodes();
     this.#follow();
+    this.#askScripts();
+  }
+
+  // For what is to be done: scripts that were refused. A daemon that does not offer them says nothing about them.
+  async #askScripts() {
+    this.scripts = await ask("GET", "/v1/scripts").catch(() => null);
   }
 
   // The page is seen again.
@@ -180,6 +186,7 @@ class Model extends EventTarget {
   #take(record) {
     this.#keep(record);
     if (record.kind === "store") this.store = record;
+    if (record.kind === "reload") this.#askScripts();
     if (record.node_id) {
       this.#dirty.add(record.node_id);
       this.#gather();

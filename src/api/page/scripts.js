@@ -67,7 +67,7 @@ export class Scripts {
         : `The scripts could not be read: ${error.message}.`);
       return;
     }
-    model.scripts = scripts;
+    model.scripts = scripts; // for what is to be done, too
     this.words.hidden = true;
     this.parts.hidden = false;
     this.#draw(scripts);
