@@ -329,7 +329,7 @@ static int with_token(const char *target, const char *header) {
 static void with_a_token_only_health_is_public(void **state) {
   (void)state;
   static const char *const closed[] = {"/admin/v1/nodes", "/admin/v1/nodes/a", "/v1/world", "/admin/v1/config", "/v1/commands",
-                                       "/nothing", "/admin/v1/nodes/%ff"};
+                                       "/routes", "/nothing", "/admin/v1/nodes/%ff"};
   for (size_t i = 0; i < sizeof closed / sizeof *closed; i++) {
     assert_int_equal(with_token(closed[i], NULL), 401);
     assert_string_equal(reply_header(&reply, "WWW-Authenticate"), "Bearer");
@@ -338,7 +338,8 @@ static void with_a_token_only_health_is_public(void **state) {
   assert_int_equal(post("/livez", "{}"), 401);
   assert_int_equal(with_token("/livez", NULL), 200);
   assert_int_equal(with_token("/readyz", NULL), 503);
-  assert_int_equal(with_token("/", NULL), 200);
+  static const char *const open[] = {"/", "/page.js", "/page.css", "/page.svg"};
+  for (size_t i = 0; i < sizeof open / sizeof *open; i++) assert_int_equal(with_token(open[i], NULL), 200);
 }
 
 static void only_the_right_token_opens(void **state) {

@@ -201,9 +201,10 @@ static void each_change(unsigned status, const char *header) {
 static void see_what_reading_gives(void) {
   expect(503, "GET", "/readyz", "/readyz", NULL, NULL);
   cox_api_set_ready(rig->api, true);
-  static const char *const plain[] = {"/", "/livez", "/readyz", "/metrics", "/openapi.json", "/admin/v1/nodes", "/admin/v1/config",
+  static const char *const plain[] = {"/", "/page.js", "/page.css", "/page.svg", "/routes", "/livez", "/readyz", "/metrics", "/openapi.json", "/admin/v1/nodes", "/admin/v1/config",
                                       "/v1/commands", "/v1/world"};
   for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) expect(200, "GET", plain[i], plain[i], NULL, NULL);
+  for (size_t i = 0; i < 4; i++) expect(304, "GET", plain[i], plain[i], "If-None-Match: *\r\n", NULL);
   expect(200, "GET", "/admin/v1/nodes/:id", "/admin/v1/nodes/a", NULL, NULL);
   expect(304, "GET", "/admin/v1/nodes/:id", "/admin/v1/nodes/a", "If-None-Match: *\r\n", NULL);
   expect(404, "GET", "/admin/v1/nodes/:id", "/admin/v1/nodes/z", NULL, NULL);

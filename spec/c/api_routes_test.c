@@ -236,7 +236,11 @@ static void health_tells_alive_from_ready(void **state) {
   assert_string_equal(reply.body, "{\"status\":\"ready\",\"degraded\":false}\n");
   cox_api_set_ready(rig->api, false);
   assert_int_equal(ask("GET", "/readyz", NULL), 503);
-  assert_int_equal(ask("GET", "/", NULL), 200);
+}
+
+static void the_routes_are_listed_for_people(void **state) {
+  (void)state;
+  assert_int_equal(ask("GET", "/routes", NULL), 200);
   assert_non_null(strstr(reply.body, "/admin/v1/nodes/:id/enable"));
 }
 
@@ -275,6 +279,55 @@ static void degraded_is_ready_and_says_why(void **state) {
   assert_non_null(strstr(reply.body, "coxswain_store_degraded 1\n"));
   cox_api_destroy(degraded.api);
   cox_broker_destroy(broker);
+}
+
+/* GET with a header of the client's: the status; the answer is in `reply`. */
+static int ask_if(const char *target, const char *tag) {
+  char header[128];
+  snprintf(header, sizeof header, "If-None-Match: %s\r\n", tag);
+  reply_fini(&reply);
+  reply = rig_ask(rig, "GET", target, header, NULL);
+  return reply.status;
+}
+
+static void the_page_comes_in_parts_that_are_guarded_and_sent_once(void **state) {
+  (void)state;
+  static const struct {
+    const char *target, *type, *part;
+  } parts[] = {
+      {"/", "text/html; charset=utf-8", "src=\"page.js\""},
+      {"/page.js", "text/javascript; charset=utf-8", "class Stream"},
+      {"/page.css", "text/css; charset=utf-8", "color-scheme"},
+      {"/page.svg", "image/svg+xml", "<svg "},
+  };
+  for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+    assert_int_equal(ask("GET", parts[i].target, NULL), 200);
+    assert_string_equal(reply_header(&reply, "Content-Type"), parts[i].type);
+    assert_non_null(strstr(reply.body, parts[i].part));
+    assert_string_equal(reply_header(&reply, "X-Content-Type-Options"), "nosniff");
+    assert_non_null(strstr(reply_header(&reply, "Content-Security-Policy"), "default-src 'none'; script-src 'self'"));
+    char tag[64];
+    snprintf(tag, sizeof tag, "%s", reply_header(&reply, "ETag"));
+    assert_int_equal(ask_if(parts[i].target, tag), 304);
+    assert_string_equal(reply.body, "");
+    assert_int_equal(ask_if(parts[i].target, "\"x\""), 200);
+  }
+}
+
+static void the_page_needs_nothing_from_elsewhere(void **state) {
+  (void)state;
+  static const char *const targets[] = {"/", "/page.js", "/page.css"};
+  for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+    ask("GET", targets[i], NULL);
+    for (const char *at = reply.body; (at = strstr(at, "http")) != NULL; at++) {
+      if (strncmp(at, "http://", 7) != 0 && strncmp(at, "https://", 8) != 0) continue;
+      assert_int_equal(strncmp(at, "http://www.w3.org/2000/svg", 26), 0); /* a name, not an address */
+    }
+  }
+  ask("GET", "/page.js", NULL);
+  assert_null(strstr(reply.body, "\nimport ")); /* they are joined */
+  assert_null(strstr(reply.body, "\nexport "));
+  assert_null(strstr(reply.body, "innerHTML ="));
 }
 
 static void a_wrong_method_is_405_with_those_that_are_right(void **state) {
@@ -358,6 +411,9 @@ int main(void) {
       TEST(the_commands_are_listed_with_their_help),
       TEST(health_tells_alive_from_ready),
       TEST(degraded_is_ready_and_says_why),
+      TEST(the_routes_are_listed_for_people),
+      TEST(the_page_comes_in_parts_that_are_guarded_and_sent_once),
+      TEST(the_page_needs_nothing_from_elsewhere),
       TEST(a_wrong_method_is_405_with_those_that_are_right),
       TEST(a_head_is_a_get_without_its_body),
       TEST(ids_are_decoded_from_the_path),

@@ -12,6 +12,9 @@ static json_t *reference(const char *kind, const char *name, size_t len) {
 
 static const char *media_type(const char *schema) {
   if (strcmp(schema, "Page") == 0) return "text/html";
+  if (strcmp(schema, "Script") == 0) return "text/javascript";
+  if (strcmp(schema, "Style") == 0) return "text/css";
+  if (strcmp(schema, "Picture") == 0) return "image/svg+xml";
   if (strcmp(schema, "Metrics") == 0) return "text/plain";
   return strcmp(schema, "Events") == 0 ? "text/event-stream" : "application/json";
 }

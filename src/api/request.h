@@ -47,6 +47,7 @@ struct cox_request {
   struct cox_blob *answer;     /* owned */
   const char *content_type;
   const char *more_header, *more_value; /* one header besides the usual ones, or NULL; static or from `match` */
+  const char *const (*headers)[2]; /* others, static, to one of NULLs; or NULL */
   char etag[COX_ETAG_MAX];     /* "": none */
   bool is_replay;              /* the answer was given before, to the same key */
 

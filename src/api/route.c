@@ -10,7 +10,11 @@
 
 /* A literal segment stands before a parameter in its place: the first that fits is taken. */
 static const struct cox_route routes[] = {
-    {"GET", "/", cox_get_index, 0, true},
+    {"GET", "/", cox_get_page, 0, true},
+    {"GET", "/page.js", cox_get_page_script, 0, true},
+    {"GET", "/page.css", cox_get_page_style, 0, true},
+    {"GET", "/page.svg", cox_get_page_icon, 0, true},
+    {"GET", "/routes", cox_get_index, 0, false},
     {"GET", "/livez", cox_get_livez, 0, true},
     {"GET", "/readyz", cox_get_readyz, 0, true},
     {"GET", "/metrics", cox_get_metrics, 0, false},

@@ -4,6 +4,12 @@
 
 struct cox_request;
 
+/* routes_page.c */
+void cox_get_page(struct cox_request *request);
+void cox_get_page_script(struct cox_request *request);
+void cox_get_page_style(struct cox_request *request);
+void cox_get_page_icon(struct cox_request *request);
+
 /* routes_health.c */
 void cox_get_index(struct cox_request *request);
 void cox_get_livez(struct cox_request *request);

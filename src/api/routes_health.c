@@ -1,4 +1,4 @@
-/* Is the process alive, may traffic come, what is here. Public: no token. */
+/* Is the process alive, may traffic come (both public), and what is here. */
 #include "api/routes.h"
 
 #include "api/request.h"

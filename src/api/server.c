@@ -42,7 +42,11 @@ static enum MHD_Result send_answer(struct cox_request *request) {
   if (response == NULL) return MHD_NO;
   MHD_add_response_header(response, "Content-Type", request->content_type);
   MHD_add_response_header(response, "X-Request-Id", request->id);
+  MHD_add_response_header(response, "X-Content-Type-Options", "nosniff"); /* texts of strangers are in our answers */
   if (request->more_header != NULL) MHD_add_response_header(response, request->more_header, request->more_value);
+  for (size_t i = 0; request->headers != NULL && request->headers[i][0] != NULL; i++) {
+    MHD_add_response_header(response, request->headers[i][0], request->headers[i][1]);
+  }
   if (request->has_to_close) MHD_add_response_header(response, "Connection", "close");
   if (request->etag[0] != '\0') MHD_add_response_header(response, "ETag", request->etag);
   if (request->is_replay) MHD_add_response_header(response, "Idempotency-Replayed", "true");

@@ -9,7 +9,11 @@
 #define KEY "Idempotency-Key"
 
 static const struct cox_surface surfaces[] = {
-    {"GET", "/", COX_SCOPE_READ, "The list of routes, for people.", NULL, NULL, "200:Page"},
+    {"GET", "/", COX_SCOPE_READ, "The dashboard: a page that asks this API.", "If-None-Match", NULL, "200:Page 304:"},
+    {"GET", "/page.js", COX_SCOPE_READ, "The dashboard's script.", "If-None-Match", NULL, "200:Script 304:"},
+    {"GET", "/page.css", COX_SCOPE_READ, "The dashboard's style.", "If-None-Match", NULL, "200:Style 304:"},
+    {"GET", "/page.svg", COX_SCOPE_READ, "The dashboard's icon.", "If-None-Match", NULL, "200:Picture 304:"},
+    {"GET", "/routes", COX_SCOPE_READ, "The list of routes, for people.", NULL, NULL, "200:Page"},
     {"GET", "/livez", COX_SCOPE_READ, "Is the process alive?", NULL, NULL, "200:Health"},
     {"GET", "/readyz", COX_SCOPE_READ, "Are store and scripts live, and commands accepted? Says too whether the store can be written.", NULL,
      NULL, "200:Health 503:NotReady"},
