@@ -23,6 +23,8 @@ int cox_ledger_init(struct cox_ledger *ledger) {
   return ledger->kept != NULL ? 0 : COX_ENOMEM;
 }
 
+enum { REWRITE_RETRY_US = 1000000 };
+
 /* ---- one change ---- */
 
 struct cox_pending *cox_pending_create(struct cox_broker *broker, struct cox_command *command) {
@@ -193,6 +195,7 @@ static void lose(struct cox_pending *pending) {
   ledger->lost += count;
   atomic_fetch_add_explicit(&ledger->lost_total, count, memory_order_relaxed);
   if (pending->has_state) ledger->owes = true;
+  if (pending->is_rewrite) ledger->owes_from_us = cox_clock_mono_us(pending->broker->options.clock) + REWRITE_RETRY_US;
   pending->is_lost = true;
   answer(pending);
   end_note(pending, NULL);
@@ -400,7 +403,8 @@ size_t cox_ledger_handle(struct cox_broker *broker) {
   const size_t count = take_outcomes(broker) + take_notes(broker);
   const bool is_back = atomic_exchange(&ledger->is_back, false);
   const bool is_behind = ledger->owes && ledger->first == NULL && ledger->rewrite.pending == NULL && !is_degraded(ledger);
-  if (is_back || is_behind) cox_rewrite_begin(broker);
+  const bool is_time = is_behind && cox_clock_mono_us(broker->options.clock) >= ledger->owes_from_us;
+  if (is_back || is_time) cox_rewrite_begin(broker);
   return count + cox_rewrite_step(broker);
 }
 

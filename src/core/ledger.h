@@ -74,6 +74,7 @@ struct cox_ledger {
   atomic_uint note_count;
   atomic_bool is_back;              /* the store says that it can be written again */
   bool owes;                        /* the store's state is not ours: it is to be written anew */
+  int64_t owes_from_us;             /* not earlier: the store had no room for it last time */
   struct cox_rewrite rewrite;       /* that is under way */
   uint64_t lost;                    /* records that the store was not told and does not know of yet */
   atomic_uint_fast64_t lost_total;
