@@ -89,18 +89,22 @@ void cox_health_check_share_locked(struct cox_leases *leases, struct cox_lease_m
 }
 
 void cox_health_warm_locked(struct cox_leases *leases, struct cox_lease_node *node, int64_t now_us) {
-  cox_health_cool_locked(leases, node);
+  node->warmth = COX_LEASE_WARM_STEPS;
   if (leases->slow_start_us <= 0 || !node->is_serving) return;
   node->ready_us = now_us;
   node->warmth = 1;
+  if (!node->is_warming) {
+    node->next_warming = leases->warming;
+    leases->warming = node;
+  }
   node->is_warming = true;
-  node->next_warming = leases->warming;
-  leases->warming = node;
   cox_index_rekey_locked(leases, node);
 }
 
 static size_t warm_up_locked(struct cox_leases *leases, int64_t now_us) COX_REQUIRES(COX_POOL) {
   size_t moved = 0;
+  if (now_us < leases->warm_at_us) return 0; /* ten thousand that just became ready are not looked at in every pass */
+  leases->warm_at_us = now_us + leases->slow_start_us / COX_LEASE_WARM_STEPS / 4;
   for (struct cox_lease_node **link = &leases->warming; *link != NULL;) {
     struct cox_lease_node *const node = *link;
     const int64_t step = 1 + (now_us - node->ready_us) * COX_LEASE_WARM_STEPS / leases->slow_start_us;

@@ -139,6 +139,7 @@ struct cox_leases {
   struct cox_lease_model *models[COX_LEASE_MODEL_BUCKETS];
   struct cox_lease_model *open;
   struct cox_lease_node *ejected, *warming;
+  int64_t warm_at_us; /* the next look at those that warm up */
   struct cox_wheel waits;
   uint64_t *drained; /* registrations whose last lease ended while they drain */
   size_t drained_count, drained_capacity;
