@@ -21,7 +21,7 @@
 enum { STOP_MS = 4000 /* for attempts to come back; the rest of the stop takes less than a second */, FILES_COMFORTABLE = 4096, ARENAS = 2 /* measured: 7 MiB less with 1 000 nodes, and no slower */ };
 
 struct cox_daemon {
-  json_t *config;
+  json_t *config; /* without the nodes */
   struct cox_store_memory *memory; /* one of these two */
   struct cox_sqlite *sqlite;
   const struct cox_store *store;
@@ -249,22 +249,22 @@ static void declare(struct cox_daemon *daemon, json_t *config, struct cox_faults
 }
 
 /* While the store cannot be written the fleet is what it was: better than none. */
-static bool start_nodes(struct cox_daemon *daemon, struct cox_faults *faults) {
+static bool start_nodes(struct cox_daemon *daemon, json_t *config, struct cox_faults *faults) {
   const size_t before = faults->count;
   if (cox_broker_is_degraded(daemon->broker, NULL)) {
-    cox_daemon_declare(daemon, daemon->config);
+    cox_daemon_declare(daemon, config);
     return true;
   }
-  declare(daemon, daemon->config, faults);
+  declare(daemon, config, faults);
   return faults->count == before;
 }
 
-static bool start_all(struct cox_daemon *daemon, struct cox_faults *faults) {
+static bool start_all(struct cox_daemon *daemon, json_t *config, struct cox_faults *faults) {
   if (!start_store(daemon, faults) || !start_scripts(daemon, faults) || !start_broker(daemon, faults) ||
       !start_workers(daemon, faults) || !start_api(daemon, faults) || !start_control(daemon, faults)) {
     return false;
   }
-  return start_nodes(daemon, faults) && start_jobs(daemon, faults) && start_reloads(daemon, faults);
+  return start_nodes(daemon, config, faults) && start_jobs(daemon, faults) && start_reloads(daemon, faults);
 }
 
 struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults) {
@@ -273,9 +273,10 @@ struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults) {
     cox_faults_add(faults, NULL, 0, "starting failed: out of memory");
     return NULL;
   }
-  daemon->config = json_incref(config);
+  daemon->config = json_copy(config);
+  json_object_del(daemon->config, "nodes"); /* from their declaration on they are the registry's: thousands of them, twice */
   look_at_file_limit();
-  if (start_all(daemon, faults)) {
+  if (start_all(daemon, config, faults)) {
     cox_api_set_ready(daemon->api, true);
     cox_log(COX_LOG_INFO, "main", "ready", "version", COX_VERSION, "port", COX_LOG_INT(cox_daemon_port(daemon)), NULL);
     return daemon;

@@ -14,7 +14,7 @@ struct cox_daemon;
  * allocator from spreading each thread's memory over an arena of its own.                                                   */
 void cox_daemon_tune_process(void);
 /* Starts everything: store → scripts → broker → workers → API (not ready) → nodes → jobs → ready. `config` is an effective
- * configuration (cox_config_load), held. NULL with every reason in `faults`; then nothing runs any more.                    */
+ * configuration (cox_config_load). NULL with every reason in `faults`; then nothing runs any more.                    */
 struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults);
 /* Stops leasing and commands, cancels attempts, stops the workers and the API: within 5 s. */
 void cox_daemon_stop(struct cox_daemon *daemon);

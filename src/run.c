@@ -95,6 +95,7 @@ static int run_here(json_t *config, const struct plan *plan, struct cox_pidfile 
   struct cox_daemon *const daemon = cox_daemon_start(config, &faults);
   cox_print_faults(&faults);
   cox_faults_fini(&faults);
+  json_object_del(config, "nodes"); /* they are declared */
   if (daemon != NULL) {
     if (plan->is_detached) cox_detach_ready();
     cox_notify("READY=1\nSTATUS=Serving");

@@ -12,7 +12,7 @@
 #include "base/lock.h"
 #include "core/record.h"
 
-enum { COX_JOURNAL_KEPT = 4096 };
+enum { COX_JOURNAL_KEPT = 2048 };
 
 struct cox_event_waiter;
 

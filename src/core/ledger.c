@@ -46,6 +46,7 @@ static void answer(struct cox_pending *pending) {
 
 static void destroy_note(struct cox_note *note, const struct cox_err *err) {
   if (note->done != NULL) note->done(note->arg, err);
+  if (note->pending != NULL) cox_pending_destroy(note->pending); /* it was never taken */
   cox_record_release(note->record);
   free(note);
 }
