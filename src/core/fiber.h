@@ -39,6 +39,8 @@ struct cox_io_request {
   size_t body_len;        /* bytes */
   int64_t timeout_ms;     /* of this request, > 0 */
   bool is_mutating;       /* sent once: never repeated by the library */
+  bool is_fresh;          /* on a connection of its own: an earlier call may still be on its way on another one, and a connection that is
+                           * there already could overtake it                                                                           */
   const char *ca_file;    /* of HTTP and SOCKET_OPEN: certificates that an https server is believed by; NULL: the system's */
   size_t response_max;    /* bytes; a longer answer ends as COX_CLASS_BAD_ANSWER */
   /* SLEEP */

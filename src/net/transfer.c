@@ -272,6 +272,7 @@ static void set_trust(struct cox_transfer *transfer, const char *ca_file) {
 static bool set_request(struct cox_transfer *transfer, const struct cox_io_request *request) {
   CURL *const easy = transfer->easy;
   const struct cox_transfers *const transfers = transfer->owner;
+  curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->is_fresh ? 1L : 0L);
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)(request->is_mutating ? IDLE_MUTATING_MAX_S : IDLE_MAX_S));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(request));
   set_trust(transfer, request->ca_file);

@@ -168,6 +168,7 @@ static int request(lua_State *L, const char *method) {
       .body_len = fiber->body != NULL ? strlen(fiber->body) : 0,
       .timeout_ms = timeout_ms,
       .is_mutating = is_post,
+      .is_fresh = is_post && fiber->is_in_doubt,
       .response_max = RESPONSE_BYTES_MAX,
   };
   lua_settop(L, 4);

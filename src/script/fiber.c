@@ -233,6 +233,7 @@ static struct cox_fiber *start(void *vm, struct cox_attempt *attempt) {
   struct cox_fiber *const fiber = create(owner, COX_FIBER_DRIVERS, NULL, &err);
   if (fiber == NULL) return NULL;
   fiber->attempt = attempt;
+  fiber->is_in_doubt = attempt->result.unanswered.call[0] != '\0';
   if (fiber->set == NULL || cox_vm_call(fiber->vm, make, fiber, owner->context->resume_budget_s, &err) != 0) {
     cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, err.text);
     fiber->is_done = true;

@@ -38,6 +38,7 @@ struct cox_fiber {
   struct cox_io_request request;
   char *url, *body;             /* the request's strings, owned */
   json_t *args;                 /* the request's arguments, owned */
+  bool is_in_doubt;             /* when it began, a call of an earlier attempt was unanswered */
   struct cox_unanswered before; /* what was unanswered before the call that is out */
   const struct cox_io_reply *reply; /* only while it is resumed */
   int node_reference;           /* of the driver's node object, LUA_NOREF: none */
