@@ -189,10 +189,8 @@ describe("a browser", function()
       daemon = system.daemon(config(), "-D", "admin.listen=127.0.0.1:" .. port)
       tab:wait("the connection", "document.querySelector('#link').textContent === 'live'")
       view("#/journal", "/taken up again after record \\d+/.test(document.querySelector('#view-journal').innerText)")
-      tab:wait("what came after", "/the daemon started/.test(document.querySelector('#view-journal').innerText)")
-      local starts = tab:run([[return [...document.querySelectorAll("#view-journal .records li")]
-        .filter((li) => /the daemon started/.test(li.textContent)).length]])
-      assert.equal(2, starts)
+      tab:wait("both starts", [[[...document.querySelectorAll("#view-journal .records li")]
+        .filter((li) => /the daemon started/.test(li.textContent)).length === 2]])
     end)
 
     it("has written no error to the browser's console", function()
