@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "core/packed.h"
 #include "core/durable.h"
 #include "core/engine.h"
 
@@ -62,7 +63,7 @@ static void serve(struct store_rig *rig) {
   fake_run(rig->fake);
   struct cox_attempt *const attempt = fake_open(rig->fake, "node1");
   assert_non_null(attempt);
-  attempt->result.memory = json_pack("{ss}", "seen", "before");
+  attempt->result.memory = cox_packed(json_pack("{ss}", "seen", "before"));
   snprintf(attempt->result.unanswered.call, sizeof attempt->result.unanswered.call, "POST /api/v1/stop");
   attempt->result.unanswered.at_ms = 1234;
   fake_finish(rig->fake, "node1", COX_CLASS_NONE, NULL);
@@ -120,7 +121,9 @@ static void a_restart_keeps_what_is_durable_and_believes_no_status(void **state)
   fake_arm(f);
   struct cox_attempt *const attempt = fake_open(f, "node1");
   assert_non_null(attempt); /* verified, though nothing seems to have changed */
-  assert_string_equal(json_string_value(json_object_get(attempt->memory, "seen")), "before");
+  json_t *const memory = cox_unpacked(attempt->memory);
+  assert_string_equal(json_string_value(json_object_get(memory, "seen")), "before");
+  json_decref(memory);
   assert_non_null(attempt->applied);
   json_decref(told);
   json_decref(before);

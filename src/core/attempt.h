@@ -31,7 +31,7 @@ struct cox_result {
   enum cox_class class_; /* COX_CLASS_NONE: the driver's function returned */
   int http_status;       /* of the answer that failed it, 0 when there was none */
   char *error;           /* one sentence, owned; NULL on success */
-  json_t *memory;        /* the driver's notes on this node, owned; NULL: unchanged */
+  json_t *memory;        /* the driver's notes on this node, packed, owned; NULL: unchanged */
   struct cox_unanswered unanswered;
   bool has_answered;        /* the node answered at least one request */
   /* probes only: */
@@ -49,7 +49,7 @@ struct cox_attempt {
   json_t *node;            /* node configuration, held */
   struct cox_target *target;  /* held; NULL for a probe of a node without a target */
   struct cox_target *applied; /* last target reached, held; may be NULL */
-  json_t *memory;          /* driver's notes from earlier attempts, held; may be NULL */
+  json_t *memory;          /* driver's notes from earlier attempts, packed, held; may be NULL */
   struct cox_unanswered unanswered;
   uint64_t change;         /* the node's change counter when this began (observations) */
   int64_t started_us;      /* monotonic, when it was handed over */

@@ -66,7 +66,7 @@ struct cox_node {
   enum cox_class failure_class;
   json_t *failure_reason, *last_failure; /* strings or NULL */
   struct cox_target *applied;            /* last target reached, NULL: unknown */
-  json_t *memory;                        /* the driver's notes, NULL: none */
+  json_t *memory;                        /* the driver's notes, packed (packed.h), NULL: none */
   struct cox_unanswered unanswered;
   int64_t status_at_ms, checked_at_ms; /* 0: never */
   uint64_t change;                     /* counts everything that makes an older observation worthless */

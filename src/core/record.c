@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/packed.h"
 
 static const char *const names[COX_RECORD_KINDS] = {
     [COX_RECORD_START] = "start",       [COX_RECORD_STORE] = "store",     [COX_RECORD_COMMAND] = "command",
@@ -67,7 +68,7 @@ static void set_number(json_t *object, const char *key, int64_t number) {
 json_t *cox_driver_part_json(const struct cox_driver_part *part) {
   json_t *const object = json_object();
   if (part->applied != NULL) json_object_set_new_nocheck(object, "applied", cox_target_json(part->applied, false));
-  if (part->memory != NULL) json_object_set_nocheck(object, "memory", part->memory);
+  if (part->memory != NULL) json_object_set_new_nocheck(object, "memory", cox_unpacked(part->memory));
   if (part->unanswered.call[0] != '\0') {
     json_t *const unanswered = json_object();
     set_text(unanswered, "call", part->unanswered.call);

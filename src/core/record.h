@@ -39,7 +39,7 @@ enum cox_record_kind {
 /* What is known about what runs on a node: survives a restart, unlike its status. */
 struct cox_driver_part {
   struct cox_target *applied; /* last target reached, held; NULL: none */
-  json_t *memory;             /* the driver's notes, held; NULL: none */
+  json_t *memory;             /* the driver's notes, held, packed; NULL: none */
   struct cox_unanswered unanswered;
 };
 

@@ -6,6 +6,7 @@
 
 #include "core/durable.h"
 #include "core/node_config.h"
+#include "core/packed.h"
 
 static json_t *row(const json_t *tables, const char *table, const char *name) {
   return json_object_get(json_object_get(tables, table), name);
@@ -28,7 +29,7 @@ static bool read_target(json_t *object, struct cox_target **out, struct cox_err 
 static int read_driver(const char *id, const json_t *value, struct cox_node *node, struct cox_err *err) {
   struct cox_err why = {0};
   if (!read_target(json_object_get(value, "applied"), &node->applied, &why)) return refuse(id, "applied target", &why, err);
-  node->memory = json_incref(json_object_get(value, "memory"));
+  node->memory = cox_packed(json_incref(json_object_get(value, "memory")));
   const json_t *const unanswered = json_object_get(value, "unanswered");
   const char *const call = json_string_value(json_object_get(unanswered, "call"));
   if (call == NULL) return 0;

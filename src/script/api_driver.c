@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "core/node_config.h"
+#include "core/packed.h"
 #include "script/api.h"
 #include "script/convert.h"
 #include "script/fiber.h"
@@ -315,13 +316,22 @@ static void push_metatable(lua_State *L) {
   lua_setfield(L, -2, "__metatable");
 }
 
+static void push_memory(lua_State *L, json_t *packed) {
+  struct cox_held **const held = cox_vm_push_holder(L);
+  json_t *const memory = cox_unpacked(packed);
+  cox_vm_take_json(L, held, memory);
+  if (json_is_object(memory)) cox_convert_push(L, memory);
+  else lua_newtable(L);
+  cox_vm_release(L, held);
+  lua_remove(L, -2);
+}
+
 void cox_driver_node_push(lua_State *L, struct cox_fiber *fiber) {
   struct cox_fiber **const held = lua_newuserdatauv(L, sizeof *held, 3);
   *held = fiber;
   push_metatable(L);
   lua_setmetatable(L, -2);
-  if (json_is_object(fiber->attempt->memory)) cox_convert_push(L, fiber->attempt->memory);
-  else lua_newtable(L);
+  push_memory(L, fiber->attempt->memory);
   lua_setiuservalue(L, -2, MEMORY_UPVALUE);
   lua_pushvalue(L, -1);
   fiber->node_reference = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -341,7 +351,7 @@ json_t *cox_driver_node_end(struct cox_fiber *fiber) {
     cox_log(COX_LOG_WARN, "drivers", "a driver's notes could not be kept", "node",
             json_string_value(json_object_get(fiber->attempt->node, "id")), "error", err.text, NULL);
   }
-  return memory;
+  return cox_packed(memory);
 }
 
 /* ---- probes ---- */
