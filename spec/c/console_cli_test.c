@@ -556,6 +556,7 @@ static void several_nodes_are_all_tried(void **state) {
   answer(200, "{\"message\":\"node enabled successfully\",\"node_id\":\"a\"}");
   assert_int_equal(go("coxswain node enable a --json"), 0);
   assert_has(run.out, "\"node enabled successfully\"");
+  assert_null(console_daemon.asked[0].body);
 }
 
 static void body_is(size_t call, const char *json) {
@@ -564,6 +565,18 @@ static void body_is(size_t call, const char *json) {
   if (!json_equal(sent, wanted)) fail_msg("%s is not %s", console_daemon.asked[call].body, json);
   json_decref(sent);
   json_decref(wanted);
+}
+
+static void a_reason_goes_with_the_state_that_it_explains(void **state) {
+  (void)state;
+  answer(200, "{\"message\":\"node disabled successfully\",\"node_id\":\"a\"}");
+  answer(200, "{\"message\":\"node disabled successfully\",\"node_id\":\"b\"}");
+  assert_int_equal(go("coxswain node disable a b --reason=fan\xc2\xa0gone"), 0);
+  body_is(0, "{\"reason\":\"fan\u00a0gone\"}");
+  body_is(1, "{\"reason\":\"fan\u00a0gone\"}");
+  assert_int_equal(go("coxswain node enable a --reason \xff"), 2);
+  assert_has(run.err, "the reason is no UTF-8 text");
+  assert_int_equal(console_daemon.calls, 2);
 }
 
 static void a_node_is_added_from_pairs(void **state) {
@@ -756,6 +769,7 @@ int main(void) {
       TEST(show_tells_of_an_attempt_under_way),
       TEST(an_unknown_node_is_exit_1_with_the_daemons_words),
       TEST(ids_stay_one_segment_of_the_path),
+      TEST(a_reason_goes_with_the_state_that_it_explains),
       TEST(several_nodes_are_all_tried),
       TEST(a_node_is_added_from_pairs),
       TEST(a_file_of_nodes_is_added_as_a_batch),

@@ -81,7 +81,7 @@ describe("a fleet on a chain", function()
     local daemon = start_daemon(fleet, { chain.url })
     system.converged(daemon, "INFERENCE")
     local faults = {
-      "reorder=3", "double=3", "drop=3", "drop-boundaries", "empty-group=25", "refuse-ws", "half-open", "close-ws", "cut-ws",
+      "reorder=3", "double=3", "drop=3", "drop-boundaries", "empty-group=25", "stall=12", "refuse-ws", "half-open", "close-ws", "cut-ws",
       "502=3", "html=3", "missing=3",
       "truncated=3", "wrong-types=3", "epoch_info:slow=600", "epoch_group_data:slow=800", "status:slow=500", "model_group_data:huge=10485760",
       "epoch_group_data:null-fields=2",

@@ -19,6 +19,11 @@ static int run_enable(void *ctx, int argc, char **argv);
 static int run_disable(void *ctx, int argc, char **argv);
 
 static const struct cox_cli_option json_options[] = {{"json", 0, NULL, "prints JSON"}, {0}};
+static const struct cox_cli_option switch_options[] = {
+    {"reason", 0, "TEXT", "why; it is shown with the node and kept with its state"},
+    {"json", 0, NULL, "prints JSON"},
+    {0},
+};
 static const struct cox_cli_option input_options[] = {
     {"file", 'f', "FILE", "a JSON file with a node object or a list of them, as node-config.json; - is the standard input"},
     {"json", 0, "OBJ", "a node object; key=value pairs are added to it"},
@@ -76,18 +81,18 @@ static const struct cox_cli_entry verbs[VERBS] = {
     [ENABLE] =
         {
             .name = "enable",
-            .synopsis = "ID… [--json]",
+            .synopsis = "ID… [--reason TEXT] [--json]",
             .summary = "Lets nodes take part again, from the next epoch or Inference phase on",
-            .options = json_options,
+            .options = switch_options,
             .is_client = true,
             .run = run_enable,
         },
     [DISABLE] =
         {
             .name = "disable",
-            .synopsis = "ID… [--json]",
+            .synopsis = "ID… [--reason TEXT] [--json]",
             .summary = "Takes nodes out of service once the running epoch is over",
-            .options = json_options,
+            .options = switch_options,
             .is_client = true,
             .run = run_disable,
         },
@@ -293,10 +298,14 @@ static int set_admin(struct cox_cli_session *session, const char *id, const char
   int exit_code;
   char tail[16];
   snprintf(tail, sizeof tail, "/%s", verb);
-  json_t *const answer = ask(session, "POST", id, tail, NULL, &exit_code);
+  const char *const reason = cox_cli_args_value(&session->args, "reason");
+  json_t *const body = reason != NULL ? json_pack("{ss}", "reason", reason) : NULL;
+  if (reason != NULL && body == NULL) return cox_cli_misuse(session->args.program, "the reason is no UTF-8 text");
+  json_t *const answer = ask(session, "POST", id, tail, body, &exit_code);
   if (answer != NULL && cox_cli_args_has(&session->args, "json")) cox_cli_print_json(answer, false);
   else if (answer != NULL) print_done(id, strcmp(verb, "enable") == 0 ? "is enabled" : "is disabled: it stops once the running epoch is over");
   json_decref(answer);
+  json_decref(body);
   return exit_code;
 }
 

@@ -133,13 +133,14 @@ static int send_states(struct cox_cli_session *session, json_t *states) {
 }
 
 static int import(struct cox_cli_session *session, json_t *value) {
-  const char *const program = session->args.program;
+  const char *const program = session->args.program, *const path = session->args.rest[0];
+  const char *const name = strcmp(path, "-") == 0 ? "standard input" : path;
   const char *const format = json_string_value(json_object_get(value, "format"));
   json_t *const nodes = json_is_array(value) ? value : json_object_get(value, "nodes");
   if (json_is_object(value) && (format == NULL || strcmp(format, "coxswain-export") != 0 || json_integer_value(json_object_get(value, "version")) != 1)) {
-    return cox_cli_fail(program, "%s is no export of this version and no node-config.json; nothing was changed", session->args.rest[0]);
+    return cox_cli_fail(program, "%s is no export of this version and no node-config.json; nothing was changed", name);
   }
-  if (!json_is_array(nodes)) return cox_cli_fail(program, "%s holds no list of nodes; nothing was changed", session->args.rest[0]);
+  if (!json_is_array(nodes)) return cox_cli_fail(program, "%s holds no list of nodes; nothing was changed", name);
   int exit_code = json_array_size(nodes) > 0 ? send_nodes(session, nodes) : COX_EXIT_DONE;
   const int states_code = exit_code == COX_EXIT_NO_DAEMON ? exit_code : send_states(session, json_object_get(value, "admin_states"));
   if (exit_code == COX_EXIT_DONE) exit_code = states_code;

@@ -259,10 +259,10 @@ static int count_pages(void *ctx, sqlite3 *db, const char *name, int pages) {
 static int open_existing(struct cox_sqlite *self, struct cox_err *err) {
   int rc = open_native(self, self->path, 0, err);
   if (rc == 0) rc = check_owner(self, err);
+  if (rc == 0) rc = check_pages(self, err); /* before anything is written: what is damaged stays as it is, for a look */
   if (rc == 0) rc = use_log(self, err);
   const int64_t schema = rc == 0 ? pragma_number(self, "PRAGMA user_version") : SCHEMA;
   if (rc == 0 && schema < SCHEMA) rc = migrate(self, schema, err);
-  if (rc == 0) rc = check_pages(self, err);
   if (rc == 0) rc = prepare(self, err);
   if (rc == 0) sqlite3_wal_hook(self->db, count_pages, self);
   return rc;
