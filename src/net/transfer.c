@@ -12,7 +12,7 @@
 #include "base/log.h"
 
 enum {
-  POOL_MAX = 256,            /* easy handles kept for reuse */
+  POOL_MAX = 128,            /* easy handles kept for reuse */
   BODY_KEPT = 16 * 1024,     /* a buffer that grew larger is given back */
   RECEIVE_BUFFER = 1024,     /* libcurl holds one for each transfer in flight: its smallest; answers of nodes are small */
   UPLOAD_BUFFER = 16 * 1024, /* libcurl's smallest */

@@ -51,7 +51,7 @@ static void run(void *ctx, const char *name, json_t *args, struct cox_txn *txn, 
   } else if (strcmp(name, "register") == 0) {
     const int slot = cox_txn_register(txn, args, &err);
     const char *const model = json_object_iter_key(json_object_iter(json_object_get(args, "models")));
-    cox_txn_intend(txn, slot, json_pack("{ss, ss}", "status", "INFERENCE", "model", model), NULL, &err);
+    cox_txn_intend(txn, slot, cox_target_create(json_pack("{ss, ss}", "status", "INFERENCE", "model", model), NULL, &err), &err);
   }
 }
 
