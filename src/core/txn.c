@@ -28,10 +28,9 @@ static struct cox_change *touch(struct cox_txn *txn, int slot) {
     txn->capacity = capacity;
   }
   if (txn->changes[index] != NULL) return txn->changes[index];
-  struct cox_change *const change = calloc(1, sizeof *change);
+  struct cox_change *const change = malloc(sizeof *change);
   if (change == NULL) return NULL;
-  change->slot = slot;
-  change->prev = txn->last;
+  *change = (struct cox_change){.slot = slot, .prev = txn->last};
   if (txn->last != NULL) txn->last->next = change;
   else txn->first = change;
   txn->last = change;
@@ -53,6 +52,12 @@ static json_t *world_of(const struct cox_txn *txn) {
 }
 
 size_t cox_txn_count(struct cox_txn *txn) { return txn->end > registered(txn) ? txn->end : registered(txn); }
+
+/* Of a node that is not removed. */
+static struct cox_target *target_of(const struct cox_txn *txn, int slot, const struct cox_node *node) {
+  const struct cox_change *const change = change_of(txn, slot);
+  return change != NULL && change->target != NULL ? change->target : node->target;
+}
 
 static void read_target(struct cox_target *target, struct cox_txn_node *out) {
   out->target = target;
@@ -81,10 +86,15 @@ bool cox_txn_read(struct cox_txn *txn, int slot, struct cox_txn_node *out) {
     out->admin_epoch = change->admin_epoch;
     out->admin_reason = json_string_value(change->admin_reason);
   }
-  read_target(change != NULL && change->target != NULL ? change->target : node->target, out);
+  read_target(target_of(txn, slot, node), out);
   out->epoch_models = json_object_get(json_object_get(world, "epoch_models"), out->id);
   out->is_preserved = json_is_true(json_object_get(json_object_get(world, "preserved"), out->id));
   return true;
+}
+
+void cox_txn_read_target(struct cox_txn *txn, int slot, struct cox_txn_node *out) {
+  const struct cox_node *const node = node_of(txn, slot);
+  if (node != NULL) read_target(target_of(txn, slot, node), out);
 }
 
 int cox_txn_find(struct cox_txn *txn, const char *id) {
@@ -146,22 +156,23 @@ int cox_txn_node_count(struct cox_txn *txn, int64_t block_height, const char *bl
 }
 
 int cox_txn_intend(struct cox_txn *txn, int slot, struct cox_target *target, struct cox_err *err) {
-  struct cox_txn_node now;
   if (target == NULL) return err->code;
-  if (!cox_txn_read(txn, slot, &now)) {
+  const struct cox_node *const node = node_of(txn, slot);
+  if (node == NULL) {
     cox_target_release(target);
     return cox_err_set(err, COX_ENOENT, "setting an intent failed: the node was removed");
   }
-  if (cox_target_equal(target, now.target)) {
+  const struct cox_target *const now = target_of(txn, slot, node);
+  if (cox_target_equal(target, now)) {
     cox_target_release(target);
     return 0;
   }
   struct cox_change *const change = touch(txn, slot);
   if (change == NULL) {
     cox_target_release(target);
-    return cox_err_set(err, COX_ENOMEM, "setting the intent of node %s failed: out of memory", now.id);
+    return cox_err_set(err, COX_ENOMEM, "setting the intent of node %s failed: out of memory", cox_node_id(node));
   }
-  cox_target_share(target, now.target);
+  cox_target_share(target, now);
   cox_target_release(change->target);
   change->target = target;
   return 1;

@@ -36,6 +36,7 @@ struct cox_txn_node {
 
 size_t cox_txn_count(struct cox_txn *txn); /* with those registered, without those removed in this transaction: skip removed slots */
 bool cox_txn_read(struct cox_txn *txn, int slot, struct cox_txn_node *out); /* false: removed */
+void cox_txn_read_target(struct cox_txn *txn, int slot, struct cox_txn_node *out); /* only what cox_txn_intend changes */
 int cox_txn_find(struct cox_txn *txn, const char *id); /* slot or COX_TXN_NONE */
 
 /* The world: an object, borrowed. NULL before the first block. Plus what the core adds at reading:
