@@ -20,7 +20,7 @@ enum { COX_TXN_NONE = -1 };
 
 /* What policy may see of a node. Pointers are borrowed until the transaction ends. */
 struct cox_txn_node {
-  const char *id;
+  json_t *id; /* string */
   int node_num;
   json_t *config;
   bool is_enabled;             /* admin state */

@@ -157,7 +157,7 @@ static void push_operational(lua_State *L) {
 static void push_field(lua_State *L, struct policy_node *node, lua_Integer field) {
   const struct cox_txn_node *const view = &node->view;
   switch (field) {
-    case FIELD_ID: lua_pushstring(L, view->id); break;
+    case FIELD_ID: lua_pushstring(L, json_string_value(view->id)); break;
     case FIELD_NODE_NUM: lua_pushinteger(L, view->node_num); break;
     case FIELD_INTENDED_STATUS: lua_pushstring(L, cox_status_name(view->intended)); break;
     case FIELD_CURRENT_STATUS: lua_pushstring(L, cox_status_name(view->current)); break;
@@ -184,7 +184,7 @@ static int intend(lua_State *L) {
   luaL_optstring(L, 3, NULL);
   struct cox_err err;
   const int rc = cox_txn_intend(node->owner->txn, node->slot, cox_target_take(L, 2, 3, &node->owner->targets, &err), &err);
-  if (rc < 0) return luaL_error(L, "node %s: %s", node->view.id, err.text);
+  if (rc < 0) return luaL_error(L, "node %s: %s", json_string_value(node->view.id), err.text);
   if (rc > 0) cox_txn_read_target(node->owner->txn, node->slot, &node->view);
   lua_pushboolean(L, rc > 0);
   return 1;
