@@ -54,7 +54,7 @@ end
 
 local function first_configured(models)
   local first
-  for id in pairs(models) do
+  for id in next, models do
     if first == nil or id < first then first = id end
   end
   return first
@@ -62,7 +62,6 @@ end
 
 -- The epoch's model for the node: where it names several, one that the node is configured for.
 local function epoch_model(epoch_models, models)
-  if epoch_models == nil then return nil end
   for _, model in ipairs(epoch_models) do
     if models[model.id] then return model end
   end
@@ -76,10 +75,12 @@ end
 ---@return string? reason where the model comes from
 function M.choose(node)
   local models = node.models or none
-  local epoch = epoch_model(node.epoch_models, models)
+  local epoch_models = node.epoch_models
+  local epoch = epoch_models and epoch_model(epoch_models, models)
   local id = epoch and epoch.id or first_configured(models)
   if id == nil then return nil, "no model: neither the epoch nor the node's configuration names one" end
-  local own = models[id] and models[id].args or none
+  local configured = models[id]
+  local own = configured and configured.args or none
   local args = M.merge_args(epoch and epoch.model_args or none, own)
   return id, args, epoch and "the epoch's model for this node" or "no model of the epoch: the first configured one"
 end

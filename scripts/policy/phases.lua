@@ -42,37 +42,39 @@ local function serve(node, why)
   return { status = "INFERENCE", model = model, args = args }, joined(why, source)
 end
 
--- Why this node cannot be given its part of the nonce space now, or nil. Wrong numbers would be worse than no PoC:
--- two nodes with overlapping parts are taken for fraud.
-local function why_no_poc(node, world)
+-- Why the node of that number cannot be given its part of the nonce space now, or nil. Wrong numbers would be worse than
+-- no PoC: two nodes with overlapping parts are taken for fraud.
+local function why_no_poc(node_num, world)
   if world.poc_start_hash == nil then
     return ("the hash of PoC start block %s is not known: it was missed, and no poc_start_block_hash came"):format(
       tostring(world.poc_start_height))
   end
   if world.callback_url == nil then return "callback_url is not configured: nobody would receive the PoC batches" end
   if not (world.participant and world.participant.pubkey) then return "participant.pubkey is not configured: proofs need it" end
-  if world.poc_node_count == nil then return "the node count of this PoC episode is not known" end
-  if node.node_num >= world.poc_node_count then
+  local node_count = world.poc_node_count
+  if node_count == nil then return "the node count of this PoC episode is not known" end
+  if node_num >= node_count then
     return ("it joined in the middle of this PoC episode (number %d of %d): it takes part from the next one on"):format(
-      node.node_num, world.poc_node_count)
+      node_num, node_count)
   end
 end
 
 local function prove(node, world, poc)
-  local why_not = why_no_poc(node, world)
+  local node_num, height = node.node_num, world.poc_start_height
+  local why_not = why_no_poc(node_num, world)
   if why_not then return nil, why_not end
   local target = {
     status = "POC",
     poc = poc,
-    block_height = world.poc_start_height,
+    block_height = height,
     block_hash = world.poc_start_hash,
     public_key = world.participant.pubkey,
-    node_id = node.node_num,
+    node_id = node_num,
     node_count = world.poc_node_count,
     url = batches_url(world.callback_url),
   }
   local why = poc == "GENERATING" and why_it_generates or why_it_validates
-  return target, why(world.command, world.poc_start_height)
+  return target, why(world.command, height)
 end
 
 --- The target that the command due asks of a node. Pure: the same node and world give the same target.

@@ -21,8 +21,12 @@ void cox_txn_fini(struct cox_txn *txn) {
     cox_target_release(change->target);
     cox_target_release(change->old_applied);
     json_decref(change->old_memory);
-    free(change);
     change = next;
+  }
+  for (struct cox_change_block *block = txn->blocks; block != NULL;) {
+    struct cox_change_block *const older = block->older;
+    free(block);
+    block = older;
   }
   free(txn->changes);
   json_decref(txn->world);

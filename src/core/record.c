@@ -19,8 +19,9 @@ static const char *const names[COX_RECORD_KINDS] = {
 const char *cox_record_kind_name(enum cox_record_kind kind) { return names[kind]; }
 
 struct cox_record *cox_record_create(enum cox_record_kind kind, json_t *node_id) {
-  struct cox_record *const record = calloc(1, sizeof *record);
+  struct cox_record *const record = malloc(sizeof *record);
   if (record == NULL) return NULL;
+  memset(record, 0, sizeof *record);
   atomic_init(&record->references, 1);
   record->kind = kind;
   record->node_id = json_incref(node_id);

@@ -66,8 +66,10 @@ static int read_field(struct cox_target *target, const char *name, json_t *value
 }
 
 struct cox_target *cox_target_begin(void) {
-  struct cox_target *const target = calloc(1, sizeof *target);
-  if (target != NULL) atomic_init(&target->references, 1);
+  struct cox_target *const target = malloc(sizeof *target); /* there are many, and calloc has no quick way to a block just freed */
+  if (target == NULL) return NULL;
+  *target = (struct cox_target){.status = COX_STATUS_UNKNOWN};
+  atomic_init(&target->references, 1);
   return target;
 }
 

@@ -15,6 +15,19 @@ static struct cox_change *change_of(const struct cox_txn *txn, int slot) {
   return (size_t)slot < txn->capacity ? txn->changes[slot] : NULL;
 }
 
+/* NULL: out of memory. */
+static struct cox_change *new_change(struct cox_txn *txn) {
+  struct cox_change_block *block = txn->blocks;
+  if (block == NULL || block->used == COX_CHANGES_MAX) {
+    block = malloc(sizeof *block);
+    if (block == NULL) return NULL;
+    block->older = txn->blocks;
+    block->used = 0;
+    txn->blocks = block;
+  }
+  return &block->changes[block->used++];
+}
+
 /* Same, made when there is none yet. NULL: out of memory. */
 static struct cox_change *touch(struct cox_txn *txn, int slot) {
   const size_t index = (size_t)slot;
@@ -28,10 +41,9 @@ static struct cox_change *touch(struct cox_txn *txn, int slot) {
     txn->capacity = capacity;
   }
   if (txn->changes[index] != NULL) return txn->changes[index];
-  struct cox_change *const change = calloc(1, sizeof *change);
+  struct cox_change *const change = new_change(txn);
   if (change == NULL) return NULL;
-  change->slot = slot;
-  change->prev = txn->last;
+  *change = (struct cox_change){.slot = slot, .prev = txn->last};
   if (txn->last != NULL) txn->last->next = change;
   else txn->first = change;
   txn->last = change;
@@ -54,6 +66,29 @@ static json_t *world_of(const struct cox_txn *txn) {
 
 size_t cox_txn_count(struct cox_txn *txn) { return txn->end > registered(txn) ? txn->end : registered(txn); }
 
+/* Of a node that is not removed. */
+static struct cox_target *target_of(const struct cox_txn *txn, int slot, const struct cox_node *node) {
+  const struct cox_change *const change = change_of(txn, slot);
+  return change != NULL && change->target != NULL ? change->target : node->target;
+}
+
+static const struct cox_world_nodes *world_nodes(struct cox_txn *txn) {
+  const json_t *const world = world_of(txn);
+  if (txn->world_nodes.world != world) {
+    txn->world_nodes = (struct cox_world_nodes){.world = world,
+                                                .epoch_models = json_object_get(world, "epoch_models"),
+                                                .preserved = json_object_get(world, "preserved")};
+  }
+  return &txn->world_nodes;
+}
+
+static void read_world(struct cox_txn *txn, struct cox_txn_node *out) {
+  const struct cox_world_nodes *const nodes = world_nodes(txn);
+  const char *const id = nodes->epoch_models != NULL || nodes->preserved != NULL ? json_string_value(out->id) : NULL;
+  out->epoch_models = json_object_get(nodes->epoch_models, id);
+  out->is_preserved = json_is_true(json_object_get(nodes->preserved, id));
+}
+
 static void read_target(struct cox_target *target, struct cox_txn_node *out) {
   out->target = target;
   out->intended = target != NULL ? target->status : COX_STATUS_UNKNOWN;
@@ -64,9 +99,8 @@ bool cox_txn_read(struct cox_txn *txn, int slot, struct cox_txn_node *out) {
   const struct cox_node *const node = node_of(txn, slot);
   if (node == NULL) return false;
   const struct cox_change *const change = change_of(txn, slot);
-  json_t *const world = world_of(txn);
   *out = (struct cox_txn_node){
-      .id = cox_node_id(node),
+      .id = node->id,
       .node_num = node->num,
       .config = change != NULL && change->config != NULL ? change->config : node->config,
       .is_enabled = node->admin.is_enabled,
@@ -81,10 +115,14 @@ bool cox_txn_read(struct cox_txn *txn, int slot, struct cox_txn_node *out) {
     out->admin_epoch = change->admin_epoch;
     out->admin_reason = json_string_value(change->admin_reason);
   }
-  read_target(change != NULL && change->target != NULL ? change->target : node->target, out);
-  out->epoch_models = json_object_get(json_object_get(world, "epoch_models"), out->id);
-  out->is_preserved = json_is_true(json_object_get(json_object_get(world, "preserved"), out->id));
+  read_target(target_of(txn, slot, node), out);
+  read_world(txn, out);
   return true;
+}
+
+void cox_txn_read_target(struct cox_txn *txn, int slot, struct cox_txn_node *out) {
+  const struct cox_node *const node = node_of(txn, slot);
+  if (node != NULL) read_target(target_of(txn, slot, node), out);
 }
 
 int cox_txn_find(struct cox_txn *txn, const char *id) {
@@ -105,6 +143,7 @@ void cox_txn_set_world(struct cox_txn *txn, json_t *world) {
   if (broker->callback_url != NULL) json_object_set(full, "callback_url", broker->callback_url);
   json_decref(txn->world);
   txn->world = full;
+  txn->world_nodes.world = NULL; /* the new one may be where an old one was */
 }
 
 const char *cox_txn_block_hash(struct cox_txn *txn, int64_t height) {
@@ -146,22 +185,23 @@ int cox_txn_node_count(struct cox_txn *txn, int64_t block_height, const char *bl
 }
 
 int cox_txn_intend(struct cox_txn *txn, int slot, struct cox_target *target, struct cox_err *err) {
-  struct cox_txn_node now;
   if (target == NULL) return err->code;
-  if (!cox_txn_read(txn, slot, &now)) {
+  const struct cox_node *const node = node_of(txn, slot);
+  if (node == NULL) {
     cox_target_release(target);
     return cox_err_set(err, COX_ENOENT, "setting an intent failed: the node was removed");
   }
-  if (cox_target_equal(target, now.target)) {
+  const struct cox_target *const now = target_of(txn, slot, node);
+  if (cox_target_equal(target, now)) {
     cox_target_release(target);
     return 0;
   }
   struct cox_change *const change = touch(txn, slot);
   if (change == NULL) {
     cox_target_release(target);
-    return cox_err_set(err, COX_ENOMEM, "setting the intent of node %s failed: out of memory", now.id);
+    return cox_err_set(err, COX_ENOMEM, "setting the intent of node %s failed: out of memory", cox_node_id(node));
   }
-  cox_target_share(target, now.target);
+  cox_target_share(target, now);
   cox_target_release(change->target);
   change->target = target;
   return 1;

@@ -20,7 +20,7 @@ enum { COX_TXN_NONE = -1 };
 
 /* What policy may see of a node. Pointers are borrowed until the transaction ends. */
 struct cox_txn_node {
-  const char *id;
+  json_t *id; /* string */
   int node_num;
   json_t *config;
   bool is_enabled;             /* admin state */
@@ -36,6 +36,7 @@ struct cox_txn_node {
 
 size_t cox_txn_count(struct cox_txn *txn); /* with those registered, without those removed in this transaction: skip removed slots */
 bool cox_txn_read(struct cox_txn *txn, int slot, struct cox_txn_node *out); /* false: removed */
+void cox_txn_read_target(struct cox_txn *txn, int slot, struct cox_txn_node *out); /* only what cox_txn_intend changes */
 int cox_txn_find(struct cox_txn *txn, const char *id); /* slot or COX_TXN_NONE */
 
 /* The world: an object, borrowed. NULL before the first block. Plus what the core adds at reading:

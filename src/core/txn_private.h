@@ -27,6 +27,21 @@ struct cox_change {
   json_t *removed_id;          /* set by applying, borrowed from `fresh` */
 };
 
+enum { COX_CHANGES_MAX = 64 };
+
+/* Changes side by side: a phase command has ten thousand, and each walk through them is short only when none must be fetched anew. */
+struct cox_change_block {
+  struct cox_change_block *older;
+  size_t used;
+  struct cox_change changes[COX_CHANGES_MAX];
+};
+
+/* What of a world is about single nodes; found once for all of them. Borrowed. */
+struct cox_world_nodes {
+  const json_t *world; /* NULL: of none */
+  json_t *epoch_models, *preserved;
+};
+
 struct cox_txn {
   struct cox_txn *older; /* of the same command, applied before: kept until they are stored */
   struct cox_broker *broker;
@@ -34,6 +49,8 @@ struct cox_txn {
   size_t capacity;
   size_t end; /* highest slot of a fresh node + 1; 0: none */
   struct cox_change *first, *last;
+  struct cox_change_block *blocks; /* where they are */
+  struct cox_world_nodes world_nodes;
   json_t *world;  /* NULL: stays; after applying the old one */
   json_t *issued; /* list of names or NULL */
   bool reconciles_all, probes_all;

@@ -31,11 +31,7 @@ static int next_node(lua_State *L) {
   lua_Integer slot = lua_tointeger(L, lua_upvalueindex(1));
   const lua_Integer count = (lua_Integer)cox_txn_count(txn);
   for (; slot < count; slot++) {
-    cox_policy_node_push(L, (int)slot);
-    if (lua_isnil(L, -1)) {
-      lua_pop(L, 1);
-      continue;
-    }
+    if (!cox_policy_node_push(L, lua_upvalueindex(2), (int)slot)) continue;
     lua_pushinteger(L, slot + 1);
     lua_replace(L, lua_upvalueindex(1));
     return 1;
@@ -46,16 +42,20 @@ static int next_node(lua_State *L) {
 static int nodes(lua_State *L) {
   check_txn(L);
   lua_pushinteger(L, 0);
-  lua_pushcclosure(L, next_node, 1);
+  cox_policy_nodes_push(L);
+  lua_pushcclosure(L, next_node, 2);
   return 1;
+}
+
+static int push_node(lua_State *L, int slot) {
+  cox_policy_nodes_push(L);
+  return cox_policy_node_push(L, lua_gettop(L), slot) ? 1 : 0;
 }
 
 static int node(lua_State *L) {
   struct cox_txn *const txn = check_txn(L);
   const int slot = cox_txn_find(txn, check_text(L, 2, "a node's id"));
-  if (slot == COX_TXN_NONE) return 0;
-  cox_policy_node_push(L, slot);
-  return 1;
+  return slot != COX_TXN_NONE ? push_node(L, slot) : 0;
 }
 
 static int block_hash(lua_State *L) {
@@ -127,9 +127,7 @@ static int put_node(lua_State *L, int (*put)(struct cox_txn *, json_t *, struct 
   if (object == NULL) return cox_policy_refuse(L, COX_EINVAL, err.text);
   const int slot = put(txn, object, &err);
   json_decref(object);
-  if (slot < 0) return cox_policy_refuse(L, slot, err.text);
-  cox_policy_node_push(L, slot);
-  return 1;
+  return slot >= 0 ? push_node(L, slot) : cox_policy_refuse(L, slot, err.text);
 }
 
 static int register_node(lua_State *L) { return put_node(L, cox_txn_register); }

@@ -11,7 +11,13 @@
 
 #define NODE_TYPE "coxswain.Node"
 
-enum { CONFIG_UPVALUE = 1, MODELS_UPVALUE = 2, UPVALUES = 2 };
+enum { CONFIG_UPVALUE = 1, MODELS_UPVALUE = 2, JSON_UPVALUES = 2, ADMIN_UPVALUE = 3, UPVALUES = 3 };
+
+/* What the kept table of the admin state says; it has no reason. */
+struct kept_admin {
+  bool is_kept, is_enabled;
+  int64_t epoch;
+};
 
 struct policy_node {
   const void *type; /* &nodes_key */
@@ -19,7 +25,8 @@ struct policy_node {
   int slot;
   uint64_t serial; /* of the handler it was filled for */
   struct cox_txn_node view;
-  struct cox_held *held[UPVALUES]; /* what the cached tables were made of */
+  struct cox_held *held[JSON_UPVALUES]; /* what the cached tables were made of */
+  struct kept_admin admin;
 };
 
 static const char nodes_key;
@@ -103,7 +110,7 @@ static void push_cached(lua_State *L, struct policy_node *node, int place, json_
   cox_vm_hold_json(L, held, value);
 }
 
-static void push_admin(lua_State *L, const struct cox_txn_node *view) {
+static void push_new_admin(lua_State *L, const struct cox_txn_node *view) {
   lua_createtable(L, 0, 3);
   lua_pushboolean(L, view->is_enabled);
   lua_setfield(L, -2, "enabled");
@@ -112,6 +119,21 @@ static void push_admin(lua_State *L, const struct cox_txn_node *view) {
   if (view->admin_reason == NULL) return;
   lua_pushstring(L, view->admin_reason);
   lua_setfield(L, -2, "reason");
+}
+
+/* With a reason it is made anew: most have none. */
+static void push_admin(lua_State *L, struct policy_node *node) {
+  const struct cox_txn_node *const view = &node->view;
+  const bool is_same = node->admin.is_kept && node->admin.is_enabled == view->is_enabled && node->admin.epoch == view->admin_epoch;
+  if (is_same && view->admin_reason == NULL) {
+    lua_getiuservalue(L, 1, ADMIN_UPVALUE);
+    return;
+  }
+  push_new_admin(L, view);
+  if (view->admin_reason != NULL) return;
+  lua_pushvalue(L, -1);
+  lua_setiuservalue(L, 1, ADMIN_UPVALUE);
+  node->admin = (struct kept_admin){.is_kept = true, .is_enabled = view->is_enabled, .epoch = view->admin_epoch};
 }
 
 static void push_target(lua_State *L, const struct cox_target *target) {
@@ -135,7 +157,7 @@ static void push_operational(lua_State *L) {
 static void push_field(lua_State *L, struct policy_node *node, lua_Integer field) {
   const struct cox_txn_node *const view = &node->view;
   switch (field) {
-    case FIELD_ID: lua_pushstring(L, view->id); break;
+    case FIELD_ID: lua_pushstring(L, json_string_value(view->id)); break;
     case FIELD_NODE_NUM: lua_pushinteger(L, view->node_num); break;
     case FIELD_INTENDED_STATUS: lua_pushstring(L, cox_status_name(view->intended)); break;
     case FIELD_CURRENT_STATUS: lua_pushstring(L, cox_status_name(view->current)); break;
@@ -145,45 +167,25 @@ static void push_field(lua_State *L, struct policy_node *node, lua_Integer field
     case FIELD_FAILURE_REASON: lua_pushstring(L, view->failure_reason); break; /* NULL pushes nil */
     case FIELD_EPOCH_MODELS: push_cached(L, node, MODELS_UPVALUE, view->epoch_models); break;
     case FIELD_PRESERVED: lua_pushboolean(L, view->is_preserved); break;
-    case FIELD_ADMIN_STATE: push_admin(L, view); break;
+    case FIELD_ADMIN_STATE: push_admin(L, node); break;
     case FIELD_IS_OPERATIONAL: push_operational(L); break;
     default: /* of the configuration */
       push_cached(L, node, CONFIG_UPVALUE, view->config);
-      lua_getfield(L, -1, fields[field - 1].name);
+      lua_pushvalue(L, 2);
+      lua_rawget(L, -2);
   }
 }
 
 /* ---- methods ---- */
-
-static int set_target_field(void *target, const char *name, json_t *value, struct cox_err *err) {
-  return cox_target_set(target, name, value, err);
-}
-
-/* Never throws. NULL with the reason. `reason` is at 3. */
-static struct cox_target *take_target(lua_State *L, struct cox_err *err) {
-  struct cox_target *const target = cox_target_begin();
-  if (target == NULL) {
-    cox_err_set(err, COX_ENOMEM, "target: out of memory");
-    return NULL;
-  }
-  int rc = cox_convert_take_fields(L, 2, "target", set_target_field, target, err);
-  json_t *const reason = rc == 0 && !lua_isnoneornil(L, 3) ? cox_convert_take(L, 3, "reason", err) : NULL;
-  if (reason != NULL) rc = cox_target_set(target, "reason", reason, err);
-  else if (!lua_isnoneornil(L, 3)) rc = COX_EINVAL;
-  if (rc == 0) rc = cox_target_check(target, err);
-  if (rc == 0) return target;
-  cox_target_release(target);
-  return NULL;
-}
 
 static int intend(lua_State *L) {
   struct policy_node *const node = check_node(L);
   luaL_checktype(L, 2, LUA_TTABLE);
   luaL_optstring(L, 3, NULL);
   struct cox_err err;
-  const int rc = cox_txn_intend(node->owner->txn, node->slot, take_target(L, &err), &err);
-  if (rc < 0) return luaL_error(L, "node %s: %s", node->view.id, err.text);
-  if (rc > 0) cox_txn_read(node->owner->txn, node->slot, &node->view);
+  const int rc = cox_txn_intend(node->owner->txn, node->slot, cox_target_take(L, 2, 3, &node->owner->targets, &err), &err);
+  if (rc < 0) return luaL_error(L, "node %s: %s", json_string_value(node->view.id), err.text);
+  if (rc > 0) cox_txn_read_target(node->owner->txn, node->slot, &node->view);
   lua_pushboolean(L, rc > 0);
   return 1;
 }
@@ -211,7 +213,6 @@ const struct cox_api cox_api_node = {.name = NODE_TYPE,
 
 static int node_index(lua_State *L) {
   struct policy_node *const node = check_node(L);
-  lua_settop(L, 2);
   lua_pushvalue(L, 2);
   switch (lua_rawget(L, lua_upvalueindex(1))) {
     case LUA_TFUNCTION: return 1;
@@ -226,7 +227,7 @@ static int node_newindex(lua_State *L) {
 
 static int node_gc(lua_State *L) {
   struct policy_node *const node = lua_touserdata(L, 1);
-  for (int i = 0; i < UPVALUES; i++) cox_vm_release(L, &node->held[i]);
+  for (int i = 0; i < JSON_UPVALUES; i++) cox_vm_release(L, &node->held[i]);
   return 0;
 }
 
@@ -247,7 +248,7 @@ static void push_metatable(lua_State *L) {
   lua_setfield(L, -2, "__metatable");
 }
 
-static void push_nodes(lua_State *L) {
+void cox_policy_nodes_push(lua_State *L) {
   cox_vm_push_kept(L, &nodes_key);
   if (lua_istable(L, -1)) return;
   lua_pop(L, 1);
@@ -256,31 +257,23 @@ static void push_nodes(lua_State *L) {
   cox_vm_keep(L, &nodes_key);
 }
 
-static struct policy_node *push_object(lua_State *L, struct cox_policy_vm *policy, int slot) {
-  push_nodes(L);
-  if (lua_rawgeti(L, -1, slot + 1) != LUA_TNIL) {
-    lua_remove(L, -2);
-    return lua_touserdata(L, -1);
-  }
+static struct policy_node *push_object(lua_State *L, struct cox_policy_vm *policy, int nodes, int slot) {
+  if (lua_rawgeti(L, nodes, slot + 1) == LUA_TUSERDATA) return lua_touserdata(L, -1);
   lua_pop(L, 1);
   struct policy_node *const node = lua_newuserdatauv(L, sizeof *node, UPVALUES);
   *node = (struct policy_node){.type = &nodes_key, .owner = policy, .slot = slot};
   push_metatable(L);
   lua_setmetatable(L, -2);
   lua_pushvalue(L, -1);
-  lua_rawseti(L, -3, slot + 1);
-  lua_remove(L, -2);
+  lua_rawseti(L, nodes, slot + 1);
   return node;
 }
 
-void cox_policy_node_push(lua_State *L, int slot) {
+bool cox_policy_node_push(lua_State *L, int nodes, int slot) {
   struct cox_policy_vm *const policy = cox_policy_vm_check(L);
-  struct policy_node *const node = push_object(L, policy, slot);
-  if (cox_txn_read(policy->txn, slot, &node->view)) {
-    node->serial = policy->serial;
-    return;
-  }
-  node->serial = 0;
-  lua_pop(L, 1);
-  lua_pushnil(L);
+  struct policy_node *const node = push_object(L, policy, nodes, slot);
+  const bool is_there = cox_txn_read(policy->txn, slot, &node->view);
+  node->serial = is_there ? policy->serial : 0;
+  if (!is_there) lua_pop(L, 1);
+  return is_there;
 }

@@ -299,7 +299,8 @@ static void begin(struct taking *taking, lua_State *L, const char *what, struct 
   taking->is_told = false;
 }
 
-int cox_convert_take_fields(lua_State *L, int index, const char *what, cox_convert_set_fn *set, void *arg, struct cox_err *err) {
+int cox_convert_take_fields(lua_State *L, int index, const char *what, cox_convert_know_fn *know, cox_convert_set_fn *set, void *arg,
+                            struct cox_err *err) {
   struct taking taking;
   begin(&taking, L, what, err);
   index = lua_absindex(L, index);
@@ -307,6 +308,10 @@ int cox_convert_take_fields(lua_State *L, int index, const char *what, cox_conve
   int rc = 0;
   lua_pushnil(L);
   while (rc == 0 && lua_next(L, index) != 0) {
+    if (know(arg, L)) {
+      lua_pop(L, 1);
+      continue;
+    }
     const char *name;
     json_t *const value = take_pair(L, &name, &taking);
     if (value == NULL && !taking.is_told) cox_err_set(err, COX_ENOMEM, "%s could not be converted: out of memory", what);

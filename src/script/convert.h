@@ -15,6 +15,8 @@ enum {
   COX_CONVERT_TEXTS = 64, /* kept for others that are equal */
 };
 
+/* Asked first, with key and value on top of the stack, which it leaves there: true when it took the value without a conversion. */
+typedef bool cox_convert_know_fn(void *arg, lua_State *L);
 /* 0, or a code with the reason in `err`. */
 typedef int cox_convert_set_fn(void *arg, const char *name, json_t *value, struct cox_err *err);
 
@@ -38,9 +40,10 @@ void cox_convert_push_made(lua_State *L, struct cox_held **held, json_t *value);
  * text, bad UTF-8, nan, too much of it. nil and json.null become null. When the call's time is up it is also NULL; after
  * clean-up, cox_guard_check then raises that.                                                                                 */
 json_t *cox_convert_take(lua_State *L, int index, const char *what, struct cox_err *err);
-/* Each pair of the table at `index` goes to `set`, which takes the value; ends with the first that it refuses, with what `set` says. As
- * cox_convert_take otherwise: 0, or a code with the reason.                                                                        */
-int cox_convert_take_fields(lua_State *L, int index, const char *what, cox_convert_set_fn *set, void *arg, struct cox_err *err);
+/* Each pair of the table at `index` goes to `set`, which takes the value, unless `know` knows it; ends with the first that `set` refuses,
+ * with what it says. As cox_convert_take otherwise: 0, or a code with the reason.                                                  */
+int cox_convert_take_fields(lua_State *L, int index, const char *what, cox_convert_know_fn *know, cox_convert_set_fn *set, void *arg,
+                            struct cox_err *err);
 /* The value as JSON text on one line, to be freed; keys sorted when asked. Never throws: NULL when memory or time is used up, or the
  * text would be longer than COX_CONVERT_TEXT_BYTES_MAX, with the reason in `err`.                                                  */
 char *cox_convert_text(lua_State *L, const json_t *value, bool is_sorted, const char *what, struct cox_err *err);

@@ -19,6 +19,8 @@ enum { REASON_BYTES = 2048 };
 /* ---- loading ---- */
 
 static int prepare(lua_State *L) {
+  struct cox_policy_vm *const policy = lua_touserdata(L, 1);
+  cox_target_taker_init(L, &policy->targets);
   cox_sandbox_require(L, "coxswain.handler");
   lua_getfield(L, -1, "run");
   cox_vm_keep(L, &run_key);
@@ -81,7 +83,7 @@ struct cox_policy_vm *cox_policy_vm_create(const struct cox_policy_options *opti
                                                         .owner = policy},
                                &err);
   }
-  if (policy == NULL || policy->vm == NULL || cox_vm_call(policy->vm, prepare, NULL, LOAD_BUDGET_S, &err) != 0) {
+  if (policy == NULL || policy->vm == NULL || cox_vm_call(policy->vm, prepare, policy, LOAD_BUDGET_S, &err) != 0) {
     cox_faults_add(faults, err.file, err.line, "%s", policy != NULL ? err.text : "loading the policy failed: out of memory");
     cox_policy_vm_destroy(policy);
     return NULL;
@@ -96,6 +98,7 @@ struct cox_policy_vm *cox_policy_vm_create(const struct cox_policy_options *opti
 void cox_policy_vm_destroy(struct cox_policy_vm *policy) {
   if (policy == NULL) return;
   cox_vm_destroy(policy->vm);
+  cox_target_taker_fini(&policy->targets);
   json_decref(policy->world);
   free(policy);
 }

@@ -7,6 +7,7 @@
 
 #include "core/answer.h"
 #include "core/txn.h"
+#include "script/take_target.h"
 #include "script/vm.h"
 
 struct cox_policy_vm {
@@ -18,6 +19,7 @@ struct cox_policy_vm {
   json_t *args;
   struct cox_answer *answer;
   json_t *world;          /* the one that was converted last, held; NULL: none */
+  struct cox_target_taker targets;
 };
 
 struct cox_policy_options {
@@ -39,7 +41,9 @@ struct cox_policy_vm *cox_policy_vm_check(lua_State *L);
 /* api_broker.c, api_node.c: pushed inside of a handler; may throw. */
 void cox_policy_broker_push(lua_State *L);
 void cox_policy_world_push(lua_State *L); /* nil before the first block */
-void cox_policy_node_push(lua_State *L, int slot); /* nil: there is none */
+void cox_policy_nodes_push(lua_State *L); /* the table of node objects that are there already, which no script may get hold of */
+/* `nodes` is where that table is: absolute, or an upvalue. False, and nothing pushed: there is no node in that slot. */
+bool cox_policy_node_push(lua_State *L, int nodes, int slot);
 /* Leaves nil, message, code; to be returned from a binding. */
 int cox_policy_refuse(lua_State *L, int rc, const char *text);
 

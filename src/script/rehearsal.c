@@ -41,7 +41,7 @@ static json_t *windows_of(struct cox_generation *candidate, json_t *world, struc
 /* ---- differences ---- */
 
 static json_t *change_of(const struct cox_txn_node *node, const struct cox_target *before) {
-  json_t *const change = json_pack("{ss}", "node_id", node->id);
+  json_t *const change = json_pack("{sO}", "node_id", node->id);
   if (before != NULL) json_object_set_new(change, "from", cox_target_json(before, false));
   json_object_set_new(change, "to", cox_target_json(node->target, false));
   if (node->target->reason != NULL) json_object_set(change, "reason", node->target->reason);
