@@ -38,7 +38,7 @@ describe("the scripts' view", function()
   local function limit(bytes) assert.is_true(os.execute(("prlimit --fsize=%s: --pid %d"):format(bytes, daemon.pid))) end
   local function text_of(css) return tab:run("return document.querySelector(arguments[0]).innerText", css) end
   local function wait_for(what, css, pattern)
-    tab:wait(what, ("/%s/.test([...document.querySelectorAll('%s')].map((e) => e.innerText).join('\\n'))"):format(pattern, css))
+    tab:wait(what, ("new RegExp(String.raw`%s`).test([...document.querySelectorAll('%s')].map((e) => e.innerText).join('\\n'))"):format(pattern, css))
   end
   local function live_is(generation) wait_for("generation " .. generation, "#view-scripts .list", "generation " .. generation .. " · ") end
   local function confirm(button, title)
