@@ -115,6 +115,28 @@ describe("the scripts' view", function()
     wait_for("the notice", "#notices", "Unchanged: generation 2 goes on")
   end)
 
+  it("is for everybody while it shows a plan, a refusal and a difference", function()
+    edit "  x = = 1\n"
+    assert.equal(1, (system.run("reload", "--admin", daemon.url)))
+    wait_for("the refusal", ".rejected", "were refused: generation 2 goes on")
+    edit ""
+    tab:press_button "What would change?"
+    wait_for("the plan", ".outcome tbody", "node2")
+    for _, scheme in ipairs { "light", "dark" } do
+      tab:prefers(scheme)
+      for _, width in ipairs { 1280, 390 } do
+        tab:size(width, 844)
+        assert.same({}, tab:run(page.contrast), ("%s at %d"):format(scheme, width))
+        assert.is_true(tab:run "return document.documentElement.scrollWidth <= innerWidth")
+      end
+    end
+    if page.has_axe then assert.same({}, page.barriers(tab)) end
+    tab:size(1280, 900)
+    edit(spare_rule .. "  -- <b>not bold</b>\n") -- the live ones
+    assert.equal(0, (system.run("reload", "--admin", daemon.url)))
+    live_is(3)
+  end)
+
   it("goes back, and says that the scripts on disk are not the live ones", function()
     confirm("Go back…", "Go back to generation 1?")
     live_is(1)
@@ -127,14 +149,14 @@ describe("the scripts' view", function()
   it("sees somebody else's reload without being asked, and the journal tells of it", function()
     edit(spare_rule)
     assert.equal(0, (system.run("reload", "--admin", daemon.url)))
-    live_is(3)
+    live_is(4)
     tab:run("location.hash = '#/journal'")
-    wait_for("the record", "#view-journal .records", "generation 3 is live")
+    wait_for("the record", "#view-journal .records", "generation 4 is live")
     edit ""
     assert.equal(0, (system.run("reload", "--admin", daemon.url)))
-    wait_for("the next one, live", "#view-journal .records", "generation 4 is live")
+    wait_for("the next one, live", "#view-journal .records", "generation 5 is live")
     tab:run("location.hash = '#/scripts'")
-    live_is(4)
+    live_is(5)
   end)
 
   it("is worked by the keyboard alone", function()

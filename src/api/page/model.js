@@ -20,7 +20,8 @@ class Model extends EventTarget {
   blocks = new Blocks();
   journal = [];           // newest last; records, and {kind: "cut", …} of our own
   link = { state: "connecting", since: Date.now(), error: "" };
-  store = { isDegraded: false, reason: "", since: null }; // since: when the journal says
+  store = { isDegraded: false, reason: "" };
+  storeRecord = null;     // the journal's last one about it: when and why, in short
   scripts = null;         // what GET /v1/scripts said, when it was asked
   isRunning = false;
   #dirty = new Set();
@@ -60,9 +61,8 @@ class Model extends EventTarget {
   async #askStore() {
     const answer = await ask("GET", "/readyz").catch(() => null); // not ready yet, or away: the link says so
     if (!answer) return;
-    const isDegraded = answer.degraded === true;
-    if (!isDegraded && !this.store.isDegraded) return;
-    this.store = { isDegraded, reason: answer.reasons?.[0] ?? "", since: isDegraded ? this.store.since : null };
+    const record = this.storeRecord?.state === "degraded" ? this.storeRecord : null;
+    this.store = { isDegraded: answer.degraded === true, reason: record?.reason ?? answer.reasons?.[0] ?? "", since: record?.time };
     this.tell("store");
   }
 
@@ -204,7 +204,7 @@ class Model extends EventTarget {
   #take(record) {
     this.#keep(record);
     if (record.kind === "store") {
-      this.store.since = record.state === "degraded" ? record.time : null;
+      this.storeRecord = record;
       this.#askStore();
     }
     if (record.kind === "reload") this.#askScripts();

@@ -25,10 +25,11 @@ function diffOf(path, { live, previous }) {
       el("span", { class: "number", text: line.sign === "…" ? "" : String(line.after ?? line.before) }), el("span", { class: "sign", text: line.sign }), el("span", { class: "text", text: line.text })))));
 }
 
-// What was refused, as people look for it: FILE:LINE, each fault in a line. A refusal without faults has its reason in words.
+// What was refused, as people look for it: FILE:LINE, each fault in a line. What has no faults has its reason in words.
 function refusal(title, faults, reason) {
   const hasFaults = faults?.length > 0;
-  return [el("p", { class: "verdict bad" }, glyph("failed", "bad"), el("span", { text: hasFaults ? title : reason })), hasFaults ? faultItems(faults) : null].filter(Boolean);
+  const verdict = el("p", { class: "verdict" }, glyph(hasFaults ? "failed" : "warn", hasFaults ? "bad" : "warn"), el("span", { text: hasFaults ? title : reason }));
+  return hasFaults ? [verdict, faultItems(faults)] : [verdict];
 }
 
 // "1 file from /own, 24 from /usr/share/…", in the order in which they are looked at.
@@ -40,7 +41,7 @@ function originWords({ files = [], folders = [] }) {
 function fileRow(file) {
   const instead = file.shadows?.length ? el("span", { class: "hint", text: `instead of the one in ${file.shadows.join(", ")}` }) : null;
   return el("tr", { class: instead ? "own" : null }, el("td", {}, el("code", { text: file.path })), el("td", { class: "from" }, el("span", { text: file.from ?? "" }), instead),
-    el("td", {}, el("code", { text: short(file.hash) })), el("td", { class: "number", text: String(file.size ?? "") }));
+    el("td", { class: "hash" }, el("code", { text: short(file.hash) })), el("td", { class: "number", text: String(file.size ?? "") }));
 }
 
 export class Scripts {
@@ -64,8 +65,8 @@ export class Scripts {
       el("section", { class: "card" }, el("div", { class: "row between" }, el("h1", { text: "Scripts" }), el("div", { class: "row actions" }, this.plan, this.rollback, this.reload)),
         this.live, this.rejected, this.outcome),
       card("Difference to the generation before", this.diffs),
-      card("Files", this.origins, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Files" }, el("table", { class: "plain" },
-        el("thead", {}, el("tr", {}, ["File", "From", "Hash", "Bytes"].map((text) => el("th", { scope: "col", class: text === "Bytes" ? "number" : null, text })))), this.files))));
+      card("Files", this.origins, el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Files" }, el("table", { class: "plain files" },
+        el("thead", {}, el("tr", {}, ["File", "From", "Hash", "Bytes"].map((text) => el("th", { scope: "col", class: { Hash: "hash", Bytes: "number" }[text], text })))), this.files))));
     byId("view-scripts").append(this.words, this.parts, card("What happened to them", this.past));
   }
 
