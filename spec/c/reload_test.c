@@ -115,6 +115,16 @@ static void a_failure_in_a_window_to_come_is_found_before_it_comes(void **state)
   assert_int_equal(reload_rig_number(&rig), 1);
 }
 
+static void a_refusal_is_shown_until_the_folders_hold_something_else(void **state) {
+  (void)state;
+  reload_rig_edit(&rig, PHASES, SERVE, "= broken");
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
+  assert_non_null(json_object_get(reload_rig_show(&rig), "rejected"));
+  reload_rig_edit(&rig, PHASES, "= broken", STOP_ONE);
+  assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
+  assert_null(json_object_get(reload_rig_show(&rig), "rejected"));
+}
+
 static void every_fault_is_named_and_the_old_set_goes_on(void **state) {
   (void)state;
   reload_rig_write(&rig, "commands/start_poc.lua", "return {");
@@ -391,6 +401,7 @@ int main(void) {
       TEST(a_syntax_error_is_refused_with_file_and_line),
       TEST(a_plan_of_another_folder_changes_nothing),
       TEST(a_failure_in_a_window_to_come_is_found_before_it_comes),
+      TEST(a_refusal_is_shown_until_the_folders_hold_something_else),
       TEST(every_fault_is_named_and_the_old_set_goes_on),
       TEST(names_and_texts_that_are_no_text_are_faults),
       TEST(what_policy_saves_outlives_a_reload_and_a_rollback),

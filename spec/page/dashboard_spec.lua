@@ -1,7 +1,6 @@
 -- The dashboard in a real browser, against a real daemon and simulated nodes: what it shows, and every action.
 
 local browser = require "support.browser"
-local page = require "support.page"
 local system = require "support.system"
 
 local missing = browser.missing()
@@ -196,94 +195,11 @@ describe("a browser", function()
     it("has written no error to the browser's console", function()
       local faults = {}
       for _, line in ipairs(tab:faults()) do
-        -- The daemon was away, a node was removed, the scripts may not be offered.
-        local is_expected = line:match "ERR_" or line:match "404" or line:match "/v1/scripts"
+        -- The daemon was away, a node was removed.
+        local is_expected = line:match "ERR_" or line:match "404"
         if not is_expected then faults[#faults + 1] = line end
       end
       assert.same({}, faults)
-    end)
-  end)
-
-  describe("the scripts' view", function()
-    local fleet, daemon
-    setup(function()
-      fleet = system.fleet("--count", "1")
-      daemon = system.daemon(system.config(fleet.nodes_file), "-D", "admin.socket=second.sock")
-      tab:devtools("Page.addScriptToEvaluateOnNewDocument", { source = page.answers })
-      tab:go(daemon.url .. "/#/scripts")
-    end)
-
-    local function answer(path, status, body)
-      tab:run("window.answers[arguments[0]] = [arguments[1], arguments[2]]", path, status, body)
-    end
-    local function again()
-      tab:run("location.hash = '#/'")
-      tab:wait("another view", "!document.querySelector('#view-scripts').checkVisibility()")
-      tab:run("location.hash = '#/scripts'")
-    end
-    local live = [[{"generation": 4, "hash": "abcdef0123456789", "loaded_at": "2026-01-02T03:04:05.000Z", "can_roll_back": true,
-      "previous": {"generation": 3, "hash": "99"},
-      "folders": ["/etc/coxswain/scripts"], "files": [{"path": "policy/phases.lua", "from": "/etc/coxswain/scripts", "hash": "aa", "size": 10}],
-      "commands": ["start_poc"], "drivers": ["mlnode"], "jobs": [], "difference": {"files": {
-      "policy/phases.lua": {"previous": "one\ntwo\nthree\n", "live": "one\n2\nthree\nfour\n"},
-      "policy/new.lua": {"live": "<b>new</b>\n"}}}}]]
-
-    it("says in words when the daemon does not offer them", function()
-      for _, status in ipairs { 404, 503 } do
-        answer("/v1/scripts?difference=1", status, [[{"error": "no"}]])
-        again()
-        tab:wait("the words",
-          ("/does not offer its scripts over the API \\(GET .v1.scripts answers %d\\)/.test(document.querySelector('#view-scripts').innerText)"):format(status))
-      end
-    end)
-
-    it("shows the generation and the difference to the one before, line by line", function()
-      answer("/v1/scripts?difference=1", 200, live)
-      again()
-      tab:wait("the generation", "/generation 4 · abcdef012345/.test(document.querySelector('#view-scripts').innerText)")
-      local lines = tab:run([[return [...document.querySelectorAll(".diff")].map((d) => d.querySelector("code").textContent + ": " +
-        [...d.querySelectorAll(".lines > div")].map((l) => l.querySelector(".sign").textContent + l.querySelector(".text").textContent).join("|"))]])
-      assert.same({ "policy/new.lua: +<b>new</b>", "policy/phases.lua:  one|-two|+2| three|+four" }, lines)
-    end)
-
-    it("says among what is to be done that scripts were refused", function()
-      answer("/v1/scripts?difference=1", 200, (live:gsub('"jobs"', '"rejected": {"hash": "77", "reason": "faults", ' ..
-        '"faults": [{"file": "policy/phases.lua", "line": 3, "message": "no such phase"}]}, "jobs"')))
-      again()
-      tab:wait("the fault", "/Refused: 77/.test(document.querySelector('.rejected').textContent)")
-      tab:run("location.hash = '#/'")
-      tab:wait("what to do",
-        "/scripts on disk were refused; generation 4 goes on. policy.phases.lua:3: no such phase/" ..
-        ".test(document.querySelector('.advice').textContent)")
-      answer("/v1/scripts?difference=1", 200, live)
-      again()
-      tab:wait("the generation", "/generation 4/.test(document.querySelector('#view-scripts').innerText)")
-    end)
-
-    it("loads anew, and leaves the faults on the page", function()
-      answer("POST /v1/scripts/reload", 422, [[{"error": "the scripts were refused",
-        "faults": [{"file": "policy/phases.lua", "line": 7, "message": "unexpected symbol <x>"}]}]])
-      tab:press_button("Load anew…")
-      tab:wait("the question", "document.querySelector('dialog[open]')")
-      tab:click("dialog button[type=submit]")
-      tab:wait("the fault", "/policy.phases.lua:7 unexpected symbol <x>/.test(document.querySelector('.outcome').textContent)")
-      answer("POST /v1/scripts/reload", 200, [[{"status": "done", "generation": 5}]])
-      tab:press_button("Load anew…")
-      tab:wait("the question", "document.querySelector('dialog[open]')")
-      tab:click("dialog button[type=submit]")
-      tab:wait("the notice", "/Generation 5 is live/.test(document.querySelector('#notices').textContent)")
-    end)
-
-    it("goes back, and says what a reload would change", function()
-      answer("POST /v1/scripts/rollback", 200, [[{"status": "done", "generation": 3}]])
-      tab:press_button("Go back…")
-      tab:wait("the question", "/generation 3/.test(document.querySelector('dialog[open] h2')?.textContent)")
-      tab:click("dialog button[type=submit]")
-      tab:wait("the notice", "/Generation 3 is live/.test(document.querySelector('#notices').textContent)")
-      answer("POST /v1/scripts/plan", 200, [[{"changes": [{"node_id": "node1", "from": {"status": "INFERENCE"},
-        "to": {"status": "STOPPED"}, "reason": "because"}]}]])
-      tab:press_button("What would change?")
-      tab:wait("the plan", "/node1\\s*Inference\\s*Stopped\\s*because/.test(document.querySelector('.outcome').innerText)")
     end)
   end)
 end)

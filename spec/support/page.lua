@@ -1,6 +1,11 @@
 -- What specs of the dashboard run inside the page.
 
+local system = require "support.system"
+
 local M = {}
+
+local axe = system.read(os.getenv "COXSWAIN_AXE" or "build/axe.min.js")
+M.has_axe = axe ~= ""
 
 --- Loaded before the page: answers of window.answers["/path?query"] (GET) or ["METHOD /path"], {status, text}, in place of the daemon's.
 M.answers = [[
@@ -51,5 +56,14 @@ M.contrast = [[
   }
   return [...new Set(found)];
 ]]
+
+--- What axe-core finds in the page as it is now, of serious faults: a list of words about each.
+function M.barriers(tab)
+  tab:run(axe .. "\nwindow.axe = axe; window.result = null;" ..
+    "axe.run(document, { resultTypes: ['violations'] }).then((r) => { window.result = r.violations; })")
+  tab:wait("axe", "window.result !== null")
+  return tab:run([[return window.result.filter((v) => ["serious", "critical"].includes(v.impact))
+    .map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.target.join(" ")).join("; ")}`)]])
+end
 
 return M

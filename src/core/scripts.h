@@ -37,8 +37,8 @@ struct cox_scripts {
   void (*rollback)(void *ctx, struct cox_scripts_request *request);
   void (*plan)(void *ctx, struct cox_scripts_request *request);
   /* Any thread: {"generation", "hash", "loaded_at", "can_roll_back", "previous"?: {"generation","hash"}, "rejected"?: {"hash","reason",
-   * "faults"?}, "folders": [in order of precedence], "files": [{"path","from": folder,"hash","size","shadows"?: [folders]}],
-   * "commands": […], "drivers": […], "jobs": […]}. A new reference.                                                             */
+   * "faults"?} of what the folders held when they were last read, "folders": [in order of precedence], "files": [{"path",
+   * "from": folder,"hash","size","shadows"?: [folders]}], "commands": […], "drivers": […], "jobs": […]}. A new reference.      */
   json_t *(*show)(void *ctx);
   /* Any thread: {"files": {path: {"live": text, "previous": text}}} of those that differ between the live set and the one before;
    * either may be missing. A new reference.                                                                                      */

@@ -44,13 +44,19 @@ static size_t find(const json_t *list, const char *hash) {
   return place;
 }
 
-bool cox_rejected_has(struct cox_rejected *rejected, uint64_t scripts_hash) {
+json_t *cox_rejected_find(struct cox_rejected *rejected, uint64_t scripts_hash) {
   char hash[COX_SOURCES_HASH_TEXT];
   cox_sources_hash_text(scripts_hash, hash);
   json_t *const list = cox_rejected_hold(rejected);
-  const bool has = find(list, hash) < json_array_size(list);
+  json_t *const entry = json_incref(json_array_get(list, find(list, hash)));
   json_decref(list);
-  return has;
+  return entry;
+}
+
+bool cox_rejected_has(struct cox_rejected *rejected, uint64_t scripts_hash) {
+  json_t *const entry = cox_rejected_find(rejected, scripts_hash);
+  json_decref(entry);
+  return entry != NULL;
 }
 
 /* A copy without that hash. Only cox-reload changes the list, so nothing gets lost between the copy and its taking the place. */

@@ -22,6 +22,8 @@ void cox_rejected_fini(struct cox_rejected *rejected);
 void cox_rejected_set(struct cox_rejected *rejected, json_t *list);
 /* A new reference to the list. */
 json_t *cox_rejected_hold(struct cox_rejected *rejected);
+/* A new reference to the entry of that content; NULL: it is not among them. */
+json_t *cox_rejected_find(struct cox_rejected *rejected, uint64_t scripts_hash);
 bool cox_rejected_has(struct cox_rejected *rejected, uint64_t scripts_hash);
 /* Takes `entry`, {"reason","faults"?}. Beyond the limit the oldest is forgotten. */
 void cox_rejected_add(struct cox_rejected *rejected, uint64_t scripts_hash, json_t *entry);

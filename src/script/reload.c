@@ -53,6 +53,7 @@ static struct cox_sources *counted(struct cox_reload *reload, struct cox_sources
   return sources;
 }
 
+/* `dir` NULL: the configured folders. */
 static struct cox_sources *read_sources(struct cox_reload *reload, const char *dir, struct cox_faults *faults) {
   if (dir != NULL) return counted(reload, cox_sources_read(dir, reload->library_dir, faults));
   return counted(reload, cox_sources_read_folders(reload->options.folders, reload->library_dir, faults));
@@ -219,6 +220,7 @@ int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struc
   cox_rejected_set(&reload->rejected, json_object_get(choice, "rejected"));
   reload->last_number = (uint64_t)json_integer_value(json_object_get(choice, "last_number"));
   struct cox_sources *const found = read_sources(reload, NULL, faults);
+  if (found != NULL) atomic_store(&reload->found_hash, found->scripts_hash);
   struct cox_generation *const kept = found != NULL ? instead_of_rejected(reload, found, choice) : NULL;
   int rc = COX_ESCRIPT;
   if (kept != NULL) {
@@ -321,6 +323,7 @@ static void do_reload(struct cox_reload *reload, struct work *work, bool is_expl
     reject(reload, work, NULL);
     return;
   }
+  atomic_store(&reload->found_hash, sources->scripts_hash);
   const bool is_bad = cox_rejected_has(&reload->rejected, sources->scripts_hash);
   const bool is_same = reload->has_tried && reload->tried_hash == sources->hash;
   if (is_bad ? !is_explicit : is_same) {

@@ -43,6 +43,7 @@ struct cox_reload {
   struct cox_kept kept;
   struct cox_rejected rejected;
   struct cox_watch watch;
+  _Atomic(uint64_t) found_hash;       /* cox-reload writes it: what the folders held when they were last read, of scripts alone */
   struct cox_mutex mutex;             /* guards the rest */
   struct {
     enum cox_order_kind kind;

@@ -49,13 +49,6 @@ static json_t *named_list(json_t *declared) {
   return list;
 }
 
-static json_t *newest_rejected(struct cox_reload *reload) {
-  json_t *const list = cox_rejected_hold(&reload->rejected);
-  json_t *const newest = json_array_size(list) > 0 ? json_incref(json_array_get(list, json_array_size(list) - 1)) : NULL;
-  json_decref(list);
-  return newest;
-}
-
 static json_t *in_short(const struct cox_generation *generation) {
   json_t *const object = json_pack("{sI}", "generation", (json_int_t)generation->number);
   set_hash(object, generation->sources->scripts_hash);
@@ -71,7 +64,8 @@ json_t *cox_reload_show(struct cox_reload *reload) {
   json_object_set_new(object, "loaded_at", json_string(at));
   json_object_set_new(object, "can_roll_back", json_boolean(previous != NULL));
   if (previous != NULL) json_object_set_new(object, "previous", in_short(previous));
-  json_t *const rejected = newest_rejected(reload);
+  /* Why the folders' present content is not live; one that was rejected and corrected since is nobody's concern any more. */
+  json_t *const rejected = cox_rejected_find(&reload->rejected, atomic_load(&reload->found_hash));
   if (rejected != NULL) json_object_set_new(object, "rejected", rejected);
   json_object_set(object, "folders", live->sources->folders);
   json_object_set_new(object, "files", files_json(live->sources));

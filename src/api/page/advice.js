@@ -125,17 +125,27 @@ function ofWaiting(facts) {
   return [about("info", ids, `waits for its first PoC${withPoc(facts)}.`, `wait for their first PoC${withPoc(facts)}.`, next)];
 }
 
+// Also for the line above the other views.
+export function storeWords({ reason, since }, now) {
+  return {
+    title: `The store cannot be written${since ? ` since ${moment(since, false, now)}` : ""}: changes that must last are refused; the fleet goes on as it is.`,
+    next: `${reason ? sentenceOf(reason) : ""} Look at the disk of the daemon's machine: is it full, or read-only?`.trim(),
+  };
+}
+
 function ofDaemon({ store, scripts, now }) {
   const items = [];
-  if (store?.state === "degraded") {
-    items.push({ tone: "bad", text: `The store cannot be written since ${moment(store.time, false, now)}: changes are refused.`,
-      next: `${store.reason ?? ""} The fleet goes on. Look at the disk.`.trim(), ids: [] });
+  if (store.isDegraded) {
+    const { title, next } = storeWords(store, now);
+    items.push({ tone: "bad", text: title, next, ids: [] });
   }
   const rejected = scripts?.rejected;
   if (rejected) {
     const fault = rejected.faults?.[0];
-    const where = fault?.file ? `${fault.file}${fault.line ? `:${fault.line}` : ""}: ${fault.message}` : rejected.reason;
-    items.push({ tone: "warn", text: `The scripts on disk were refused; generation ${scripts.generation} goes on.`, next: where ?? "See Scripts.", ids: [] });
+    const where = fault?.file ? `${fault.file}${fault.line ? `:${fault.line}` : ""}: ${fault.message}` : sentenceOf(rejected.reason || "see Scripts");
+    const text = fault ? `The scripts on disk were refused; generation ${scripts.generation} goes on.`
+      : `The scripts on disk are not the live ones: generation ${scripts.generation} was gone back to.`;
+    items.push({ tone: "warn", text, next: where, ids: [] });
   }
   return items;
 }

@@ -1,5 +1,6 @@
 // Where it begins: which view is shown, what is drawn when, the theme, and the token.
 
+import { storeWords } from "./advice.js";
 import { login } from "./dialog.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { Fleet } from "./fleet.js";
@@ -56,6 +57,7 @@ function draw() {
     isDue = false;
     const now = Date.now();
     drawLink(now);
+    drawStore(now);
     phaseBar.update(now);
     fleet.update(now);
     nodeView.update(now);
@@ -69,6 +71,13 @@ function drawLink(now) {
   setText(link, words);
   setAttribute(link, "data-state", state);
   byId("leave").hidden = !session.token;
+}
+
+// On the fleet's view it is among what is to be done.
+function drawStore(now) {
+  const line = byId("store"), { title, next } = storeWords(model.store, now);
+  if (model.store.isDegraded) setText(line, `${title} ${next}`);
+  line.hidden = !model.store.isDegraded || route().view === "fleet";
 }
 
 function tick() {
@@ -135,11 +144,12 @@ function begin() {
     event.preventDefault(); // the hash says which view is shown
     byId("main").focus();
   });
-  for (const what of ["world", "nodes", "link"]) model.addEventListener(what, draw);
+  for (const what of ["world", "nodes", "link", "store"]) model.addEventListener(what, draw);
   model.addEventListener("journal", () => {
     const record = model.journal[model.journal.length - 1];
     nodeView.record(record);
     journal.record(record);
+    scripts.record(record);
     draw();
   });
   addEventListener("hashchange", () => show());

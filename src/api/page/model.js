@@ -11,6 +11,7 @@ const HISTORY = 300;       // records asked for at the start
 const SINGLE_MAX = 8;      // so many changed nodes are asked for one by one, more by the list
 const GATHER_MS = 150;
 const WORLD_MS = 1000;
+const STORE_MS = 5000;
 
 class Model extends EventTarget {
   entries = new Map();    // id → {node, state}
@@ -19,7 +20,8 @@ class Model extends EventTarget {
   blocks = new Blocks();
   journal = [];           // newest last; records, and {kind: "cut", …} of our own
   link = { state: "connecting", since: Date.now(), error: "" };
-  store = null;           // the last record of kind store
+  store = { isDegraded: false, reason: "" };
+  storeRecord = null;     // the journal's last one about it: when and why, in short
   scripts = null;         // what GET /v1/scripts said, when it was asked
   isRunning = false;
   #dirty = new Set();
@@ -46,6 +48,22 @@ class Model extends EventTarget {
     this.#tickNodes();
     this.#follow();
     this.#askScripts();
+    this.#tickStore();
+  }
+
+  // The store is asked after, not believed from the journal alone: its record may be long ago, or not have been kept.
+  async #tickStore() {
+    await this.#askStore();
+    clearTimeout(this.storeTimer);
+    if (this.isRunning) this.storeTimer = setTimeout(() => this.#tickStore(), document.hidden ? 12 * STORE_MS : STORE_MS);
+  }
+
+  async #askStore() {
+    const answer = await ask("GET", "/readyz").catch(() => null); // not ready yet, or away: the link says so
+    if (!answer) return;
+    const record = this.storeRecord?.state === "degraded" ? this.storeRecord : null;
+    this.store = { isDegraded: answer.degraded === true, reason: record?.reason ?? answer.reasons?.[0] ?? "", since: record?.time };
+    this.tell("store");
   }
 
   // For what is to be done: scripts that were refused. A daemon that does not offer them says nothing about them.
@@ -65,7 +83,7 @@ class Model extends EventTarget {
   stop() {
     this.isRunning = false;
     this.stream.stop();
-    for (const timer of [this.worldTimer, this.nodesTimer, this.gatherTimer, this.followTimer]) clearTimeout(timer);
+    for (const timer of [this.worldTimer, this.nodesTimer, this.gatherTimer, this.followTimer, this.storeTimer]) clearTimeout(timer);
     this.gatherTimer = undefined;
   }
 
@@ -185,7 +203,10 @@ class Model extends EventTarget {
 
   #take(record) {
     this.#keep(record);
-    if (record.kind === "store") this.store = record;
+    if (record.kind === "store") {
+      this.storeRecord = record;
+      this.#askStore();
+    }
     if (record.kind === "reload") this.#askScripts();
     if (record.node_id) {
       this.#dirty.add(record.node_id);

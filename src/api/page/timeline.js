@@ -181,5 +181,6 @@ export function toneOf(record) {
   if (record.kind === "status") return record.to === "FAILED" ? "bad" : "";
   if (record.kind === "store") return record.state === "degraded" ? "bad" : "";
   if (record.kind === "command") return record.outcome === "error" ? "bad" : "";
+  if (record.kind === "reload") return record.outcome === "done" ? "" : "bad";
   return record.kind === "gap" || record.kind === "cut" ? "mark" : "";
 }

@@ -82,11 +82,18 @@ const SENTENCES = {
   admin: (r) => `${r.enabled ? "enabled" : "disabled"} as of epoch ${r.epoch}${r.reason ? `: ${r.reason}` : ""}`,
   target: (r) => `new target ${statusWords(r.target?.status, r.target?.poc)}${r.target?.reason ? `: ${r.target.reason}` : ""}`,
   episode: (r) => `the PoC of block ${r.height} begins with ${count(r.node_count ?? 0, "node number")}`,
-  reload: (r) => plain(r),
+  reload: (r) => reloadWords(r),
   note: (r) => plain(r),
 };
 
 export const outcomeWords = (outcome) => (outcome === "succeeded" ? "succeeded" : outcome === "cancelled" ? "was cancelled" : `failed (${outcome})`);
+
+function reloadWords(r) {
+  const by = r.caller ? ` by ${r.caller}` : "", why = r.reason ? `: ${r.reason}` : "";
+  if (r.outcome !== "done") return `${r.action}${by} ${r.outcome}${why}`;
+  const changed = Number.isFinite(r.changes) ? `, ${r.changes === 0 ? "no target" : count(r.changes, "target")} changed` : "";
+  return `${r.action}${by}: generation ${r.generation} is live${r.action === "rollback" ? " again" : ""}${changed}${why}`;
+}
 
 // Records whose fields are somebody else's: key by key.
 function plain(record) {
