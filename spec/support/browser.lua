@@ -114,12 +114,14 @@ end
 
 --- Asks again and again until the JavaScript expression is true; returns its value.
 function Browser:wait(what, expression, limit_s)
-  return system.wait(what, function()
+  local found, value = pcall(system.wait, what, function()
     local ok, value = pcall(self.run, self, "return " .. expression)
     if ok and value and value ~= json_text.null then return value end
-    local _, text = pcall(self.run, self, "return document.body.innerText.slice(0, 1500)")
-    return nil, tostring(value) .. "\n" .. tostring(text)
+    return nil, tostring(value)
   end, limit_s or 30)
+  if found then return value end
+  local _, text = pcall(self.run, self, "return document.body.innerText.slice(0, 1500)")
+  error(("%s\n%s"):format(value, text), 2)
 end
 
 local function element_of(value) return value["element-6066-11e4-a52e-4f735466cecf"] end

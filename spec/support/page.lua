@@ -59,7 +59,8 @@ M.contrast = [[
 
 --- What axe-core finds in the page as it is now, of serious faults: a list of words about each.
 function M.barriers(tab)
-  tab:run(axe .. "\nwindow.axe = axe; window.result = null;" ..
+  if not tab:run "return window.axe !== undefined" then tab:run(axe .. "\nwindow.axe = axe") end
+  tab:run("window.result = null; " ..
     "axe.run(document, { resultTypes: ['violations'] }).then((r) => { window.result = r.violations; })")
   tab:wait("axe", "window.result !== null")
   return tab:run([[return window.result.filter((v) => ["serious", "critical"].includes(v.impact))

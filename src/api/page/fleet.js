@@ -186,7 +186,7 @@ export class Fleet {
   }
 
   #foundWords(words) {
-    if (model.entries.size === 0) return model.link.state === "connecting" ? "" : "No node is registered.";
+    if (model.entries.size === 0) return ["connecting", "denied"].includes(model.link.state) ? "" : "No node is registered.";
     if (this.list.length > 0) return this.list.length === model.entries.size ? "" : `${count(this.list.length, "node")} of ${model.entries.size.toLocaleString("en")}`;
     return `No node is ${this.filter ? CONDITIONS[this.filter].words.toLowerCase() : "here"}${words ? ` and has “${words}” in its id, host or models` : ""}.`;
   }

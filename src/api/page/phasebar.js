@@ -40,7 +40,7 @@ export class PhaseBar {
   update(now = Date.now()) {
     const world = model.world;
     if (!world || !Number.isFinite(world.height)) {
-      setText(this.title, world ? "Waiting for the first block" : "Asking the daemon…");
+      setText(this.title, world ? "Waiting for the first block" : model.link.state === "denied" ? "Signed out" : "Asking the daemon…");
       setText(this.next, world ? "No attempt starts before it." : "");
       this.facts.hidden = this.wrap.hidden = true;
       return;
