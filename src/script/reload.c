@@ -55,6 +55,7 @@ static struct cox_sources *counted(struct cox_reload *reload, struct cox_sources
 
 static struct cox_sources *read_sources(struct cox_reload *reload, const char *dir, struct cox_faults *faults) {
   if (dir != NULL) return counted(reload, cox_sources_read(dir, reload->library_dir, faults));
+  if (reload->drive.read != NULL) return counted(reload, reload->drive.read(reload->drive.ctx, faults));
   return counted(reload, cox_sources_read_folders(reload->options.folders, reload->library_dir, faults));
 }
 
@@ -482,6 +483,19 @@ int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struc
   const int rc = cox_thread_start(&reload->thread, "cox-reload", run, reload, err);
   if (rc != 0) set_running(reload, false);
   return rc;
+}
+
+void cox_reload_drive(struct cox_reload *reload, struct cox_broker *broker, const struct cox_reload_drive *drive) {
+  reload->broker = broker;
+  reload->drive = *drive;
+  reload->options.generations->attend = drive->attend;
+  reload->options.generations->attend_ctx = drive->ctx;
+  atomic_store(&reload->kept.is_lost, true); /* nobody knows what the store of this broker has */
+}
+
+void cox_reload_carry_out(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request) {
+  assert(reload->drive.attend != NULL && !reload->is_running);
+  carry_out(reload, &(struct order){.kind = ASKED, .asked = kind, .request = request});
 }
 
 static void answer_stopped(struct cox_scripts_request *request) {
