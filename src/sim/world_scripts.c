@@ -8,7 +8,7 @@
 
 /* Loading scripts costs much real time: few lives do, and a few times each. */
 #define LIVES_SHARE 0.3
-#define AGAIN_SHARE 0.6
+#define AGAIN_SHARE 0.7
 
 static const char invariant_refused[] = "a refused reload changes nothing", invariant_foretold[] = "exchanges come to what was foretold";
 
@@ -100,6 +100,8 @@ static void judge(struct cox_world *world, bool is_reload, uint64_t before) {
 
 /* ---- what they do ---- */
 
+static const char *const outcomes[] = {"done", "unchanged", "refused", "failed"};
+
 static void carry_out(struct cox_world *world, bool is_reload) {
   struct request request = {.request = {.caller = "an operator", .done = on_done}, .world = world};
   const struct cox_scripts *const engine = world->scripts.exchange;
@@ -113,7 +115,8 @@ static void carry_out(struct cox_world *world, bool is_reload) {
   if (is_reload) engine->reload(engine->ctx, &request.request);
   else engine->rollback(engine->ctx, &request.request);
   exchange->is_open = false;
-  cox_world_trace(world, "the exchange of scripts: outcome %d, generation %" PRIu64, (int)exchange->status, live_number(world));
+  cox_world_trace(world, "the %s of scripts is %s, generation %" PRIu64 " is live", is_reload ? "reload" : "rollback", outcomes[exchange->status],
+                  live_number(world));
   compare(world, targets, count, !exchange->was_attended);
   if (cox_lock_held() == 0 && !world->outcome.has_failed) judge(world, is_reload, before);
 }
@@ -131,7 +134,8 @@ void cox_world_exchange(struct cox_world *world) {
   struct cox_world_exchange *const exchange = &world->exchange;
   const struct cox_world_scripts *const scripts = &world->scripts;
   if (exchange->is_open) return; /* one after the other */
-  const bool is_reload = cox_world_below(world, COX_WORLD_SCRIPTS, 4) > 0, is_good = cox_world_below(world, COX_WORLD_SCRIPTS, 3) > 0;
+  const uint64_t rollbacks = exchange->previous != COX_WORLD_NO_SET ? 4 : 1;
+  const bool is_reload = cox_world_below(world, COX_WORLD_SCRIPTS, 8) >= rollbacks, is_good = cox_world_below(world, COX_WORLD_SCRIPTS, 3) > 0;
   const unsigned from = is_good ? 0 : scripts->good, kinds = is_good ? scripts->good : scripts->edits - scripts->good;
   const unsigned which = from + (unsigned)cox_world_below(world, COX_WORLD_SCRIPTS, kinds);
   if (is_reload) {
