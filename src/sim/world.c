@@ -98,6 +98,15 @@ static void jump(struct cox_world *world) {
   cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_CLOCK, 20, 200), COX_EVENT_JUMP, 0, 0);
 }
 
+static bool begin_anew(struct cox_world *world, bool is_killed) {
+  cox_world_trace(world, "the broker's process %s", is_killed ? "is killed" : "ends");
+  if (!is_killed) cox_world_store_flush(world);
+  cox_world_daemon_stop(world);
+  if (cox_world_daemon_start(world) != 0) return false;
+  cox_world_look_around(world);
+  return true;
+}
+
 /* Killed, but for now and then: an orderly end commits what it has. */
 static void restart(struct cox_world *world, bool is_in_commit) {
   const bool is_killed = cox_world_below(world, COX_WORLD_RESTARTS, 4) > 0 || is_in_commit;
@@ -105,11 +114,7 @@ static void restart(struct cox_world *world, bool is_in_commit) {
     world->disk.is_doomed = true; /* later, at the worst moment */
     return;
   }
-  cox_world_trace(world, "the broker's process %s", is_killed ? "is killed" : "ends");
-  if (!is_killed) cox_world_store_flush(world);
-  cox_world_daemon_stop(world);
-  if (cox_world_daemon_start(world) != 0) return;
-  cox_world_look_around(world);
+  if (!begin_anew(world, is_killed)) return;
   if (cox_world_roll(world, COX_WORLD_RESTARTS, 0.5)) {
     cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_RESTARTS, 5, 90), COX_EVENT_RESTART, 0, 0);
   }
@@ -123,6 +128,7 @@ static void stir(struct cox_world *world, const struct cox_world_event *event) {
     case COX_EVENT_MISCHIEF: cox_world_mischief(world, event->token); break;
     case COX_EVENT_JUMP: jump(world); break;
     case COX_EVENT_RESTART: restart(world, event->token == 1); break;
+    case COX_EVENT_KILL: begin_anew(world, true); break;
     case COX_EVENT_DISK: cox_world_fill_disk(world); break;
     case COX_EVENT_CLIENT: cox_world_client_act(world, event->id); break;
     case COX_EVENT_SCRIPTS: cox_world_exchange(world); break;
@@ -155,6 +161,7 @@ static void happen(struct cox_world *world, const struct cox_world_event *event)
     case COX_EVENT_DISK:
     case COX_EVENT_CLIENT:
     case COX_EVENT_SCRIPTS:
+    case COX_EVENT_KILL:
     case COX_EVENT_RESTART: stir(world, event); break;
   }
 }
@@ -183,7 +190,8 @@ static bool step(struct cox_world *world) {
   struct cox_world_event event;
   if (world->is_over || !cox_world_next(world, &event)) return false;
   world->now_us = event.at_us;
-  if (event.kind == COX_EVENT_RESTART && world->exchange.is_open) { /* the process cannot end inside of itself: the exchange ends first */
+  const bool ends = event.kind == COX_EVENT_RESTART || event.kind == COX_EVENT_KILL;
+  if (ends && world->exchange.is_open) { /* the process cannot end inside of itself: the exchange ends first */
     cox_world_plan(world, event.at_us, event.kind, event.id, event.token);
     return false;
   }

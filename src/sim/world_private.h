@@ -40,6 +40,7 @@ enum cox_world_event_kind {
   COX_EVENT_MISCHIEF,  /* something happens to a machine */
   COX_EVENT_JUMP,      /* of the wall clock */
   COX_EVENT_RESTART,
+  COX_EVENT_KILL,      /* in the middle of an exchange, if there is one */
   COX_EVENT_STORE,     /* a commit is through, or a test write may be made; `id`: process, `token`: its plan */
   COX_EVENT_DISK,      /* it becomes full for a while */
   COX_EVENT_SCRIPTS,   /* operators edit the scripts, and ask for an exchange */

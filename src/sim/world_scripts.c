@@ -9,6 +9,7 @@
 /* Loading scripts costs much real time: few lives do, and a few times each. */
 #define LIVES_SHARE 0.3
 #define AGAIN_SHARE 0.7
+#define KILLS_SHARE 0.1
 
 static const char invariant_refused[] = "a refused reload changes nothing", invariant_foretold[] = "exchanges come to what was foretold";
 
@@ -138,6 +139,9 @@ void cox_world_exchange(struct cox_world *world) {
   const bool is_reload = cox_world_below(world, COX_WORLD_SCRIPTS, 8) >= rollbacks, is_good = cox_world_below(world, COX_WORLD_SCRIPTS, 3) > 0;
   const unsigned from = is_good ? 0 : scripts->good, kinds = is_good ? scripts->good : scripts->edits - scripts->good;
   const unsigned which = from + (unsigned)cox_world_below(world, COX_WORLD_SCRIPTS, kinds);
+  if (cox_world_roll(world, COX_WORLD_SCRIPTS, KILLS_SHARE) && world->has[COX_WORLD_RESTARTS]) {
+    cox_world_plan(world, world->now_us, COX_EVENT_KILL, 0, 0); /* after the request, before cox-command comes to it */
+  }
   if (is_reload) {
     exchange->edited = (int)which;
     scripts->edit(scripts->ctx, which);
