@@ -261,6 +261,7 @@ static void reject(struct cox_reload *reload, struct work *work, const struct co
 /* The flip said no, or did not happen. */
 static void take_failure(struct cox_reload *reload, struct work *work, const struct cox_sources *sources, const struct cox_err *err) {
   if (err->code == COX_ETIME || err->code == COX_ESTOPPED) {
+    reload->has_tried = false; /* nothing is known against them: who asks again is not told that they are the same */
     cox_log(COX_LOG_ERROR, "reload", "the scripts were not exchanged", "reason", err->text, "caller", work->caller, NULL);
     tell(reload, work, "failed", json_pack("{so}", "reason", text_json(err->text)));
     fail(work, err);
