@@ -127,6 +127,7 @@ struct cox_world_question {
   struct cox_world_question *next;
   struct cox_world *world;
   uint64_t id, run;
+  uint64_t undos; /* of the world when it was asked */
   char name[32];
   unsigned answers;
 };
@@ -252,7 +253,8 @@ struct cox_world {
   size_t stray_results; /* given back and not handled yet */
   unsigned lives;
   bool has_block;   /* a synced one was told to this process */
-  bool is_unsteady; /* a change was undone: policy decides anew at the next block */
+  bool is_unsteady; /* a change was undone: policy decides anew at the next block, … */
+  uint64_t undos;   /* … that is told after so many undone changes */
   /* what is remembered of it */
   struct cox_world_node *seen;
   size_t seen_count;
