@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "edits.h"
+#include "script/reload.h"
 #include "script/script.h"
 
 /* Real processor time must decide nothing: budgets that no good script can use up. */
@@ -14,7 +16,30 @@
 static struct cox_world *living; /* for the last words */
 static struct cox_world_options living_options;
 
-static void set_broker(void *ctx, struct cox_broker *broker) { cox_script_set_broker(ctx, broker); }
+/* What is wired together for one life. */
+struct life {
+  struct cox_world *world;
+  struct cox_script *script;
+  unsigned edit; /* what the files hold */
+  char scripts[512], library[512];
+};
+
+enum { SETS_KEPT = 2 /* the live one, and the one before */ };
+
+static bool attend(void *ctx) { return cox_world_attend(((struct life *)ctx)->world); }
+
+static struct cox_sources *read_files(void *ctx, struct cox_faults *faults) {
+  const struct life *const life = ctx;
+  return edits_read(life->edit, life->scripts, life->library, faults);
+}
+
+static void edit(void *ctx, unsigned which) { ((struct life *)ctx)->edit = which; }
+
+static void set_broker(void *ctx, struct cox_broker *broker) {
+  struct life *const life = ctx;
+  cox_script_set_broker(life->script, broker);
+  cox_script_drive(life->script, &(struct cox_reload_drive){.attend = attend, .read = read_files, .ctx = life});
+}
 
 static void fail(struct cox_world_outcome *outcome, const char *invariant, const char *text) {
   outcome->has_failed = true;
@@ -22,18 +47,30 @@ static void fail(struct cox_world_outcome *outcome, const char *invariant, const
   snprintf(outcome->text, sizeof outcome->text, "%s", text);
 }
 
-static struct cox_script *load(struct cox_world *world, struct cox_world_outcome *outcome) {
+static struct cox_script *load(struct life *life, struct cox_world_outcome *outcome) {
   const char *const source = getenv("COXSWAIN_SOURCE");
-  char scripts[512], library[512];
-  snprintf(scripts, sizeof scripts, "%s/scripts", source != NULL ? source : SPEC_SOURCE);
-  snprintf(library, sizeof library, "%s/lua", source != NULL ? source : SPEC_SOURCE);
-  const struct cox_script_options options = {.scripts_dir = scripts, .library_dir = library, .clock = cox_world_clock(world),
-                                             .config = cox_world_config(world), .command_budget_s = BUDGET_S, .resume_budget_s = BUDGET_S};
+  snprintf(life->scripts, sizeof life->scripts, "%s/scripts", source != NULL ? source : SPEC_SOURCE);
+  snprintf(life->library, sizeof life->library, "%s/lua", source != NULL ? source : SPEC_SOURCE);
+  const struct cox_script_options options = {.scripts_dir = life->scripts, .library_dir = life->library, .clock = cox_world_clock(life->world),
+                                             .config = cox_world_config(life->world), .command_budget_s = BUDGET_S, .resume_budget_s = BUDGET_S};
   struct cox_faults faults = {0};
   struct cox_script *const script = cox_script_create(&options, &faults);
   if (script == NULL) fail(outcome, "scripts load", faults.count > 0 ? faults.list[0].text : "for no reason");
   cox_faults_fini(&faults);
   return script;
+}
+
+static void live(struct life *life, struct cox_world_outcome *outcome) {
+  const struct cox_world_scripts scripts = {.policy = cox_script_policy(life->script),
+                                            .ops = cox_script_fiber_ops(life->script),
+                                            .set_broker = set_broker,
+                                            .ctx = life,
+                                            .exchange = cox_script_scripts(life->script),
+                                            .edit = edit,
+                                            .good = EDITS_GOOD,
+                                            .edits = EDITS};
+  cox_world_live(life->world, &scripts, outcome);
+  if (!outcome->has_failed && cox_script_alive(life->script) > SETS_KEPT) fail(outcome, "scripts out of use are freed", "more sets than two are held after the end");
 }
 
 void life_run(const struct cox_world_options *options, struct cox_world_outcome *outcome) {
@@ -46,14 +83,11 @@ void life_run(const struct cox_world_options *options, struct cox_world_outcome 
   }
   living = world;
   living_options = *options;
-  struct cox_script *const script = load(world, outcome);
-  if (script != NULL) {
-    const struct cox_world_scripts scripts = {.policy = cox_script_policy(script), .ops = cox_script_fiber_ops(script),
-                                              .set_broker = set_broker, .ctx = script};
-    cox_world_live(world, &scripts, outcome);
-  }
+  struct life life = {.world = world};
+  life.script = load(&life, outcome);
+  if (life.script != NULL) live(&life, outcome);
   living = NULL;
-  cox_script_destroy(script);
+  cox_script_destroy(life.script);
   cox_world_destroy(world);
 }
 

@@ -36,7 +36,7 @@ static const struct {
     {"apply.keeps_generation", "a new target keeps the generation number of the old one"},
     {"lease_table.keeps_released", "a lease is released twice"},
     {"lease_wait.wakes_nobody", "a waiter's wake-up is lost when a node becomes free"},
-    {NULL, "a reload frees a generation that is in use (waits for reload)"},
+    {"generation.freed_early", "a reload frees the scripts that an attempt in flight runs on"},
     {"ledger.answers_early", "a commit is acknowledged before it is on the disk"},
     {"ledger.forgets_undo", "a change that could not be stored stays in force"},
 };

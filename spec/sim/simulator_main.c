@@ -27,7 +27,7 @@ static const char usage[] =
     "  --trace-of TEXT     only lines that contain TEXT\n"
     "  --machines N        1 to 100; default: by the seed\n"
     "  --life SECONDS      virtual time until the faults stop; default: by the seed\n"
-    "  --without FAMILY    leaves out network, machines, chain, operators, clock, restarts, pace, disk or clients; may be repeated\n"
+    "  --without FAMILY    leaves out network, machines, chain, operators, clock, restarts, pace, disk, clients or scripts; may be repeated\n"
     "  --plant POINT       plants a bug\n"
     "  --plants [MOST]     the table of planted bugs, with the seeds 1 to MOST (10000)\n"
     "  --invariants        the list of what is checked\n"

@@ -46,6 +46,20 @@ describe("the simulator", function()
     assert.matches("results are applied by their fence", again, 1, true)
   end)
 
+  it("exchanges scripts, refuses broken ones, and goes back", function()
+    local missing = { "reload of scripts is done", "reload of scripts is refused", "rollback of scripts is done", "rollback of scripts is failed",
+                      "reload of scripts is failed" }
+    for seed = 1, 200 do
+      local output, code = run(("--seed %d --trace --trace-of 'of scripts is'"):format(seed))
+      assert.equal(0, code, "seed " .. seed)
+      for i = #missing, 1, -1 do
+        if output:find(missing[i], 1, true) then table.remove(missing, i) end
+      end
+      if #missing == 0 then return end
+    end
+    assert.same({}, missing)
+  end)
+
   it("kills the broker, tears what it was writing, and lets clients take their leases over", function()
     local missing = { "process is killed", "is torn", "fsync fails", "disk is full", "takes over: 0", "waited in vain" }
     for seed = 1, 200 do

@@ -50,6 +50,16 @@ struct cox_generation *cox_generations_hold_previous(struct cox_generations *gen
 
 static bool is_over(enum cox_flip_state state) { return state == COX_FLIP_SETTLED || state == COX_FLIP_REFUSED; }
 
+/* On the one thread of a world all that happens until cox-command has done it happens in here. */
+static void attend(struct cox_generations *generations) {
+  for (bool goes_on = true; goes_on;) {
+    cox_mutex_lock(&generations->mutex);
+    const bool is_open = !is_over(generations->state);
+    cox_mutex_unlock(&generations->mutex);
+    goes_on = is_open && generations->attend(generations->attend_ctx);
+  }
+}
+
 /* Waits for its end. When nobody has begun with it in time, it is taken back. */
 static void wait_locked(struct cox_generations *generations) COX_REQUIRES(generations->mutex) {
   const int64_t end_us = cox_clock_mono_us(cox_clock_system()) + FLIP_MS * INT64_C(1000);
@@ -83,8 +93,9 @@ int cox_generations_flip(struct cox_generations *generations, struct cox_generat
   atomic_store(&generations->is_asked, true);
   cox_mutex_unlock(&generations->mutex);
   cox_broker_turn(broker);
+  if (generations->attend != NULL) attend(generations);
   cox_mutex_lock(&generations->mutex);
-  wait_locked(generations);
+  if (generations->attend == NULL) wait_locked(generations);
   const int rc = outcome_locked(generations, err);
   struct cox_generation *left = generations->left, *refused = generations->candidate, *forgotten = previous;
   generations->left = generations->candidate = NULL;

@@ -30,6 +30,8 @@ struct cox_generations {
   struct cox_generation *left;      /* TAKEN, SETTLED: what was live before */
   struct cox_err refusal;           /* REFUSED */
   bool is_stopping;
+  bool (*attend)(void *ctx); /* a world with one thread: who waits for a flip lets cox-command go on with it; false: no more. NULL: threads */
+  void *attend_ctx;
 };
 
 void cox_generations_init(struct cox_generations *generations);

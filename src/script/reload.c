@@ -56,6 +56,7 @@ static struct cox_sources *counted(struct cox_reload *reload, struct cox_sources
 /* `dir` NULL: the configured folders. */
 static struct cox_sources *read_sources(struct cox_reload *reload, const char *dir, struct cox_faults *faults) {
   if (dir != NULL) return counted(reload, cox_sources_read(dir, reload->library_dir, faults));
+  if (reload->drive.read != NULL) return counted(reload, reload->drive.read(reload->drive.ctx, faults));
   return counted(reload, cox_sources_read_folders(reload->options.folders, reload->library_dir, faults));
 }
 
@@ -262,6 +263,7 @@ static void reject(struct cox_reload *reload, struct work *work, const struct co
 /* The flip said no, or did not happen. */
 static void take_failure(struct cox_reload *reload, struct work *work, const struct cox_sources *sources, const struct cox_err *err) {
   if (err->code == COX_ETIME || err->code == COX_ESTOPPED) {
+    reload->has_tried = false; /* nothing is known against them: who asks again is not told that they are the same */
     cox_log(COX_LOG_ERROR, "reload", "the scripts were not exchanged", "reason", err->text, "caller", work->caller, NULL);
     tell(reload, work, "failed", json_pack("{so}", "reason", text_json(err->text)));
     fail(work, err);
@@ -485,6 +487,19 @@ int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struc
   const int rc = cox_thread_start(&reload->thread, "cox-reload", run, reload, err);
   if (rc != 0) set_running(reload, false);
   return rc;
+}
+
+void cox_reload_drive(struct cox_reload *reload, struct cox_broker *broker, const struct cox_reload_drive *drive) {
+  reload->broker = broker;
+  reload->drive = *drive;
+  reload->options.generations->attend = drive->attend;
+  reload->options.generations->attend_ctx = drive->ctx;
+  atomic_store(&reload->kept.is_lost, true); /* nobody knows what the store of this broker has */
+}
+
+void cox_reload_carry_out(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request) {
+  assert(reload->drive.attend != NULL && !reload->is_running);
+  carry_out(reload, &(struct order){.kind = ASKED, .asked = kind, .request = request});
 }
 
 static void answer_stopped(struct cox_scripts_request *request) {

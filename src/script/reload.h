@@ -26,6 +26,13 @@ struct cox_reload_options {
   bool is_watching; /* edits are noticed as they are made */
 };
 
+/* For a simulated world, which has one thread and no files. */
+struct cox_reload_drive {
+  bool (*attend)(void *ctx); /* something more happens, so that a flip comes to its end; false: nothing will */
+  struct cox_sources *(*read)(void *ctx, struct cox_faults *faults); /* what the folders hold now; as cox_sources_read_folders */
+  void *ctx;
+};
+
 enum cox_order_kind { COX_ORDER_RELOAD, COX_ORDER_ROLLBACK, COX_ORDER_PLAN };
 
 struct cox_reload {
@@ -44,6 +51,7 @@ struct cox_reload {
   struct cox_rejected rejected;
   struct cox_watch watch;
   _Atomic(uint64_t) found_hash;       /* cox-reload writes it: what the folders held when they were last read, of scripts alone */
+  struct cox_reload_drive drive;      /* all NULL: there is a thread */
   struct cox_mutex mutex;             /* guards the rest */
   struct {
     enum cox_order_kind kind;
@@ -62,6 +70,10 @@ void cox_reload_fini(struct cox_reload *reload);
  * (may be NULL) remembers, is not tried: the one that was live then is, from the store. 0, or a code with every fault in `faults`.     */
 int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struct cox_faults *faults);
 int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struct cox_err *err);
+/* Instead of a start, again for each broker: orders come by cox_reload_carry_out, on the thread that is cox-command too. */
+void cox_reload_drive(struct cox_reload *reload, struct cox_broker *broker, const struct cox_reload_drive *drive);
+/* Answers before it returns. */
+void cox_reload_carry_out(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request);
 /* Ends the thread; what waits is answered. Later requests are answered at once. */
 void cox_reload_stop(struct cox_reload *reload);
 

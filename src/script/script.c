@@ -178,6 +178,17 @@ int cox_script_start(struct cox_script *script, void (*exchanged)(void *ctx), vo
   return cox_reload_start(&script->reload, script->fibers.broker, err);
 }
 
+static void carry_reload(void *ctx, struct cox_scripts_request *request) { cox_reload_carry_out(ctx, COX_ORDER_RELOAD, request); }
+static void carry_rollback(void *ctx, struct cox_scripts_request *request) { cox_reload_carry_out(ctx, COX_ORDER_ROLLBACK, request); }
+static void carry_plan(void *ctx, struct cox_scripts_request *request) { cox_reload_carry_out(ctx, COX_ORDER_PLAN, request); }
+
+void cox_script_drive(struct cox_script *script, const struct cox_reload_drive *drive) {
+  cox_reload_drive(&script->reload, script->fibers.broker, drive);
+  script->scripts.reload = carry_reload;
+  script->scripts.rollback = carry_rollback;
+  script->scripts.plan = carry_plan;
+}
+
 void cox_script_stop(struct cox_script *script) {
   if (script != NULL) cox_reload_stop(&script->reload);
 }

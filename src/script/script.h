@@ -14,6 +14,8 @@
 
 struct cox_script;
 
+struct cox_reload_drive;
+
 struct cox_script_options {
   const char *scripts_dir;  /* the only folder when `folders` is NULL: policy/, commands/, drivers/, jobs/ */
   json_t *folders;          /* several of them, the first one wins: a list of paths, borrowed */
@@ -44,6 +46,8 @@ int cox_script_load(struct cox_script *script, struct cox_faults *faults);
 const struct cox_scripts *cox_script_scripts(struct cox_script *script);
 /* After set_broker: cox-reload. `exchanged` (may be NULL) is called on it after each flip, before the asker is answered. */
 int cox_script_start(struct cox_script *script, void (*exchanged)(void *ctx), void *ctx, struct cox_err *err);
+/* Instead, for a world with one thread, after each set_broker: requests are carried out before they return (reload.h). */
+void cox_script_drive(struct cox_script *script, const struct cox_reload_drive *drive);
 /* While the broker still runs: ends cox-reload. Nothing happens when it was never started. */
 void cox_script_stop(struct cox_script *script);
 /* Any thread; never blocks: the files may be others now (SIGHUP). */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const family_names[] = {"network", "machines", "chain", "operators", "clock", "restarts", "pace", "disk", "clients", NULL};
+static const char *const family_names[] = {"network", "machines", "chain", "operators", "clock", "restarts", "pace", "disk", "clients", "scripts", NULL};
 
 const char *cox_world_family_name(unsigned family) { return family < COX_WORLD_FAMILIES ? family_names[family] : NULL; }
 
@@ -98,6 +98,15 @@ static void jump(struct cox_world *world) {
   cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_CLOCK, 20, 200), COX_EVENT_JUMP, 0, 0);
 }
 
+static bool begin_anew(struct cox_world *world, bool is_killed) {
+  cox_world_trace(world, "the broker's process %s", is_killed ? "is killed" : "ends");
+  if (!is_killed) cox_world_store_flush(world);
+  cox_world_daemon_stop(world);
+  if (cox_world_daemon_start(world) != 0) return false;
+  cox_world_look_around(world);
+  return true;
+}
+
 /* Killed, but for now and then: an orderly end commits what it has. */
 static void restart(struct cox_world *world, bool is_in_commit) {
   const bool is_killed = cox_world_below(world, COX_WORLD_RESTARTS, 4) > 0 || is_in_commit;
@@ -105,11 +114,7 @@ static void restart(struct cox_world *world, bool is_in_commit) {
     world->disk.is_doomed = true; /* later, at the worst moment */
     return;
   }
-  cox_world_trace(world, "the broker's process %s", is_killed ? "is killed" : "ends");
-  if (!is_killed) cox_world_store_flush(world);
-  cox_world_daemon_stop(world);
-  if (cox_world_daemon_start(world) != 0) return;
-  cox_world_look_around(world);
+  if (!begin_anew(world, is_killed)) return;
   if (cox_world_roll(world, COX_WORLD_RESTARTS, 0.5)) {
     cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_RESTARTS, 5, 90), COX_EVENT_RESTART, 0, 0);
   }
@@ -123,8 +128,10 @@ static void stir(struct cox_world *world, const struct cox_world_event *event) {
     case COX_EVENT_MISCHIEF: cox_world_mischief(world, event->token); break;
     case COX_EVENT_JUMP: jump(world); break;
     case COX_EVENT_RESTART: restart(world, event->token == 1); break;
+    case COX_EVENT_KILL: begin_anew(world, true); break;
     case COX_EVENT_DISK: cox_world_fill_disk(world); break;
     case COX_EVENT_CLIENT: cox_world_client_act(world, event->id); break;
+    case COX_EVENT_SCRIPTS: cox_world_exchange(world); break;
     default: break;
   }
 }
@@ -153,6 +160,8 @@ static void happen(struct cox_world *world, const struct cox_world_event *event)
     case COX_EVENT_JUMP:
     case COX_EVENT_DISK:
     case COX_EVENT_CLIENT:
+    case COX_EVENT_SCRIPTS:
+    case COX_EVENT_KILL:
     case COX_EVENT_RESTART: stir(world, event); break;
   }
 }
@@ -171,9 +180,32 @@ static void plan_life(struct cox_world *world) {
     cox_world_plan(world, now + cox_world_span(world, COX_WORLD_DISK, 3, 60), COX_EVENT_DISK, 0, 0);
   }
   cox_world_clients_begin(world);
+  cox_world_exchange_begin(world);
   if (world->has[COX_WORLD_RESTARTS] && cox_world_roll(world, COX_WORLD_RESTARTS, 0.6)) {
     cox_world_plan(world, now + cox_world_span(world, COX_WORLD_RESTARTS, 5, 200), COX_EVENT_RESTART, 0, 0);
   }
+}
+
+static bool step(struct cox_world *world) {
+  struct cox_world_event event;
+  if (world->is_over || !cox_world_next(world, &event)) return false;
+  world->now_us = event.at_us;
+  const bool ends = event.kind == COX_EVENT_RESTART || event.kind == COX_EVENT_KILL;
+  if (ends && world->exchange.is_open) { /* the process cannot end inside of itself: the exchange ends first */
+    cox_world_plan(world, event.at_us, event.kind, event.id, event.token);
+    return false;
+  }
+  world->outcome.events++;
+  happen(world, &event);
+  cox_world_pump(world);
+  if (!world->is_over) cox_world_check(world);
+  return true;
+}
+
+bool cox_world_attend(struct cox_world *world) {
+  world->exchange.was_attended = true;
+  cox_world_pump(world);
+  return step(world);
 }
 
 static void close_book(struct cox_world *world) {
@@ -188,14 +220,7 @@ void cox_world_live(struct cox_world *world, const struct cox_world_scripts *scr
   if (cox_world_daemon_start(world) == 0) {
     cox_world_declare(world);
     plan_life(world);
-    struct cox_world_event event;
-    while (!world->is_over && cox_world_next(world, &event)) {
-      world->now_us = event.at_us;
-      world->outcome.events++;
-      happen(world, &event);
-      cox_world_pump(world);
-      if (!world->is_over) cox_world_check(world);
-    }
+    while (step(world)) continue;
     close_book(world);
     world->is_calm = world->is_over = true;
     if (cox_lock_held() == 0) cox_world_daemon_stop(world); /* else it would wait for itself; the process ends soon */

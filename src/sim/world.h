@@ -21,6 +21,7 @@
 #include "core/broker.h"
 #include "core/fiber.h"
 #include "core/policy.h"
+#include "core/scripts.h"
 
 struct cox_world;
 
@@ -35,6 +36,7 @@ enum cox_world_family {
   COX_WORLD_PACE,      /* loops and workers are late */
   COX_WORLD_DISK,      /* commits take long or fail, the disk is full */
   COX_WORLD_CLIENTS,   /* they acquire leases, renew, release, wait, die */
+  COX_WORLD_SCRIPTS,   /* operators edit scripts, well or badly, and exchange them */
   COX_WORLD_FAMILIES
 };
 /* "network", …; NULL for a number beyond the last. */
@@ -54,6 +56,11 @@ struct cox_world_scripts {
   const struct cox_fiber_ops *ops;
   void (*set_broker)(void *ctx, struct cox_broker *broker); /* a new broker is live, or NULL: none is */
   void *ctx;
+  /* The exchange: answers before it returns, and calls cox_world_attend while it waits. NULL: scripts stay as they are. */
+  const struct cox_scripts *exchange;
+  /* From now on the files hold edit `which`: below `good` one that is accepted, 0 what is live first; then the broken ones. */
+  void (*edit)(void *ctx, unsigned which);
+  unsigned good, edits;
 };
 
 struct cox_world_outcome {
@@ -77,6 +84,8 @@ const struct cox_clock *cox_world_clock(const struct cox_world *world);
 json_t *cox_world_config(const struct cox_world *world);
 /* Once per world. Ends with the first broken invariant. */
 void cox_world_live(struct cox_world *world, const struct cox_world_scripts *scripts, struct cox_world_outcome *outcome);
+/* Inside of an exchange: the next thing happens. False: the process or the life is to end before the exchange. */
+bool cox_world_attend(struct cox_world *world);
 /* Last words when the process is about to die of a failed assertion: the last lines of the trace. Async-signal-unsafe; the
  * process ends anyway.                                                                                                   */
 void cox_world_last_words(const struct cox_world *world, FILE *out);

@@ -91,6 +91,9 @@ const char *const *cox_world_invariants(void) {
                                       "the fleet converges",
                                       "machines are what they are called",
                                       "no attempt before the first block",
+                                      "a refused reload changes nothing",
+                                      "exchanges come to what was foretold",
+                                      "scripts out of use are freed",
                                       "what was acknowledged is durable",
                                       "a start finds what was committed",
                                       "what was refused is undone",
@@ -155,7 +158,7 @@ static void check_target(struct cox_world *world, const struct cox_node *node, u
 }
 
 /* What policy says when it is asked again is what the nodes have: nothing else sets intents, and nothing was forgotten. */
-static void ask_again(struct cox_world *world) {
+void cox_world_check_intents(struct cox_world *world) {
   json_t *const now = REGISTRY->world;
   const char *const command = json_string_value(json_object_get(now, "command"));
   if (command == NULL || world->is_unsteady || !json_is_true(json_object_get(now, "synced"))) return;
@@ -241,7 +244,7 @@ void cox_world_check_commands(struct cox_world *world, uint64_t count) {
   }
   check_episode(world, count);
   remember(world);
-  if (REGISTRY->count <= 20 || world->outcome.commands % 8 == 0) ask_again(world);
+  if (REGISTRY->count <= 20 || world->outcome.commands % 8 == 0) cox_world_check_intents(world);
 }
 
 /* ---- after a pass of the reconciler ---- */

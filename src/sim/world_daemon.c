@@ -175,7 +175,8 @@ static void on_answer(void *arg, const struct cox_answer *answer) {
   cox_world_trace_json(world, what, json);
   if (answer->outcome == COX_ANSWER_DONE) cox_world_store_answered(world, question->name);
   if (answer->outcome == COX_ANSWER_ERROR) world->is_blind = true;
-  if (answer->outcome == COX_ANSWER_DONE && strcmp(question->name, "new_block") == 0) world->is_unsteady = false;
+  const bool is_news = strcmp(question->name, "new_block") == 0 && question->undos == world->undos;
+  if (answer->outcome == COX_ANSWER_DONE && is_news) world->is_unsteady = false;
   if (answer->outcome == COX_ANSWER_ERROR && (answer->err.code == COX_ESCRIPT || answer->err.code == COX_ETIME)) {
     cox_world_break(world, "handlers do not fail", NULL, "%s", answer->err.text);
   }
@@ -192,6 +193,7 @@ bool cox_world_ask(struct cox_world *world, const char *name, json_t *args, uint
   if (question == NULL) abort();
   question->world = world;
   question->run = run;
+  question->undos = world->undos;
   snprintf(question->name, sizeof question->name, "%s", name);
   if (strcmp(name, "new_block") == 0 && !json_is_false(json_object_get(args, "synced"))) world->has_block = true;
   const int rc = cox_broker_submit(world->broker, name, args, on_answer, question, err);

@@ -40,8 +40,10 @@ enum cox_world_event_kind {
   COX_EVENT_MISCHIEF,  /* something happens to a machine */
   COX_EVENT_JUMP,      /* of the wall clock */
   COX_EVENT_RESTART,
+  COX_EVENT_KILL,      /* in the middle of an exchange, if there is one */
   COX_EVENT_STORE,     /* a commit is through, or a test write may be made; `id`: process, `token`: its plan */
   COX_EVENT_DISK,      /* it becomes full for a while */
+  COX_EVENT_SCRIPTS,   /* operators edit the scripts, and ask for an exchange */
   COX_EVENT_CLIENT,    /* client `id` of leases does something, if its plan is still `token` */
   COX_EVENT_READER,    /* somebody looks at the nodes */
   COX_EVENT_CALM,      /* the faults stop */
@@ -125,6 +127,7 @@ struct cox_world_question {
   struct cox_world_question *next;
   struct cox_world *world;
   uint64_t id, run;
+  uint64_t undos; /* of the world when it was asked */
   char name[32];
   unsigned answers;
 };
@@ -160,6 +163,20 @@ struct cox_world_client {
   struct cox_lease_id id;
   char node_id[64];    /* that it holds, or held */
   int64_t until_us;
+};
+
+/* ---- world_scripts.c: which set is live, as it is foretold ---- */
+enum { COX_WORLD_NO_SET = -1 };
+
+struct cox_world_exchange {
+  int edited, live, previous; /* sets, by their number; NO_SET: nothing to go back to */
+  uint64_t previous_number;   /* of its generation */
+  bool is_open;               /* a request is being carried out */
+  bool was_attended;          /* … and came as far as to wait for cox-command */
+  unsigned answers;
+  enum cox_scripts_status status;
+  uint64_t number;            /* that was answered */
+  char text[256];
 };
 
 /* ---- world_store.c: what survives the process ---- */
@@ -236,7 +253,8 @@ struct cox_world {
   size_t stray_results; /* given back and not handled yet */
   unsigned lives;
   bool has_block;   /* a synced one was told to this process */
-  bool is_unsteady; /* a change was undone: policy decides anew at the next block */
+  bool is_unsteady; /* a change was undone: policy decides anew at the next block, … */
+  uint64_t undos;   /* … that is told after so many undone changes */
   /* what is remembered of it */
   struct cox_world_node *seen;
   size_t seen_count;
@@ -257,6 +275,7 @@ struct cox_world {
   unsigned tasks;
   bool has_trained;
   bool is_blind; /* something they asked for was refused: what is registered must be looked up */
+  struct cox_world_exchange exchange;
   /* clients of leases */
   struct cox_world_client clients[COX_WORLD_CLIENTS_MAX];
   unsigned client_count;
@@ -374,6 +393,10 @@ void cox_world_declare(struct cox_world *world);
 /* They look up what is registered. */
 void cox_world_look_around(struct cox_world *world);
 
+/* ---- world_scripts.c ---- */
+void cox_world_exchange_begin(struct cox_world *world);
+void cox_world_exchange(struct cox_world *world);
+
 /* ---- world_oracle.c: what results must come to ---- */
 void cox_world_expect(struct cox_world *world, const struct cox_attempt *attempt);
 /* Handles the results that wait, with each outcome foretold and compared. */
@@ -384,6 +407,8 @@ void cox_world_forget_results(struct cox_world *world);
 void cox_world_check(struct cox_world *world);
 /* After a command or more; `count`: how many ran. */
 void cox_world_check_commands(struct cox_world *world, uint64_t count);
+/* The nodes have what policy says when it is asked again. */
+void cox_world_check_intents(struct cox_world *world);
 void cox_world_check_pass(struct cox_world *world);
 void cox_world_check_start(struct cox_world *world, const struct cox_attempt *attempt);
 void cox_world_check_init(struct cox_world *world, const struct cox_world_run *run, const char *path, const json_t *body);

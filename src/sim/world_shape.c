@@ -67,8 +67,8 @@ json_t *cox_world_node_object(struct cox_world *world, const char *id, unsigned 
 
 static void shape_weather(struct cox_world *world) {
   static const double rates[] = {0, 0.3, 1, 1, 3};
-  for (int i = 0; i < COX_WORLD_FAMILIES; i++) world->rate[i] = rates[below(world, sizeof rates / sizeof *rates)];
-  world->rate[COX_WORLD_CLOCK] = world->rate[COX_WORLD_RESTARTS] = 1;
+  for (int i = 0; i < COX_WORLD_SCRIPTS; i++) world->rate[i] = rates[below(world, sizeof rates / sizeof *rates)];
+  world->rate[COX_WORLD_CLOCK] = world->rate[COX_WORLD_RESTARTS] = world->rate[COX_WORLD_SCRIPTS] = 1;
   const int64_t drawn_us = span_us(world, 40, 130);
   world->is_patient = below(world, 8) == 0;
   const unsigned clients = 1 + (unsigned)below(world, COX_WORLD_CLIENTS_MAX);

@@ -287,6 +287,7 @@ static void fail(struct cox_world *world, const char *why) {
   store->is_settled = false;
   store->in_commit = 0;
   world->is_unsteady = true;
+  world->undos++;
   while (store->first != NULL) {
     struct cox_world_entry *const entry = take_first(store);
     if (entry->number != 0 && entry->number <= store->promised && !store->is_dead) {

@@ -1,0 +1,12 @@
+/* Edits that operators make to the shipped scripts, in memory: good ones, and broken ones. */
+#ifndef SPEC_SIM_EDITS_H
+#define SPEC_SIM_EDITS_H
+
+#include "script/sources.h"
+
+enum { EDITS_GOOD = 5, EDITS = 8 /* the first one is none at all */ };
+
+/* The scripts of `scripts` after that edit, with the library; the files are read once per process. NULL with the reasons in `faults`. */
+struct cox_sources *edits_read(unsigned which, const char *scripts, const char *library, struct cox_faults *faults);
+
+#endif
