@@ -34,6 +34,7 @@ static int open_signals(void) {
   sigaddset(&set, SIGHUP);
   sigprocmask(SIG_BLOCK, &set, NULL);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files is an error of the store, and not the end */
   return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
