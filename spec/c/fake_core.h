@@ -2,6 +2,7 @@
 #ifndef SPEC_FAKE_CORE_H
 #define SPEC_FAKE_CORE_H
 
+#include <stdatomic.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@
 enum { FAKE_MAX = 4096 };
 
 struct fake {
-  int64_t now_us;
+  _Atomic(int64_t) now_us; /* the store's thread reads it, too */
   double probe_interval_s; /* not above 0: none */
   struct cox_clock clock;
   struct cox_policy policy;
