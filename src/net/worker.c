@@ -14,8 +14,8 @@ enum {
   EVENTS_MAX = 256,        /* taken from epoll at once */
   RESUMES_MAX = 256,       /* replies given to fibers per turn */
   STARTS_MAX = 64,         /* fibers started per turn: each may connect, and a cancel must not wait for many of them */
-  CROWD = 48,              /* so many transfers at a time keep a worker busy while answers come quickly: more only cost memory */
-  QUIET_MS = 4,            /* so long without an event, with fibers waiting to start: the nodes are slow, more may go on the wire */
+  CROWD = 104,             /* so many transfers at a time keep a worker busy while answers come quickly: more only cost memory */
+  QUIET_MS = 2,            /* so long without an event, with fibers waiting to start: the nodes are slow, more may go on the wire */
   PACE_US = 100000,        /* and so long at most, whatever trickles in */
   POLL_MAX_US = 1000000,   /* the loop turns at least once a second, whatever was missed */
 };
