@@ -4,6 +4,7 @@
 
 local blocktime = require "coxswain.blocktime"
 local epochs    = require "coxswain.epoch"
+local values    = require "coxswain.values"
 
 local HEIGHT_MAX = 1 << 62 -- sums of a height and the durations of an epoch stay below 2^63
 local HASH_MAX = 128       -- bytes
@@ -25,18 +26,6 @@ local function why_wrong(args)
   if epoch.poc_start_block_hash and not is_hash(epoch.poc_start_block_hash) then
     return ("epoch.poc_start_block_hash must be 1 to %d characters without spaces"):format(HASH_MAX)
   end
-end
-
--- By value, for plain tables.
-local function is_equal(left, right)
-  if type(left) ~= "table" or type(right) ~= "table" then return left == right end
-  for key, value in pairs(left) do
-    if not is_equal(value, right[key]) then return false end
-  end
-  for key in pairs(right) do
-    if left[key] == nil then return false end
-  end
-  return true
 end
 
 local function set_of(ids)
@@ -104,7 +93,7 @@ local deciding = { "synced", "epoch", "poc_start_height", "poc_start_hash", "par
 
 local function is_same(world, old)
   for _, name in ipairs(deciding) do
-    if not is_equal(world[name], old[name]) then return false end
+    if not values.equal(world[name], old[name]) then return false end
   end
   return true
 end

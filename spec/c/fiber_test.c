@@ -114,6 +114,23 @@ static const char *memory_text(const char *key) {
   return text != NULL ? text : "absent";
 }
 
+/* On a connection that is there already a call could overtake the one that was cut off and is not read yet. */
+static void only_after_an_unanswered_call_a_change_has_a_connection_of_its_own(void **state) {
+  (void)state;
+  for (int is_in_doubt = 0; is_in_doubt < 2; is_in_doubt++) {
+    cox_attempt_destroy(attempt);
+    attempt = make_attempt(COX_ATTEMPT_REACH, "good");
+    if (is_in_doubt) snprintf(attempt->result.unanswered.call, sizeof attempt->result.unanswered.call, "POST /api/v1/stop");
+    fiber = ops->start(vm, attempt);
+    assert_int_equal(go(NULL), COX_FIBER_WAITS);
+    assert_false(request.is_fresh); /* a look changes nothing */
+    assert_int_equal(answer(200, "{\"value\":1}"), COX_FIBER_WAITS);
+    assert_true(request.is_mutating);
+    assert_int_equal(request.is_fresh, is_in_doubt); /* although the look was answered */
+    end(COX_END_CANCELLED);
+  }
+}
+
 static void a_driver_asks_remembers_and_returns(void **state) {
   (void)state;
   begin(COX_ATTEMPT_REACH, "good");
@@ -357,6 +374,7 @@ static void a_job_commands_sleeps_and_ends(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+      TEST(only_after_an_unanswered_call_a_change_has_a_connection_of_its_own),
       TEST(a_driver_asks_remembers_and_returns),
       TEST(an_answer_that_is_no_success_fails_with_its_class_and_words),
       TEST(a_call_without_an_answer_stays_open_unless_it_never_left),

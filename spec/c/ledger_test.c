@@ -1,4 +1,4 @@
-/* What happens when the store is slow, full or broken: a store that commits and fails when the spec says so. */
+/* What happens when the store is slow, full or broken. */
 #include "fake_core.h"
 
 #include <stdatomic.h>
@@ -8,90 +8,8 @@
 #include "base/log.h"
 #include "core/durable.h"
 #include "core/engine.h"
+#include "manual_store.h"
 #include "store_rig.h"
-
-enum { HELD = 70000 };
-
-/* ---- the store ---- */
-
-static struct {
-  struct cox_store store;
-  struct cox_batch *held[HELD];
-  size_t count, appended, settled;
-  bool is_shut;
-  void (*is_back)(void *arg);
-  void *arg;
-} manual;
-
-static int load(void *ctx, struct cox_stored *out, struct cox_err *err) {
-  (void)ctx;
-  (void)err;
-  *out = (struct cox_stored){.tables = json_object(), .start = 1};
-  return 0;
-}
-
-static void watch(void *ctx, void (*is_back)(void *arg), void *arg) {
-  (void)ctx;
-  manual.is_back = is_back;
-  manual.arg = arg;
-}
-
-static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
-  (void)ctx;
-  if (manual.is_shut) return cox_err_set(err, COX_EDEGRADED, "the disk is on fire");
-  assert_true(manual.count < HELD);
-  manual.held[manual.count++] = batch;
-  manual.appended++;
-  return 0;
-}
-
-static void settle(void *ctx) {
-  (void)ctx;
-  manual.settled++;
-}
-
-/* Commits the oldest `count`. */
-static void commit(size_t count) {
-  assert_true(count <= manual.count);
-  for (size_t i = 0; i < count; i++) {
-    struct cox_batch *const batch = manual.held[0];
-    memmove(manual.held, manual.held + 1, --manual.count * sizeof(struct cox_batch *));
-    batch->done(batch, NULL);
-  }
-}
-
-static void commit_all(struct fake *f) {
-  fake_run(f);
-  while (manual.count > 0) {
-    struct cox_batch *held[256];
-    const size_t count = manual.count < 256 ? manual.count : 256;
-    memcpy(held, manual.held, count * sizeof(struct cox_batch *));
-    manual.count -= count;
-    memmove(manual.held, manual.held + count, manual.count * sizeof(struct cox_batch *));
-    for (size_t i = 0; i < count; i++) held[i]->done(held[i], NULL);
-    fake_run(f);
-  }
-}
-
-/* Everything that is held fails; the core hears of the first before the others when `is_halting`. */
-static void burn(struct fake *f, bool is_halting) {
-  const struct cox_err err = {.code = COX_ESYS, .text = "the disk is on fire"};
-  manual.is_shut = true;
-  for (size_t i = 0, count = manual.count; i < count; i++) {
-    manual.held[i]->done(manual.held[i], &err);
-    if (i == 0 && is_halting) fake_run(f);
-  }
-  manual.count = 0;
-  fake_run(f);
-}
-
-static void put_out(struct fake *f) {
-  manual.is_shut = false;
-  manual.is_back(manual.arg);
-  fake_run(f);
-}
-
-/* ---- the rest ---- */
 
 static struct fake *f;
 
@@ -99,17 +17,15 @@ static int setup(void **state) {
   (void)state;
   cox_log_setup((enum cox_log_level)(COX_LOG_ERROR + 1), false, 2);
   f = fake_create(0);
-  manual.store = (struct cox_store){.ctx = &manual, .load = load, .watch = watch, .append = append, .settle = settle};
-  manual.count = manual.appended = manual.settled = 0;
-  manual.is_shut = false;
+  manual_reset();
   assert_int_equal(fake_use_store(f, &manual.store, NULL), 0);
-  commit_all(f);
+  manual_commit_all(f);
   return 0;
 }
 
 static int teardown(void **state) {
   (void)state;
-  commit_all(f);
+  manual_commit_all(f);
   fake_destroy(f);
   return 0;
 }
@@ -143,7 +59,7 @@ static json_t *named(const char *id) { return json_pack("{ss}", "node_id", id); 
 static void must(const char *name, json_t *args) {
   struct question question;
   send(&question, name, args);
-  commit_all(f);
+  manual_commit_all(f);
   assert_true(question.is_answered);
   assert_int_equal(question.outcome, COX_ANSWER_DONE);
 }
@@ -179,7 +95,7 @@ static void an_answer_comes_after_the_commit_and_not_before(void **state) {
   json_t *page = cox_broker_events_json(f->broker, 1, 100, NULL);
   assert_int_equal(json_array_size(json_object_get(page, "events")), 0); /* and not yet told */
   json_decref(page);
-  commit(1);
+  manual_commit(1);
   assert_true(question.is_answered);
   fake_run(f);
   page = cox_broker_events_json(f->broker, 1, 100, NULL);
@@ -204,7 +120,7 @@ static void dispatch_never_waits_for_the_store(void **state) {
   send(&question, "intend", intent("node1", fake_target("INFERENCE", NULL)));
   assert_false(question.is_answered);
   assert_non_null(fake_open(f, "node1"));
-  commit_all(f);
+  manual_commit_all(f);
 }
 
 /* Every kind of change, each on top of others, none of them stored. */
@@ -235,15 +151,15 @@ static void a_failed_batch_puts_everything_back_in_reverse_order(void **state) {
     send(&questions[7], "admin", admin(c, false));
     send(&questions[8], "remove", named(d));
     for (int i = 0; i < 9; i++) assert_false(questions[i].is_answered);
-    burn(f, is_halting != 0);
+    manual_burn(f, is_halting != 0);
     for (int i = 0; i < 9; i++) refused(&questions[i]);
     char *const after = image();
     assert_string_equal(before, after);
     free(before);
     free(after);
     assert_true(manual.settled > 0);
-    put_out(f);
-    commit_all(f);
+    manual_put_out(f);
+    manual_commit_all(f);
     assert_false(cox_broker_is_degraded(f->broker, NULL));
   }
 }
@@ -254,8 +170,8 @@ static void what_is_stored_already_stays_when_the_next_fails(void **state) {
   add("node1", 5000);
   send(&first, "admin", admin("node1", false));
   send(&second, "remove", named("node1"));
-  commit(1); /* and the core has not heard of it yet */
-  burn(f, false);
+  manual_commit(1); /* and the core has not heard of it yet */
+  manual_burn(f, false);
   assert_int_equal(first.outcome, COX_ANSWER_DONE);
   refused(&second);
   json_t *const node = cox_broker_node_json(f->broker, "node1");
@@ -268,13 +184,13 @@ static void a_removal_that_is_undone_gives_the_attempt_in_flight_back(void **sta
   struct question question;
   add("node1", 5000);
   fake_arm(f);
-  commit_all(f);
+  manual_commit_all(f);
   must("intend", intent("node1", fake_target("INFERENCE", NULL)));
   struct cox_attempt *const attempt = fake_open(f, "node1");
   assert_non_null(attempt);
   send(&question, "remove", named("node1"));
   assert_true(fake_is_cancelled(f, "node1"));
-  burn(f, false);
+  manual_burn(f, false);
   refused(&question);
   assert_ptr_equal(fake_open(f, "node1"), attempt); /* no second one beside it */
   fake_finish(f, "node1", COX_CLASS_CANCELLED, NULL);
@@ -288,12 +204,12 @@ static void an_attempt_that_came_back_during_a_removal_leaves_the_node_to_be_ver
   struct question question;
   add("node1", 5000);
   fake_arm(f);
-  commit_all(f);
+  manual_commit_all(f);
   must("intend", intent("node1", fake_target("INFERENCE", NULL)));
   send(&question, "remove", named("node1"));
   fake_finish(f, "node1", COX_CLASS_CANCELLED, NULL);
   assert_null(fake_open(f, "node1"));
-  burn(f, false);
+  manual_burn(f, false);
   refused(&question);
   assert_non_null(fake_open(f, "node1"));
   struct cox_stats stats;
@@ -310,7 +226,7 @@ static void what_a_phase_decided_since_stands(void **state) {
   must("intend", intent("node1", fake_target("INFERENCE", NULL)));
   send(&change, "admin", admin("node1", false));
   send(&phase, "intend", intent("node1", fake_target("POC", "GENERATING")));
-  burn(f, false);
+  manual_burn(f, false);
   refused(&change);
   assert_true(phase.is_answered);
   assert_int_equal(phase.outcome, COX_ANSWER_DONE);
@@ -323,9 +239,9 @@ static void degraded_mode_refuses_what_must_be_durable_and_lets_the_rest_go_on(v
   struct cox_err err;
   add("node1", 5000);
   fake_arm(f);
-  commit_all(f);
+  manual_commit_all(f);
   send(&question, "admin", admin("node1", false));
-  burn(f, false);
+  manual_burn(f, false);
   refused(&question);
   assert_true(cox_broker_is_degraded(f->broker, &err));
   assert_non_null(strstr(err.text, "on fire"));
@@ -352,6 +268,16 @@ static void degraded_mode_refuses_what_must_be_durable_and_lets_the_rest_go_on(v
   assert_null(cox_broker_kept(f->broker, "jobs", "x"));
 }
 
+/* How many changes the one gap of the journal says are missing. */
+static json_int_t told_gap(void) {
+  const struct cox_event_filter gaps = {.kind = "gap"};
+  json_t *const found = cox_broker_events_json(f->broker, 0, 10, &gaps), *const events = json_object_get(found, "events");
+  assert_int_equal(json_array_size(events), 1);
+  const json_int_t count = json_integer_value(json_object_get(json_array_get(events, 0), "count"));
+  json_decref(found);
+  return count;
+}
+
 static json_t *folded; /* what the store would hold */
 
 static void fold_all(void) {
@@ -364,33 +290,38 @@ static void fold_all(void) {
   }
 }
 
+/* The records held, folded over what the store held before, are the whole state in memory. */
+static void the_store_holds_the_memory(json_t *before) {
+  folded = before;
+  fold_all();
+  manual_commit_all(f);
+  assert_false(cox_broker_is_degraded(f->broker, NULL));
+  struct store_rig rig = {.fake = f};
+  json_t *const memory = store_rig_memory(&rig), *const kept = cox_broker_kept_all(f->broker, "jobs");
+  if (json_object_size(kept) > 0) json_object_set(memory, "keep:jobs", kept);
+  assert_true(store_rig_same(folded, memory));
+  json_decref(kept);
+  json_decref(memory);
+  json_decref(folded);
+}
+
 static void it_ends_with_the_whole_state_written_anew_and_the_gap_told(void **state) {
   (void)state;
   struct question question;
   add("node1", 5000);
   fake_arm(f);
-  commit_all(f);
+  manual_commit_all(f);
   send(&question, "admin", admin("node1", false));
-  burn(f, false);
+  manual_burn(f, false);
   send(&question, "intend", intent("node1", fake_target("POC", "GENERATING"))); /* the store never hears of this one */
   fake_finish(f, "node1", COX_CLASS_NONE, NULL);
-  put_out(f);
+  manual_put_out(f);
   assert_true(cox_broker_is_degraded(f->broker, NULL)); /* until it is committed */
-  folded = json_pack("{s{ss}}", "node", "ghost", "of what had failed");
-  fold_all();
-  commit_all(f);
-  assert_false(cox_broker_is_degraded(f->broker, NULL));
-  struct store_rig rig = {.fake = f};
-  json_t *const memory = store_rig_memory(&rig);
-  assert_true(store_rig_same(folded, memory));
-  json_decref(memory);
-  json_decref(folded);
-  const struct cox_event_filter gaps = {.kind = "gap"}, stores = {.kind = "store"};
-  json_t *const gap = cox_broker_events_json(f->broker, 0, 10, &gaps), *const both = cox_broker_events_json(f->broker, 0, 10, &stores);
-  assert_int_equal(json_array_size(json_object_get(gap, "events")), 1);
-  assert_true(json_integer_value(json_object_get(json_array_get(json_object_get(gap, "events"), 0), "count")) >= 4);
+  the_store_holds_the_memory(json_pack("{s{ss}}", "node", "ghost", "of what had failed"));
+  const struct cox_event_filter stores = {.kind = "store"};
+  json_t *const both = cox_broker_events_json(f->broker, 0, 10, &stores);
+  assert_true(told_gap() >= 4);
   assert_int_equal(json_array_size(json_object_get(both, "events")), 2); /* degraded, working */
-  json_decref(gap);
   json_decref(both);
   must("admin", admin("node1", false));
 }
@@ -436,23 +367,17 @@ static void what_changes_while_the_state_is_written_anew_is_in_it(void **state) 
   for (int i = 0; i < KEPT; i++) {
     snprintf(name, sizeof name, "n%d", i);
     assert_int_equal(cox_broker_keep(f->broker, "jobs", name, json_integer(i), NULL, NULL, NULL), 0);
-    if (i % 100 == 0) commit_all(f);
+    if (i % 100 == 0) manual_commit_all(f);
   }
-  commit_all(f);
+  manual_commit_all(f);
   f->broker->ledger.owes = true;
   for (int i = 0; i < MEANWHILE; i++) submit_one(i);
   fake_run(f);
   assert_false(f->broker->ledger.owes);
-  folded = json_pack("{s{ss}}", "node", "ghost", "of what had failed");
-  fold_all();
-  commit_all(f);
-  struct store_rig rig = {.fake = f};
-  json_t *const memory = store_rig_memory(&rig), *const kept = cox_broker_kept_all(f->broker, "jobs");
-  json_object_set_new(memory, "keep:jobs", kept);
-  assert_true(json_object_size(kept) < KEPT);
-  assert_true(store_rig_same(folded, memory));
-  json_decref(memory);
-  json_decref(folded);
+  the_store_holds_the_memory(json_pack("{s{ss}}", "node", "ghost", "of what had failed"));
+  json_t *const kept = cox_broker_kept_all(f->broker, "jobs");
+  assert_in_range(json_object_size(kept), 1, KEPT - 1);
+  json_decref(kept);
 }
 
 /* The loop must look at other things in between. */
@@ -484,16 +409,8 @@ static void a_store_that_fails_while_the_state_is_put_together_begins_it_anew(vo
   fake_run(f);
   refused(&question);
   assert_int_equal(manual.count, 0);
-  put_out(f);
-  folded = json_object();
-  fold_all();
-  commit_all(f);
-  assert_false(cox_broker_is_degraded(f->broker, NULL));
-  struct store_rig rig = {.fake = f};
-  json_t *const memory = store_rig_memory(&rig);
-  assert_true(store_rig_same(folded, memory));
-  json_decref(memory);
-  json_decref(folded);
+  manual_put_out(f);
+  the_store_holds_the_memory(json_object());
 }
 
 static void a_store_that_fails_again_while_the_state_is_written_anew_stays_degraded(void **state) {
@@ -501,12 +418,12 @@ static void a_store_that_fails_again_while_the_state_is_written_anew_stays_degra
   struct question question;
   add("node1", 5000);
   send(&question, "admin", admin("node1", false));
-  burn(f, false);
-  put_out(f);
-  burn(f, false);
+  manual_burn(f, false);
+  manual_put_out(f);
+  manual_burn(f, false);
   assert_true(cox_broker_is_degraded(f->broker, NULL));
-  put_out(f);
-  commit_all(f);
+  manual_put_out(f);
+  manual_commit_all(f);
   assert_false(cox_broker_is_degraded(f->broker, NULL));
   must("admin", admin("node1", false));
 }
@@ -521,6 +438,31 @@ static void a_store_that_shuts_by_itself_is_noticed_at_the_next_change(void **st
   assert_string_equal(fake_state(f, "node1", "admin_state"), "present");
   assert_true(cox_broker_is_degraded(f->broker, NULL));
   assert_true(manual.settled > 0);
+}
+
+/* The command loop must not go round and round meanwhile, and must not forget. */
+static void a_store_without_room_for_the_whole_state_is_asked_again_a_second_later(void **state) {
+  (void)state;
+  struct question question;
+  add("node1", 5000);
+  manual_commit_all(f);
+  manual.is_full = true;
+  send(&question, "intend", intent("node1", fake_target("POC", "GENERATING")));
+  assert_true(question.is_answered); /* in force, and the store's state is another now */
+  fake_run(f);
+  const size_t refused = manual.refused, appended = manual.appended;
+  fake_pass_time(f, 0.4);
+  fake_run(f);
+  assert_int_equal(manual.refused, refused);
+  fake_pass_time(f, 1);
+  fake_run(f);
+  assert_true(manual.refused > refused);
+  manual.is_full = false;
+  fake_pass_time(f, 1.1);
+  fake_run(f);
+  assert_true(manual.appended > appended);
+  manual_commit_all(f);
+  assert_false(f->broker->ledger.owes);
 }
 
 static void a_full_store_refuses_operators_and_counts_what_others_did(void **state) {
@@ -552,12 +494,9 @@ static void a_full_store_refuses_operators_and_counts_what_others_did(void **sta
   assert_true(late.is_answered);
   assert_int_equal(late.err.code, COX_EFULL);
   f->broker->ledger.waiting -= COX_LEDGER_RECORDS_MAX;
-  commit_all(f);
+  manual_commit_all(f);
   assert_true(question.is_answered);
-  const struct cox_event_filter gaps = {.kind = "gap"};
-  json_t *const gap = cox_broker_events_json(f->broker, 0, 10, &gaps);
-  assert_int_equal(json_array_size(json_object_get(gap, "events")), 1);
-  json_decref(gap);
+  assert_true(told_gap() > 0);
   assert_false(f->broker->ledger.owes);
 }
 
@@ -579,6 +518,7 @@ int main(void) {
       TEST(a_store_that_fails_while_the_state_is_put_together_begins_it_anew),
       TEST(a_store_that_fails_again_while_the_state_is_written_anew_stays_degraded),
       TEST(a_store_that_shuts_by_itself_is_noticed_at_the_next_change),
+      TEST(a_store_without_room_for_the_whole_state_is_asked_again_a_second_later),
       TEST(a_full_store_refuses_operators_and_counts_what_others_did),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

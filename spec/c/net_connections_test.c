@@ -86,6 +86,15 @@ static void calls_that_change_a_machine_use_the_connection_of_those_before(void 
   evil_server_wait_open(server, 1);
 }
 
+static void a_call_that_must_not_overtake_another_has_a_connection_of_its_own(void **state) {
+  (void)state;
+  expect_ok(SCRIPT_GET, "/fast");
+  expect_ok(SCRIPT_MUTATE_FRESH, "/fast");
+  assert_int_equal(evil_server_counts(server).accepted, 2);
+  expect_ok(SCRIPT_MUTATE, "/fast");
+  assert_int_equal(evil_server_counts(server).accepted, 2);
+}
+
 static void a_get_is_repeated_when_its_old_connection_turns_out_dead(void **state) {
   (void)state;
   for (int i = 0; i < 10; i++) {
@@ -201,6 +210,7 @@ int main(void) {
       TEST(gets_to_one_machine_share_a_connection),
       TEST(machines_do_not_share),
       TEST(calls_that_change_a_machine_use_the_connection_of_those_before),
+      TEST(a_call_that_must_not_overtake_another_has_a_connection_of_its_own),
       TEST(a_get_is_repeated_when_its_old_connection_turns_out_dead),
       TEST(a_get_that_is_closed_on_a_used_connection_is_repeated_once_on_a_fresh_one),
       TEST(a_call_that_changes_a_machine_is_sent_once_whatever_happens_to_it),

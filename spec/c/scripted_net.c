@@ -110,7 +110,8 @@ static void ask_http(const struct script_step *step, struct cox_io_request *requ
       .body = step->body,
       .body_len = step->body != NULL ? strlen(step->body) : 0,
       .timeout_ms = step->ms > 0 ? step->ms : SCRIPT_WAIT_US / 1000,
-      .is_mutating = step->what == SCRIPT_MUTATE,
+      .is_mutating = step->what == SCRIPT_MUTATE || step->what == SCRIPT_MUTATE_FRESH,
+      .is_fresh = step->what == SCRIPT_MUTATE_FRESH,
       .response_max = step->response_max,
   };
 }

@@ -19,9 +19,9 @@
 
 enum { SCRIPT_STEPS_MAX = 8, SCRIPT_WAIT_US = 20000000, SCRIPT_FAR_US = 3600 * 1000000LL };
 
-enum script_do { SCRIPT_RETURN, SCRIPT_GET, SCRIPT_POST, SCRIPT_MUTATE, SCRIPT_SLEEP, SCRIPT_COMMAND, SCRIPT_EXTEND, SCRIPT_FAIL };
+enum script_do { SCRIPT_RETURN, SCRIPT_GET, SCRIPT_POST, SCRIPT_MUTATE, SCRIPT_MUTATE_FRESH, SCRIPT_SLEEP, SCRIPT_COMMAND, SCRIPT_EXTEND, SCRIPT_FAIL };
 
-/* POST may be repeated by the library, MUTATE may not. EXTEND moves the attempt's deadline to `ms` from now and goes on. FAIL
+/* POST may be repeated by the library, MUTATE may not, and MUTATE_FRESH has a connection of its own besides. EXTEND moves the attempt's deadline to `ms` from now and goes on. FAIL
  * ends a job with an error.                                                                                                  */
 struct script_step {
   enum script_do what;

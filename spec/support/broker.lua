@@ -2,6 +2,7 @@
 -- (arguments checked, phases and sync asked, effects only when it is done, the command that was issued run next).
 
 local schema = require "coxswain.schema"
+local values = require "coxswain.values"
 
 local BLOCKS_KEPT = 256
 
@@ -20,17 +21,6 @@ local function copy_of(value)
   return setmetatable(copy, getmetatable(value))
 end
 
-local function is_equal(left, right)
-  if type(left) ~= "table" or type(right) ~= "table" then return left == right end
-  for key, value in pairs(left) do
-    if not is_equal(value, right[key]) then return false end
-  end
-  for key in pairs(right) do
-    if left[key] == nil then return false end
-  end
-  return true
-end
-
 local TARGET_FIELDS = { status = true, poc = true, model = true, args = true, block_height = true, block_hash = true,
   public_key = true, node_id = true, node_count = true, url = true, task = true }
 
@@ -39,7 +29,7 @@ function Node.intend(node, target, reason)
   for name in pairs(target) do assert(TARGET_FIELDS[name], "unknown target field " .. name) end
   local entry = node._
   entry.reason = reason
-  if is_equal(entry.target, target) then return false end
+  if values.equal(entry.target, target) then return false end
   entry.target = copy_of(target)
   entry.changes = entry.changes + 1
   local self = node.broker
@@ -236,7 +226,7 @@ function Broker:command(name, args)
   local due = answer.status == "done" and self.issued
   if not due then return answer end
   answer.result.issued = {}
-  if self.succeeded and is_equal(self.succeeded, due_key(self, due)) then return answer end
+  if self.succeeded and values.equal(self.succeeded, due_key(self, due)) then return answer end
   local outcome = run(self, due, {})
   self.ran[#self.ran + 1] = due
   answer.result.issued[1] = { name = due, status = outcome.status, reason = outcome.reason or outcome.error }

@@ -32,12 +32,10 @@ static bool take_nodes(struct cox_registry *registry, struct cox_snapshot *snaps
   for (size_t i = 0; i < snapshot->count; i++) {
     if ((size_t)snapshot->nodes[i].num >= nums) nums = (size_t)snapshot->nodes[i].num + 1;
   }
+  if (cox_registry_reserve(registry, nums) != 0) return false;
   while (snapshot->count > 0) {
     struct cox_node *const node = malloc(sizeof *node);
-    if (node == NULL || cox_registry_reserve(registry, nums) != 0) {
-      free(node);
-      return false;
-    }
+    if (node == NULL) return false;
     *node = snapshot->nodes[--snapshot->count];
     node->lease = NULL;
     node->next_by_id = node->next_by_registration = node->next_by_url = node->next_by_inference = NULL;

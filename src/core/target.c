@@ -121,14 +121,6 @@ static bool is_same(const json_t *left, const json_t *right) {
   return left == right || (left != NULL && right != NULL && json_equal(left, right));
 }
 
-void cox_target_share(struct cox_target *target, const struct cox_target *other) {
-  for (size_t i = 0; other != NULL && i < COX_TARGET_PARAMS; i++) {
-    if (target->params[i] == other->params[i] || !is_same(target->params[i], other->params[i])) continue;
-    json_decref(target->params[i]);
-    target->params[i] = json_incref(other->params[i]);
-  }
-}
-
 struct cox_target *cox_target_hold(struct cox_target *target) {
   if (target != NULL) atomic_fetch_add_explicit(&target->references, 1, memory_order_relaxed);
   return target;

@@ -46,8 +46,6 @@ struct cox_target *cox_target_begin(void);
 int cox_target_set(struct cox_target *target, const char *name, json_t *value, struct cox_err *err);
 /* Is it whole? 0, or the reason; then it must be released. */
 int cox_target_check(const struct cox_target *target, struct cox_err *err);
-/* Takes over the values of `other` that are equal, so that they are in memory once. Before anybody else has the target. */
-void cox_target_share(struct cox_target *target, const struct cox_target *other);
 
 struct cox_target *cox_target_hold(struct cox_target *target);
 void cox_target_release(struct cox_target *target);

@@ -201,7 +201,6 @@ int cox_txn_intend(struct cox_txn *txn, int slot, struct cox_target *target, str
     cox_target_release(target);
     return cox_err_set(err, COX_ENOMEM, "setting the intent of node %s failed: out of memory", cox_node_id(node));
   }
-  cox_target_share(target, now);
   cox_target_release(change->target);
   change->target = target;
   return 1;

@@ -2,7 +2,6 @@
 
 #include <lauxlib.h>
 #include <math.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,7 +123,6 @@ struct step {
 
 struct taking {
   struct cox_guard *guard;
-  struct cox_convert_texts *texts;
   struct cox_err *err;
   const char *what;
   size_t bytes; /* so far */
@@ -162,30 +160,6 @@ static json_t *shared_of(lua_State *L, int index) {
   }
   lua_pop(L, 1);
   return value;
-}
-
-/* ---- texts ---- */
-
-enum { KEPT_TEXT_MAX = 256 /* bytes: longer ones are seldom alike, and comparing them costs */ };
-
-/* By address: Lua has short strings once, and policy remembers the long ones. What is at a place is compared before it is taken. */
-static size_t place_of(const char *text) { return (uintptr_t)text / sizeof(max_align_t) % COX_CONVERT_TEXTS; }
-
-/* A new reference, NULL: no UTF-8, or out of memory. */
-static json_t *text_of(struct cox_convert_texts *texts, const char *text, size_t len) {
-  if (len > KEPT_TEXT_MAX) return json_stringn(text, len);
-  json_t **const recent = &texts->recent[place_of(text)];
-  if (*recent != NULL && json_string_length(*recent) == len && memcmp(json_string_value(*recent), text, len) == 0) return json_incref(*recent);
-  json_t *const value = json_stringn(text, len);
-  if (value == NULL) return NULL;
-  json_decref(*recent);
-  *recent = json_incref(value);
-  return value;
-}
-
-void cox_convert_texts_fini(struct cox_convert_texts *texts) {
-  for (size_t i = 0; i < COX_CONVERT_TEXTS; i++) json_decref(texts->recent[i]);
-  *texts = (struct cox_convert_texts){{0}};
 }
 
 static json_t *take_list(lua_State *L, int index, size_t len, struct taking *taking) {
@@ -277,7 +251,7 @@ static json_t *take(lua_State *L, int index, struct taking *taking) {
     case LUA_TSTRING: {
       size_t len;
       const char *const text = lua_tolstring(L, index, &len);
-      json_t *const value = text_of(taking->texts, text, len);
+      json_t *const value = json_stringn(text, len);
       return value != NULL ? value : fail(taking, "must be text in UTF-8 (or there is no memory for it)");
     }
     default: break;
@@ -291,7 +265,6 @@ static json_t *take(lua_State *L, int index, struct taking *taking) {
 static void begin(struct taking *taking, lua_State *L, const char *what, struct cox_err *err) {
   struct cox_vm *const vm = cox_vm_of(L);
   taking->guard = &vm->guard;
-  taking->texts = &vm->texts;
   taking->err = err;
   taking->what = what;
   taking->bytes = 0;

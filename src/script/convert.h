@@ -12,19 +12,12 @@ enum {
   COX_CONVERT_DEPTH_MAX = 64,
   COX_CONVERT_BYTES_MAX = 32 * 1024 * 1024, /* of what becomes of one value outside of the VM's memory */
   COX_CONVERT_TEXT_BYTES_MAX = 8 * 1024 * 1024,
-  COX_CONVERT_TEXTS = 64, /* kept for others that are equal */
 };
 
 /* Asked first, with key and value on top of the stack, which it leaves there: true when it took the value without a conversion. */
 typedef bool cox_convert_know_fn(void *arg, lua_State *L);
 /* 0, or a code with the reason in `err`. */
 typedef int cox_convert_set_fn(void *arg, const char *name, json_t *value, struct cox_err *err);
-
-/* Texts that came by lately: the nodes of a fleet share most of theirs, and are to share them in memory too. */
-struct cox_convert_texts {
-  json_t *recent[COX_CONVERT_TEXTS]; /* held */
-};
-void cox_convert_texts_fini(struct cox_convert_texts *texts);
 
 /* Pushes a new Lua value; may throw (memory). null becomes nil in objects and json.null in lists. Empty lists are marked, so
  * that they stay lists on the way back.                                                                                      */

@@ -83,7 +83,6 @@ void cox_vm_destroy(struct cox_vm *vm) {
   cox_guard_fini(&vm->guard);
   while (vm->held != NULL) release(vm, vm->held); /* before the slots go */
   cox_heap_fini(&vm->heap); /* in place of lua_close: nothing of L lies outside of it */
-  cox_convert_texts_fini(&vm->texts);
   cox_sources_release(vm->sources);
   free(vm);
 }

@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/err.h"
-#include "script/convert.h"
 #include "script/guard.h"
 #include "script/heap.h"
 #include "script/sources.h"
@@ -53,7 +52,6 @@ struct cox_vm {
   bool is_lost;                 /* L is torn (see guard.h) and must not be touched any more */
   struct cox_held *held;        /* what lies outside of the heap */
   struct cox_guard guard;
-  struct cox_convert_texts texts;
   struct cox_sources *sources;  /* held */
   const struct cox_clock *clock;
   void *owner;                  /* struct cox_policy_vm or struct cox_fiber_vm: for the bindings */

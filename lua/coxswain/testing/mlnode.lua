@@ -6,6 +6,8 @@
 -- `node.wrongs` collects what no client may ever do: a load while another one goes on, a load into a process that is about
 -- to end, a load within 5 s after a stop in a load.
 
+local values = require "coxswain.values"
+
 local mlnode = {}
 mlnode.__index = mlnode
 
@@ -268,17 +270,6 @@ routes["POST /api/v1/inference/down"] = function(self, _, request)
   request.reply(200, { status = "OK" })
 end
 
-local function is_same(left, right)
-  if type(left) ~= "table" or type(right) ~= "table" then return left == right end
-  for key, value in pairs(left) do
-    if not is_same(value, right[key]) then return false end
-  end
-  for key in pairs(right) do
-    if left[key] == nil then return false end
-  end
-  return true
-end
-
 local function init(stage)
   return function(self, body, request)
     if conflicts(self, "POW", request) then return end
@@ -286,7 +277,7 @@ local function init(stage)
     for _, name in ipairs { "node_id", "node_count" } do
       if not body[name] or body[name] == -1 then return request.reply(400, { detail = name }) end
     end
-    local is_known = self.pow and is_same(self.pow.body, body)
+    local is_known = self.pow and values.equal(self.pow.body, body)
     if not is_known then
       self.inits = self.inits + 1
       self.pow = { body = body, ready_at_s = self.timeline.now_s + 30 }

@@ -1,0 +1,17 @@
+local values = require "coxswain.values"
+
+describe("plain values", function()
+  it("are equal when all that is in them is", function()
+    assert.is_true(values.equal(nil, nil))
+    assert.is_true(values.equal({ 1, { a = "x" } }, { 1, { a = "x" } }))
+    assert.is_true(values.equal({}, {}))
+  end)
+  it("differ by a value, by a key more on either side, and by their kind", function()
+    assert.is_false(values.equal({ a = 1 }, { a = 2 }))
+    assert.is_false(values.equal({ a = 1 }, { a = 1, b = 2 }))
+    assert.is_false(values.equal({ a = 1, b = 2 }, { a = 1 }))
+    assert.is_false(values.equal({ a = { b = { c = 1 } } }, { a = { b = { c = "1" } } }))
+    assert.is_false(values.equal({}, nil))
+    assert.is_false(values.equal("1", 1))
+  end)
+end)
