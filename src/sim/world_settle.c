@@ -60,7 +60,7 @@ void cox_world_calm(struct cox_world *world) {
   cox_world_heal_network(world);
   cox_world_heal_machines(world);
   cox_world_steady_chain(world);
-  int64_t last_us = 0;
+  int64_t last_us = BASE_S * (int64_t)COX_WORLD_S; /* also a fleet of none has a store that is to work again */
   for (size_t i = 0; i < registry->num_count; i++) {
     const struct cox_node *const node = registry->by_num[i];
     const struct cox_world_machine *const machine = node != NULL ? cox_world_machine_of(world, node->config) : NULL;
