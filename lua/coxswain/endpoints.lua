@@ -16,7 +16,7 @@ Endpoints.__index = Endpoints
 function M.new(urls, timeout_s)
   local list = {}
   for i, url in ipairs(type(urls) == "table" and urls or { urls }) do
-    list[i] = { url = (url:gsub("/+$", "")), failures = 0, rests_until = 0 }
+    list[i] = { url = (url:gsub("/+$", "")), failures = 0, rests_until = -math.huge }
   end
   return setmetatable({ list = list, timeout_s = timeout_s }, Endpoints)
 end
@@ -26,7 +26,7 @@ end
 ---@return table? endpoint
 ---@return number wait_s until its rest is over, 0: it does not rest
 function Endpoints.pick(self, tried)
-  local now, best = time.now(), nil
+  local now, best = time.monotonic(), nil
   for _, endpoint in ipairs(self.list) do
     if not (tried and tried[endpoint]) then
       if endpoint.rests_until <= now then return endpoint, 0 end
@@ -36,13 +36,13 @@ function Endpoints.pick(self, tried)
   return best, best and math.min(best.rests_until - now, REST_MAX_S) or 0
 end
 
-function Endpoints.succeeded(_, endpoint) endpoint.failures, endpoint.rests_until = 0, 0 end
+function Endpoints.succeeded(_, endpoint) endpoint.failures, endpoint.rests_until = 0, -math.huge end
 
 -- With jitter, so that many who lost the same endpoint do not come back together.
 function Endpoints.failed(_, endpoint)
   local longest = math.min(REST_MAX_S, REST_FIRST_S * 2 ^ math.min(endpoint.failures, 10))
   endpoint.failures = endpoint.failures + 1
-  endpoint.rests_until = time.now() + math.max(REST_FIRST_S, longest * (0.5 + math.random() / 2))
+  endpoint.rests_until = time.monotonic() + math.max(REST_FIRST_S, longest * (0.5 + math.random() / 2))
 end
 
 local function shorten(body)

@@ -82,7 +82,7 @@ function Feed.see(self, block)
     local each_s = (at_s - newest.at_s) / (block.height - newest.height)
     self.mean_s = math.max(0.001, math.min(600, 0.8 * self.mean_s + 0.2 * each_s))
   end
-  self.newest = { height = block.height, hash = block.hash, time = block.time, at_s = at_s, seen_s = time.now() }
+  self.newest = { height = block.height, hash = block.hash, time = block.time, at_s = at_s }
   return true
 end
 
@@ -118,7 +118,7 @@ function Feed.ask_status(self, timeout_s)
   self:note("status", not status and why or nil)
   if not status then return false end
   local before = self:is_synced()
-  status.asked_s = time.now()
+  status.asked_s = time.monotonic()
   self.status = status
   local is_newer = false
   if not self.newest or status.height > self.newest.height then is_newer = self:see_height(status) end
@@ -151,7 +151,7 @@ function Feed.ask_epoch(self, timeout_s)
   local info, why = self.rest:ask(chain.PREFIX .. "/epoch_info", chain.epoch_info, { timeout_s = timeout_s })
   self:note("epoch_info", not info and why or nil)
   if not info then return false end
-  self.epoch_asked_s = time.now()
+  self.epoch_asked_s = time.monotonic()
   local old = self.epoch
   if old and info.epoch.index < old.index and info.height < self.epoch_height then return false end -- a node behind another one
   local is_same = old and old.index == info.epoch.index and old.poc_start_block_height == info.epoch.poc_start_block_height and
@@ -281,8 +281,8 @@ function Feed.has_turned(self) return self.newest ~= nil and self.said_synced ~=
 
 --- Seconds since everything that the world is made of was last confirmed.
 function Feed.stale_s(self)
-  local oldest = math.min(self.status and self.status.asked_s or 0, self.epoch_asked_s or 0)
-  return oldest > 0 and math.max(0, time.now() - oldest) or nil
+  if not (self.status and self.epoch_asked_s) then return nil end
+  return time.monotonic() - math.min(self.status.asked_s, self.epoch_asked_s)
 end
 
 --- The arguments of new_block; what the world has already is left out when it is large.

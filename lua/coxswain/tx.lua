@@ -131,14 +131,14 @@ end
 
 -- Until it is in a block. What was broadcast without an answer may be there too.
 local function await(rest, hash)
-  local until_s, why = time.now() + RESULT_S, nil
+  local until_s, why = time.monotonic() + RESULT_S, nil
   repeat
     local response, message, code = rest:ask("/cosmos/tx/v1beta1/txs/" .. hash, read_response)
     if response and response.code == 0 then return response end
     if response then return nil, ("transaction %s failed with code %d: %s"):format(hash, response.code, response.log) end
     why = code ~= "not_found" and message or why
     time.sleep(POLL_S)
-  until time.now() >= until_s
+  until time.monotonic() >= until_s
   return nil, ("transaction %s is in no block after %d s%s"):format(hash, RESULT_S, why and ": " .. why or "")
 end
 

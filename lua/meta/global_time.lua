@@ -9,6 +9,10 @@ time = {}
 ---@return number
 function time.now() end
 
+--- Seconds since some moment, by a clock that nobody sets: for how long something took, within one run of the daemon.
+---@return number
+function time.monotonic() end
+
 --- Waits; other jobs and attempts go on meanwhile.
 ---@param seconds number
 function time.sleep(seconds) end

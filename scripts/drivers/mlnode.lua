@@ -58,13 +58,13 @@ end
 -- Returns its first answer to GET state.
 local function wait_out_silence(node, failure)
   node:extend(UP_TIMEOUT_S, "it answers nothing since POST /api/v1/stop: an old node does so until its load has ended")
-  local ends = time.now() + UP_TIMEOUT_S
+  local ends = time.monotonic() + UP_TIMEOUT_S
   repeat
     local is_answered, answer = pcall(node.get, node, "/api/v1/state", { accept = { 409, 500 } })
     if is_answered then return answer end
     if type(answer) ~= "table" or answer.class ~= "timeout" then error(answer, 0) end
     node:sleep(POLL_S.max)
-  until time.now() >= ends
+  until time.monotonic() >= ends
   error(failure, 0)
 end
 
@@ -163,8 +163,8 @@ end
 -- Returns what it says when the doubt is over.
 local function wait_out_doubt(node, state)
   if open_call(node) ~= "stop" then return state end
-  local ends, said = time.now() + STOP_DOUBT_S - node.unanswered.age_s, state.state
-  while state.state == said and time.now() < ends do
+  local ends, said = time.monotonic() + STOP_DOUBT_S - node.unanswered.age_s, state.state
+  while state.state == said and time.monotonic() < ends do
     node:sleep(POLL_S.max)
     state = ask_state(node)
   end
@@ -252,12 +252,12 @@ end
 -- Waits until the server is ready ("done"), is to be loaded anew ("restart", why), is gone ("gone", why), or does not serve
 -- though inference/up said so ("late", why). Else the attempt's deadline ends it.
 local function wait_ready(node, target, state, after)
-  local started, pause_s = time.now(), POLL_S.first
+  local started, pause_s = time.monotonic(), POLL_S.first
   while true do
     if state.state ~= "INFERENCE" then return "gone", "it says " .. state.state end
     local verdict, why = judge(node, target, state, after)
     if verdict ~= "wait" then return verdict, why end
-    if after == "up" and time.now() - started >= READY_AFTER_UP_S then
+    if after == "up" and time.monotonic() - started >= READY_AFTER_UP_S then
       return "late", ("it does not serve %d s after the answer"):format(READY_AFTER_UP_S)
     end
     node:sleep(pause_s)
@@ -338,7 +338,7 @@ local function load_model(node, target, before)
 end
 
 local function reach_inference(node, target)
-  local began, state = time.now(), begin(node)
+  local began, state = time.monotonic(), begin(node)
   if type(target.model) ~= "string" then
     node:fail("client", "no model to serve: name one in the node's configuration (models)")
   end
@@ -350,7 +350,7 @@ local function reach_inference(node, target)
   end
   state = wait_for_end(node, state)
   stop(node, state)
-  if time.now() - began > LOAD_MAX_S - UP_TIMEOUT_S then node:extend(LOAD_MAX_S, "loading " .. target.model .. " anew") end
+  if time.monotonic() - began > LOAD_MAX_S - UP_TIMEOUT_S then node:extend(LOAD_MAX_S, "loading " .. target.model .. " anew") end
   load_model(node, target, state)
   settle(node, target)
 end

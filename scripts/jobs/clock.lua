@@ -78,7 +78,7 @@ end
 -- Seconds until the block of that height is due, and the moment from which heights are counted. Pace is kept from there
 -- and not from the last block: delays do not add up. Far off the pace, counting begins anew.
 local function pace(base, height, block_s)
-  local now = time.now()
+  local now = time.monotonic()
   local wait_s = base.at_s + (height - base.height) * block_s - now
   if wait_s > AHEAD_MAX * block_s then return block_s, { at_s = now + block_s, height = height }, height end
   if wait_s >= -BEHIND_MAX * block_s then return wait_s, base, height end
@@ -87,12 +87,12 @@ end
 
 local function run(job)
   local params, block_s, start_height = read_feed(job.config.feed)
-  local base, height = { at_s = time.now(), height = start_height }, start_height
+  local base, height = { at_s = time.monotonic(), height = start_height }, start_height
   local why
   while true do
     local reached
     reached, why = send(block_at(height, start_height, params), why)
-    if reached > height then base = { at_s = time.now(), height = reached } end
+    if reached > height then base = { at_s = time.monotonic(), height = reached } end
     local wait_s
     wait_s, base, height = pace(base, reached + 1, block_s)
     time.sleep(math.max(wait_s, 0))

@@ -96,13 +96,13 @@ end
 
 local function follow(feed, connection)
   local heard = feed.newest and feed.newest.height or 0 -- over this connection
-  local taken_s = 0
+  local taken_s = -math.huge
   while true do
     local text, why = connection:receive(feed:silence_s())
     if text then
-      local early_s = taken_s + PACE_S - time.now()
-      if early_s > 0 then time.sleep(math.min(early_s, PACE_S)) end -- the clock may have been set back
-      taken_s = time.now()
+      local early_s = taken_s + PACE_S - time.monotonic()
+      if early_s > 0 then time.sleep(early_s) end
+      taken_s = time.monotonic()
       local is_newer = take(feed, connection, text)
       heard = feed.newest and feed.newest.height or 0
       if is_newer then tell(feed) end

@@ -21,25 +21,26 @@ end
 
 local function run(job)
   local feed = feeds.of(job.config)
-  local status_s, epoch_s, set_s, set_height, start_s = 0, 0, 0, -1, 0
+  local never = -math.huge
+  local status_s, epoch_s, set_s, set_height, start_s = never, never, never, -1, never
   while true do
-    local now, is_changed = time.now(), false
+    local now, is_changed = time.monotonic(), false
     if now - status_s >= period_s(feed, "status") then
       is_changed = feed:ask_status() or is_changed
-      status_s = time.now()
+      status_s = time.monotonic()
     end
     if now - epoch_s >= epoch_period_s(feed) then
       is_changed = feed:ask_epoch() or is_changed
-      epoch_s = time.now()
+      epoch_s = time.monotonic()
     end
     if now - start_s >= period_s(feed, "start block") then
       is_changed = feed:ask_start() or is_changed
-      start_s = time.now()
+      start_s = time.monotonic()
     end
     local height = feed.newest and feed.newest.height or -1
     if height ~= set_height or now - set_s >= period_s(feed, "epoch_group_data") then
       is_changed = feed:ask_set() or is_changed
-      set_s, set_height = time.now(), height
+      set_s, set_height = time.monotonic(), height
     end
     if is_changed or feed:has_turned() then feed:send() end
     time.sleep(LOOK_S)

@@ -223,7 +223,8 @@ end
 --- Starts the jobs of the feed.
 function Chain.start(self, changes)
   for _, name in ipairs { "coxswain.feed", "coxswain.endpoints", "jobs.cometbft", "jobs.cometbft_facts" } do package.loaded[name] = nil end
-  time.now = function() return self.now_s end
+  time.now = function() return self.now_s + (self.set_by_s or 0) end -- somebody may set the wall clock
+  time.monotonic = function() return self.now_s end
   time.sleep = function(seconds) wait(self, self.now_s + seconds) end
   json.decode = function(text)
     local value, _, why = dkjson.decode(text)
@@ -287,6 +288,7 @@ function Chain.stop(self)
   self.tasks = {}
   log.warn, log.info = function() end, function() end
   time.sleep = function() end
+  time.monotonic = function() return time.now() end
 end
 
 return M

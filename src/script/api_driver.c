@@ -263,7 +263,8 @@ static void push_unanswered(lua_State *L, const struct cox_fiber *fiber) {
   lua_createtable(L, 0, 2);
   lua_pushstring(L, unanswered->call);
   lua_setfield(L, -2, "call");
-  lua_pushnumber(L, (lua_Number)(cox_clock_wall_ms(fiber->vm->clock) - unanswered->at_ms) / 1000);
+  const int64_t age_ms = cox_clock_wall_ms(fiber->vm->clock) - unanswered->at_ms;
+  lua_pushnumber(L, age_ms > 0 ? (lua_Number)age_ms / 1000 : 0); /* the clock may have been set back since */
   lua_setfield(L, -2, "age_s");
 }
 

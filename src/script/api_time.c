@@ -13,6 +13,11 @@ static int now(lua_State *L) {
   return 1;
 }
 
+static int monotonic(lua_State *L) {
+  lua_pushnumber(L, (lua_Number)cox_clock_mono_us(cox_vm_of(L)->clock) / 1e6);
+  return 1;
+}
+
 static int woken(lua_State *L, int status, lua_KContext context) {
   (void)L;
   (void)status;
@@ -31,6 +36,8 @@ static int sleep_job(lua_State *L) { return cox_fiber_sleep(L, luaL_checknumber(
 
 static const struct cox_binding everywhere[] = {
     {"now", now, "() → number", "Seconds since 1970 (UTC) by the broker's clock."},
+    {"monotonic", monotonic, "() → number",
+     "Seconds since some moment, by a clock that nobody sets: for how long something took, within one run of the daemon."},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -320,6 +320,31 @@ describe("the websocket", function()
   end)
 end)
 
+describe("a wall clock that is set back by hours", function()
+  it("keeps the websocket from nothing", function()
+    chain = chains.new()
+    local is_down = false
+    chain.refuse_ws = function() return is_down end
+    chain:start()
+    chain:run_to(40)
+    is_down = true
+    for _, connection in ipairs(chain.connections) do connection.is_cut = true end
+    chain:run(15)
+    chain.set_by_s, is_down = -7200, false
+    chain:run(25)
+    assert.is_truthy(chain.connections[1])
+  end)
+
+  it("keeps no question waiting", function()
+    chain = chains.new()
+    chain:start()
+    chain:run_to(40)
+    chain.set_by_s, chain.catching_up = -7200, true
+    chain:run(20)
+    assert.is_false(chain.broker.world.synced)
+  end)
+end)
+
 describe("an answer that is wrong", function()
   local P = "/productscience/inference/inference"
   local rubbish = {
