@@ -10,6 +10,8 @@
 
 #define LOCK txn->broker->registry.lock
 
+enum { FETCHED_AHEAD = 8 };
+
 void cox_txn_init(struct cox_txn *txn, struct cox_broker *broker) { *txn = (struct cox_txn){.broker = broker}; }
 
 void cox_txn_fini(struct cox_txn *txn) {
@@ -78,9 +80,11 @@ static void reconfigure_locked(struct cox_txn *txn, struct cox_change *change) C
 static void begin_episode_locked(struct cox_txn *txn, const struct cox_target *target) COX_REQUIRES(LOCK) {
   struct cox_registry *const registry = &txn->broker->registry;
   const json_t *const height = target->params[COX_TARGET_BLOCK_HEIGHT];
+  if (target->status != COX_STATUS_POC || height == NULL || height == txn->begun) return;
+  txn->begun = height; /* equal values of targets are mostly one */
   const char *const hash = json_string_value(target->params[COX_TARGET_BLOCK_HASH]);
   const json_t *const count = target->params[COX_TARGET_NODE_COUNT];
-  if (target->status != COX_STATUS_POC || height == NULL || hash == NULL || count == NULL) return;
+  if (hash == NULL || count == NULL) return;
   if (registry->episode.is_set && registry->episode.height == json_integer_value(height) &&
       strcmp(registry->episode.hash, hash) == 0) {
     return;
@@ -133,8 +137,41 @@ static void change_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   if (change->target != NULL) intend_locked(txn, change);
   if (change->wants_restart) restart_locked(txn, node, true);
   if (change->wants_probe) node->wants_probe = true;
-  cox_lease_push_locked(txn->broker, node);
   if (!cox_fault("apply.misses_mark")) cox_registry_mark_locked(&txn->broker->registry, node);
+}
+
+/* Nodes lie anywhere in memory: what is needed of one is on its way while those before it are changed. */
+static void fetch_locked(struct cox_txn *txn, const struct cox_change *change) COX_REQUIRES(LOCK) {
+  const struct cox_registry *const registry = &txn->broker->registry;
+  if (change == NULL || (size_t)change->slot >= registry->num_count) return;
+  const struct cox_node *const node = registry->by_num[change->slot];
+  if (node == NULL) return;
+  __builtin_prefetch(&node->target, 1);
+  __builtin_prefetch(&node->drain_until_us, 1);
+  __builtin_prefetch(&node->failures, 1);
+  __builtin_prefetch(&node->dirty_next, 1);
+}
+
+static void change_all_locked(struct cox_txn *txn) COX_REQUIRES(LOCK) {
+  const struct cox_change *ahead = txn->first;
+  for (int i = 0; i < FETCHED_AHEAD && ahead != NULL; i++, ahead = ahead->next) fetch_locked(txn, ahead);
+  for (struct cox_change *change = txn->first; change != NULL; change = change->next) {
+    fetch_locked(txn, ahead);
+    if (ahead != NULL) ahead = ahead->next;
+    if (!change->is_removed) change_locked(txn, change);
+  }
+}
+
+/* In sections of their own, so that readers of the registry do not wait for all of it: a lease that is given meanwhile is one from a
+ * moment before the change. The command is answered after them.                                                                     */
+static void push_leases(struct cox_txn *txn) COX_EXCLUDES(LOCK) {
+  for (struct cox_change *change = txn->first; change != NULL;) {
+    cox_rwlock_write(&LOCK);
+    for (int i = 0; i < COX_PASS_NODES && change != NULL; i++, change = change->next) {
+      if (change->node != NULL) cox_lease_push_locked(txn->broker, change->node);
+    }
+    cox_rwlock_write_unlock(&LOCK);
+  }
 }
 
 static void set_world_locked(struct cox_txn *txn) COX_REQUIRES(LOCK) {
@@ -221,12 +258,11 @@ int cox_txn_apply(struct cox_txn *txn, struct cox_batch *batch, struct cox_err *
   for (struct cox_change *change = txn->first; change != NULL; change = change->next) {
     if (change->is_removed) remove_locked(txn, change);
   }
-  for (struct cox_change *change = txn->first; change != NULL; change = change->next) {
-    if (!change->is_removed) change_locked(txn, change);
-  }
+  change_all_locked(txn);
   if (has_world) set_world_locked(txn);
   if (txn->reconciles_all || txn->probes_all) all_locked(txn);
   cox_rwlock_write_unlock(&LOCK);
+  push_leases(txn);
   if (episode != broker->registry.episodes) cox_batch_add(batch, cox_record_episode(&broker->registry));
   for (const struct cox_change *change = txn->first; change != NULL; change = change->next) record(change, batch);
   if (has_work) cox_broker_trigger(broker);

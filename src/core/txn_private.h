@@ -54,6 +54,7 @@ struct cox_txn {
   json_t *world;  /* NULL: stays; after applying the old one */
   json_t *issued; /* list of names or NULL */
   bool reconciles_all, probes_all;
+  const json_t *begun; /* while applying: the height whose episode was looked at last */
 };
 
 #define SWAP(type, left, right) \

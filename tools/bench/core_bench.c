@@ -13,6 +13,29 @@
 #include "script/script.h"
 
 static struct cox_broker *broker;
+
+/* ---- how long the registry is held by a writer: these stand in for those of base/lock.c (CMakeLists.txt) ---- */
+
+void __real_cox_rwlock_write(struct cox_rwlock *lock);
+void __real_cox_rwlock_write_unlock(struct cox_rwlock *lock);
+void __wrap_cox_rwlock_write(struct cox_rwlock *lock) COX_NO_ANALYSIS;
+void __wrap_cox_rwlock_write_unlock(struct cox_rwlock *lock) COX_NO_ANALYSIS;
+
+static double held_since_us, longest_held_us;
+
+void __wrap_cox_rwlock_write(struct cox_rwlock *lock) {
+  __real_cox_rwlock_write(lock);
+  held_since_us = bench_now_us();
+}
+
+void __wrap_cox_rwlock_write_unlock(struct cox_rwlock *lock) {
+  const double held_us = bench_now_us() - held_since_us;
+  if (held_us > longest_held_us) longest_held_us = held_us;
+  __real_cox_rwlock_write_unlock(lock);
+}
+
+/* ---- the rest ---- */
+
 static struct cox_attempt **open_attempts;
 static size_t opens;
 
@@ -89,6 +112,25 @@ static void measure_epoch(int start, double *commands_ms, double *dispatch_ms, d
   give_all_back();
 }
 
+/* A handler that visits all nodes, sets the intent of each and decides nothing (scripts/commands/visit_all.lua). */
+static void measure_visits(int rounds) {
+  double *const visits = calloc((size_t)rounds, sizeof *visits), *const holds = calloc((size_t)rounds, sizeof *holds);
+  for (int i = 0; i < rounds; i++) {
+    send("visit_all", json_pack("{ss, so}", "model", "Qwen/QwQ-32B", "tag", json_sprintf("%d", i)));
+    longest_held_us = 0;
+    const double began = bench_now_us();
+    cox_broker_step_commands(broker);
+    visits[i] = (bench_now_us() - began) / 1000;
+    holds[i] = longest_held_us / 1000;
+    run_all();
+    give_all_back();
+  }
+  bench_report("a handler that visits all nodes and sets their intents", visits, (size_t)rounds, "ms");
+  bench_report("the registry's write lock meanwhile", holds, (size_t)rounds, "ms");
+  free(visits);
+  free(holds);
+}
+
 static void measure(int rounds, double reference_ms) {
   double *const commands = calloc((size_t)rounds, sizeof *commands), *const dispatch = calloc((size_t)rounds, sizeof *dispatch);
   double *const results = calloc((size_t)rounds, sizeof *results), *const idle = calloc((size_t)rounds * 100, sizeof *idle);
@@ -140,8 +182,8 @@ int main(int argc, char **argv) {
   const int nodes = argc > 1 ? atoi(argv[1]) : 10000, rounds = argc > 2 ? atoi(argv[2]) : 11;
   cox_log_setup(COX_LOG_ERROR, false, STDERR_FILENO);
   struct cox_faults faults = {0};
-  const struct cox_script_options scripts = {.scripts_dir = "scripts", .library_dir = "lua", .clock = cox_clock_system(),
-                                             .command_budget_s = 30};
+  json_t *const folders = json_pack("[s, s]", "tools/bench/scripts", "scripts");
+  const struct cox_script_options scripts = {.folders = folders, .library_dir = "lua", .clock = cox_clock_system(), .command_budget_s = 30};
   struct cox_script *const script = cox_script_create(&scripts, &faults);
   if (script == NULL) {
     for (size_t i = 0; i < faults.count; i++) fprintf(stderr, "%s:%d: %s\n", faults.list[i].file, faults.list[i].line, faults.list[i].text);
@@ -161,10 +203,12 @@ int main(int argc, char **argv) {
   run_all();
   give_all_back();
   measure(rounds, measure_reference(nodes, rounds));
+  measure_visits(rounds);
   bench_report_one("memory per node after all rounds", (double)(rss_kib() - before_kib) / nodes, "KiB");
   cox_broker_destroy(broker);
   cox_script_destroy(script);
   json_decref(participant);
+  json_decref(folders);
   free(open_attempts);
   return 0;
 }
