@@ -89,8 +89,9 @@ int cox_lease_enter(struct cox_broker *broker, const struct cox_lease_slot *slot
   struct cox_leases *const leases = broker->leases;
   if (ttl_ms == 0) ttl_ms = COX_LEASE_TTL_MS;
   const int64_t at_us = now_us(leases);
-  if (cox_shards_enter(leases, slot->id, slot->node, slot->trial, false, at_us + ttl_ms * 1000) == 0) {
-    *grant = (struct cox_lease_grant){.id = slot->id, .place = slot->place, .expires_ms = leases->wall_offset_ms + at_us / 1000 + ttl_ms};
+  const struct cox_lease_id id = cox_mint_id(&leases->mint, slot->number);
+  if (cox_shards_enter(leases, id, slot->node, slot->trial, false, at_us + ttl_ms * 1000) == 0) {
+    *grant = (struct cox_lease_grant){.id = id, .place = slot->place, .expires_ms = leases->wall_offset_ms + at_us / 1000 + ttl_ms};
     return 0;
   }
   cox_mutex_lock_brief(&leases->mutex);

@@ -88,7 +88,7 @@ struct cox_lease_wait {
   struct cox_lease_slot {
     struct cox_lease_node *node;
     struct cox_lease_place *place; /* held */
-    struct cox_lease_id id;
+    uint64_t number;               /* of the lease, from which its id is made without the lock */
     uint32_t trial;                /* number of the trial it is, 0: none */
   } slot;                          /* that it was given */
   int rc;

@@ -8,8 +8,8 @@ void cox_mint_init(struct cox_lease_mint *mint, uint32_t start, void (*random)(v
 
 static uint32_t check_of(const struct cox_lease_mint *mint, uint64_t name) { return (uint32_t)cox_siphash_word(&mint->check, name); }
 
-struct cox_lease_id cox_mint_next(struct cox_lease_mint *mint) {
-  const uint64_t name = cox_siphash_word(&mint->name, mint->count++);
+struct cox_lease_id cox_mint_id(const struct cox_lease_mint *mint, uint64_t number) {
+  const uint64_t name = cox_siphash_word(&mint->name, number);
   return (struct cox_lease_id){(uint64_t)mint->start << 32 | name >> 32, name << 32 | check_of(mint, name)};
 }
 

@@ -21,11 +21,11 @@ enum { COX_LEASE_ID_TEXT = 33 };
 struct cox_lease_mint {
   struct cox_siphash_key name, check;
   uint32_t start;
-  uint64_t count;
 };
 
 void cox_mint_init(struct cox_lease_mint *mint, uint32_t start, void (*random)(void *ctx, void *bytes, size_t count), void *ctx);
-struct cox_lease_id cox_mint_next(struct cox_lease_mint *mint);
+/* The one of that number, which is given out once. */
+struct cox_lease_id cox_mint_id(const struct cox_lease_mint *mint, uint64_t number);
 /* Did this process give it out? */
 bool cox_mint_is_own(const struct cox_lease_mint *mint, struct cox_lease_id id);
 

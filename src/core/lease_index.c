@@ -276,7 +276,7 @@ static void take_locked(struct cox_leases *leases, struct cox_lease_node *node, 
   node->group->load++;
   cox_lease_tally_locked(leases, &leases->active, 1);
   leases->held++;
-  *out = (struct cox_lease_slot){.node = node, .place = node->place, .id = cox_mint_next(&leases->mint)};
+  *out = (struct cox_lease_slot){.node = node, .place = node->place, .number = leases->minted++};
   atomic_fetch_add_explicit(&node->place->references, 1, memory_order_relaxed);
   if (node->breaker.state == COX_BREAKER_HALF) {
     node->breaker.has_trial = true;

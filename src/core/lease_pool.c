@@ -55,7 +55,7 @@ struct cox_leases *cox_leases_create(const struct cox_lease_options *options, co
 }
 
 void cox_leases_begin(struct cox_leases *leases, uint32_t start_number) {
-  assert(leases->mint.count == 0);
+  assert(leases->minted == 0);
   if (start_number != 0) leases->options.start_number = leases->mint.start = start_number;
 }
 

@@ -117,6 +117,7 @@ struct cox_leases {
   struct cox_breaker_rules rules;
   int64_t slow_start_us, started_us;
   atomic_int_fast64_t wall_offset_ms; /* wall clock less monotonic, as of the last turn */
+  struct cox_lease_mint mint; /* fixed once the first lease is given */
 
   /* The pool's: guards everything down to the shards. What every pick and release writes stands right behind it, on as few lines as
    * can be: they follow the lock from one processor to the other. What is only read stands before, on lines of its own.         */
@@ -127,9 +128,9 @@ struct cox_leases {
   bool is_stopped;
   bool is_ticking; /* the next turn comes by itself */
   bool is_limited; /* waiters were not served because there are too many leases */
+  uint64_t minted; /* numbers of leases that were given out */
   struct cox_rng rng;
   atomic_size_t counts[COX_LEASE_COUNTS];
-  struct cox_lease_mint mint; /* `count`; the keys are fixed */
   struct cox_lease_node *first, *last;
   size_t nodes;
   struct cox_lease_slab *slabs;        /* of nodes */

@@ -12,8 +12,11 @@ struct cox_lease_tree {
   struct cox_tree_match {
     uint64_t key;  /* least below here */
     uint32_t ties; /* places below that have it; 0 with COX_TREE_NONE */
-  } * match;       /* [1] is the root, [4i] … [4i + 3] are below [i], the places begin at [capacity], a power of 4 */
-  void **items;    /* by place; NULL: free */
+  } * match;       /* [1] is the root, [4i] … [4i + 3] are below [i]; below the last level, at [capacity / 4], are the places */
+  struct cox_tree_place {
+    uint64_t key;
+    void *item;    /* NULL: free. Beside its key, so that a draw among thousands fetches one line for both */
+  } * places;      /* `capacity` of them, a power of 4 */
   uint32_t capacity, used;
   uint32_t *freed; /* places given back */
   uint32_t frees;
