@@ -8,15 +8,6 @@
 
 static int64_t now_us(const struct cox_leases *leases) { return cox_clock_mono_us(leases->clock); }
 
-void cox_lease_place_release(struct cox_lease_place *place) {
-  if (place == NULL || atomic_fetch_sub_explicit(&place->references, 1, memory_order_acq_rel) > 1) return;
-  json_decref(place->config);
-  free(place->inference_url);
-  free(place->poc_url);
-  free(place->shown);
-  free(place);
-}
-
 void cox_lease_grant_fini(struct cox_lease_grant *grant) {
   cox_lease_place_release(grant->place);
   grant->place = NULL;

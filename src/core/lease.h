@@ -16,6 +16,7 @@
 #include "core/wheel.h"
 
 struct cox_broker;
+struct cox_lease_block;
 struct cox_lease_model;
 struct cox_lease_node;
 struct cox_lease_tenant;
@@ -63,6 +64,7 @@ struct cox_lease_place {
   char *inference_url, *poc_url;
   char *shown; /* all three as they stand in an answer: "node_id":…,"inference_url":…,"poc_url":…; written once, not for each lease */
   size_t shown_len;
+  struct cox_lease_block *block; /* where it stands */
 };
 
 struct cox_lease_grant {

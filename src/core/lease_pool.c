@@ -124,6 +124,7 @@ void cox_leases_destroy(struct cox_leases *leases) {
   assert(leases->waiters == 0);
   if (leases->shards[COX_LEASE_SHARDS - 1].buckets != NULL) end_ghosts(leases);
   free_nodes(leases);
+  cox_lease_places_end(leases);
   cox_index_fini(leases);
   cox_shards_fini(leases);
   json_decref(leases->records);

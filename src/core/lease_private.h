@@ -135,6 +135,7 @@ struct cox_leases {
   size_t nodes;
   struct cox_lease_slab *slabs;        /* of nodes */
   struct cox_lease_node *spare;        /* in them, linked by `next` */
+  struct cox_lease_block *block;       /* where the next place stands; NULL: in a new one */
   struct cox_lease_node **by_id;
   size_t by_id_size;
   struct cox_lease_model *models[COX_LEASE_MODEL_BUCKETS];
@@ -212,7 +213,14 @@ void cox_index_part_locked(struct cox_leases *leases, struct cox_lease_node *nod
 void cox_index_serve_locked(struct cox_leases *leases, struct cox_lease_node *node, bool is_serving) COX_REQUIRES(COX_POOL);
 /* Models and groups; the nodes are freed before. */
 void cox_index_fini(struct cox_leases *leases);
+
+/* lease_place.c */
+/* With one reference; NULL: out of memory. */
+struct cox_lease_place *cox_lease_place_create_locked(struct cox_leases *leases, json_t *config) COX_REQUIRES(COX_POOL);
+/* Any thread; NULL is allowed. */
 void cox_lease_place_release(struct cox_lease_place *place);
+/* No more places are made; those that grants hold live on. */
+void cox_lease_places_end(struct cox_leases *leases);
 
 /* lease_health.c */
 /* How a request went. */

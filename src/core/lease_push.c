@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/engine.h"
-#include "core/json_text.h"
 #include "core/lease_private.h"
 #include "core/node_config.h"
 
@@ -49,38 +48,9 @@ static bool is_known(const struct cox_lease_node *lease, const struct view *view
   return view->bar != COX_BAR_NONE || (lease->is_serving && strcmp(lease->group->model->name, view->model) == 0);
 }
 
-static bool add_pair(struct cox_buf *buf, const char *key, const char *text) {
-  return cox_buf_addf(buf, "%s\"%s\":", buf->len > 0 ? "," : "", key) && cox_json_add_text(buf, text, strlen(text));
-}
-
-static bool write_shown(struct cox_lease_place *place) {
-  struct cox_buf buf = {0};
-  const bool is_whole = add_pair(&buf, "node_id", place->node_id) && add_pair(&buf, "inference_url", place->inference_url) &&
-                        add_pair(&buf, "poc_url", place->poc_url);
-  place->shown = buf.data;
-  place->shown_len = buf.len;
-  return is_whole;
-}
-
-static struct cox_lease_place *place_of(json_t *config) {
-  char inference[COX_URL_MAX], poc[COX_URL_MAX];
-  cox_node_config_url(config, false, inference);
-  cox_node_config_url(config, true, poc);
-  struct cox_lease_place *const place = calloc(1, sizeof *place);
-  if (place == NULL) return NULL;
-  atomic_init(&place->references, 1);
-  place->config = json_incref(config);
-  place->node_id = json_string_value(json_object_get(config, "id"));
-  place->inference_url = strdup(inference);
-  place->poc_url = strdup(poc);
-  if (place->inference_url != NULL && place->poc_url != NULL && write_shown(place)) return place;
-  cox_lease_place_release(place);
-  return NULL;
-}
-
 /* NULL: out of memory. */
 static struct cox_lease_node *make_locked(struct cox_leases *leases, const struct cox_node *node) COX_REQUIRES(COX_POOL) {
-  struct cox_lease_place *const place = place_of(node->config);
+  struct cox_lease_place *const place = cox_lease_place_create_locked(leases, node->config);
   struct cox_lease_node *const lease = place != NULL ? cox_lease_node_alloc_locked(leases) : NULL;
   if (lease == NULL) {
     cox_lease_place_release(place);
@@ -104,10 +74,9 @@ static uint32_t max_of(const json_t *config) {
 
 /* The new configuration's addresses and limit; leases that were given keep the old ones. */
 static void configure_locked(struct cox_leases *leases, struct cox_lease_node *lease, json_t *config) COX_REQUIRES(COX_POOL) {
-  (void)leases;
   lease->max = max_of(config);
   if (lease->place->config == config) return;
-  struct cox_lease_place *const place = place_of(config);
+  struct cox_lease_place *const place = cox_lease_place_create_locked(leases, config);
   if (place == NULL) return; /* the old address until something changes again: no worse than a lease from a moment ago */
   cox_lease_place_release(lease->place);
   lease->place = place;
