@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -111,6 +112,19 @@ static void times_are_rfc_3339_utc_with_milliseconds(void **state) {
   char text[COX_CLOCK_TEXT];
   cox_clock_format(1767323045678, text);
   assert_string_equal(text, "2026-01-02T03:04:05.678Z");
+}
+
+/* From 1900, which had no leap day, through 2000, which had one, to 2200. */
+static void times_have_the_date_of_the_c_library(void **state) {
+  (void)state;
+  for (int64_t seconds = -2208988800; seconds < 7258118400; seconds += 86400 - 1009) {
+    char text[COX_CLOCK_TEXT], expected[COX_CLOCK_TEXT];
+    const time_t time = (time_t)seconds;
+    struct tm parts;
+    strftime(expected, sizeof expected, "%Y-%m-%dT%H:%M:%S.000Z", gmtime_r(&time, &parts));
+    cox_clock_format(seconds * 1000, text);
+    assert_string_equal(text, expected);
+  }
 }
 
 static void log_lines_are_whole_and_quoted(void **state) {
@@ -242,6 +256,7 @@ int main(void) {
       cmocka_unit_test(chance_is_reproducible_and_within_bounds),
       cmocka_unit_test(a_buffer_stops_at_its_limit_and_keeps_what_it_had),
       cmocka_unit_test(times_are_rfc_3339_utc_with_milliseconds),
+      cmocka_unit_test(times_have_the_date_of_the_c_library),
       cmocka_unit_test(log_lines_are_whole_and_quoted),
       cmocka_unit_test(every_fault_of_a_node_is_named_with_its_place),
       cmocka_unit_test(node_urls_follow_scheme_port_and_segment),

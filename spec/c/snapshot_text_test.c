@@ -32,6 +32,27 @@ static void assert_same(struct fake *fake) {
   json_decref(nodes);
 }
 
+/* Eight bytes are looked at together where there are as many: each that needs an escape must be found wherever it stands. */
+static void every_byte_is_escaped_wherever_it_stands(void **state) {
+  (void)state;
+  for (size_t len = 3; len <= 19; len++) {
+    for (size_t at = 2; at < len; at++) {
+      for (int byte = 1; byte < 0x80; byte++) {
+        char words[32] = "\xc3\xbc ~!#[]\x7f{}~ ^_|!#";
+        words[at] = (char)byte;
+        struct cox_buf text = {0};
+        json_t *const value = json_stringn(words, len);
+        char *const expected = json_dumps(value, JSON_ENCODE_ANY);
+        assert_true(cox_json_add_text(&text, words, len));
+        assert_string_equal(text.data, expected);
+        free(expected);
+        json_decref(value);
+        cox_buf_fini(&text);
+      }
+    }
+  }
+}
+
 static json_t *random_target(struct cox_rng *rng) {
   switch (cox_rng_below(rng, 4)) {
     case 0: return fake_target("POC", cox_rng_below(rng, 2) == 0 ? "GENERATING" : "VALIDATING");
@@ -168,6 +189,7 @@ int main(void) {
   cox_log_setup(COX_LOG_ERROR, false, 2); /* failures are meant here */
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(the_text_is_what_the_values_would_give_at_every_step_of_random_lives),
+      cmocka_unit_test(every_byte_is_escaped_wherever_it_stands),
       cmocka_unit_test(single_values_are_written_as_jansson_writes_them),
       cmocka_unit_test(an_unknown_node_has_no_text),
       cmocka_unit_test(of_two_editors_that_saw_the_same_node_only_the_first_wins),

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool reserve(struct cox_buf *buf, size_t count) {
+static bool extend(struct cox_buf *buf, size_t count) {
   if (buf->limit != 0 && (count > buf->limit || buf->len > buf->limit - count)) return false;
   const size_t need = buf->len + count + 1;
   if (need <= buf->capacity) return true;
@@ -16,6 +16,11 @@ static bool reserve(struct cox_buf *buf, size_t count) {
   buf->data = data;
   buf->capacity = capacity;
   return true;
+}
+
+static inline bool reserve(struct cox_buf *buf, size_t count) {
+  const bool has_room = buf->len < buf->capacity && count < buf->capacity - buf->len;
+  return (has_room && buf->limit == 0) || extend(buf, count);
 }
 
 bool cox_buf_add(struct cox_buf *buf, const void *bytes, size_t count) {
