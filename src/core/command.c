@@ -55,9 +55,9 @@ int cox_commands_push(struct cox_commands *commands, enum cox_priority priority,
     else commands->queue[priority].first = command;
     commands->queue[priority].last = command;
     commands->queue[priority].count++;
-    cox_cond_signal(&commands->cond);
   }
   cox_mutex_unlock(&commands->mutex);
+  if (rc == 0) cox_cond_signal(&commands->cond); /* without the lock: who wakes at once would only sleep again, for it */
   return rc;
 }
 
@@ -102,8 +102,8 @@ bool cox_commands_wait(struct cox_commands *commands) {
 void cox_commands_wake(struct cox_commands *commands) {
   cox_mutex_lock(&commands->mutex);
   commands->is_woken = true;
-  cox_cond_signal(&commands->cond);
   cox_mutex_unlock(&commands->mutex);
+  cox_cond_signal(&commands->cond);
 }
 
 void cox_commands_close(struct cox_commands *commands) {
