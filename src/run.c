@@ -89,6 +89,7 @@ static void serve(struct cox_daemon *daemon, int signals, const struct plan *pla
 static int run_here(json_t *config, const struct plan *plan, struct cox_pidfile *pidfile) {
   struct cox_err err;
   struct cox_faults faults = {0};
+  cox_daemon_tune_process();
   const int signals = open_signals();
   if (signals < 0) return cox_cli_fail(plan->program, "starting failed: %s", strerror(errno));
   if (!cox_logging_start(config, plan->log_file)) return COX_EXIT_FAILED;

@@ -46,7 +46,7 @@ static void every_outcome_is_there_from_the_start_at_zero(void **state) {
       "coxswain_attempt_duration_seconds_bucket{kind=\"POC\",le=\"+Inf\"}", "coxswain_stale_results_total", "coxswain_cancels_total",
       "coxswain_cancel_latency_seconds_count", "coxswain_command_queue_depth{priority=\"low\"}", "coxswain_block_height",
       "coxswain_phase{phase=\"PoCValidateWindDown\"}", "coxswain_script_reloads_total{outcome=\"rolled_back\"}",
-      "coxswain_loop_stall_seconds_count", "coxswain_leases_active", "coxswain_lease_waiters",
+      "coxswain_loop_stall_seconds_count", "coxswain_loop_busy_seconds_count", "coxswain_leases_active", "coxswain_lease_waiters",
       "coxswain_lease_nodes_ejected", "coxswain_lease_ejections_total",
       "coxswain_lease_events_total{outcome=\"renewed\"}", "coxswain_lease_events_total{outcome=\"expired\"}", "coxswain_store_degraded",
       "coxswain_store_unstored_records_total", "coxswain_store_commit_seconds_count", "coxswain_world_stale_seconds",

@@ -296,6 +296,26 @@ static void the_journal_is_bounded_by_number_and_age(void **state) {
   end(&rig);
 }
 
+static void what_the_store_has_in_memory_does_not_grow_with_its_file(void **state) {
+  (void)state;
+  enum { TEXT = 10000, RECORDS = 1000, MOST = 3 * 1024 * 1024 };
+  struct store_rig rig = {0};
+  must_open(&rig);
+  char text[TEXT + 1];
+  memset(text, 'x', TEXT);
+  text[TEXT] = '\0';
+  for (int i = 0; i < RECORDS; i++) {
+    assert_int_equal(cox_broker_note(rig.fake->broker, "note", NULL, json_pack("{ss}", "text", text), NULL), 0);
+    if (i % 500 == 0) assert_true(store_rig_recover(&rig));
+  }
+  assert_true(store_rig_recover(&rig));
+  assert_in_range(sqlite3_memory_used(), 1, MOST);
+  end(&rig);
+  struct stat file;
+  assert_int_equal(stat(path, &file), 0);
+  assert_true(file.st_size > RECORDS * (off_t)TEXT);
+}
+
 /* ---- tables of others ---- */
 
 static void kept(void *arg, const struct cox_err *err) { atomic_store((atomic_int *)arg, err == NULL ? 1 : err->code); }
@@ -569,6 +589,7 @@ int main(void) {
       TEST(the_journal_tells_who_did_what_and_what_came_of_it),
       TEST(memory_and_file_tell_the_same_and_numbers_go_on_over_a_restart),
       TEST(the_journal_is_bounded_by_number_and_age),
+      TEST(what_the_store_has_in_memory_does_not_grow_with_its_file),
       TEST(what_others_keep_is_there_after_a_restart),
       TEST(a_copy_is_made_while_the_work_goes_on_and_can_be_put_back),
       TEST(files_that_are_no_store_are_refused_with_a_way_out),

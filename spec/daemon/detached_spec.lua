@@ -40,6 +40,17 @@ describe("a detached daemon", function()
     local session = stat:match "%) %a %d+ %d+ (%d+)"
     assert.not_equal(tostring(process.pid), session) -- no leader: it can never get a terminal again
   end)
+  it("takes all the open files that it may, and has its memory in few places however many threads it has", function()
+    process = system.spawn(("sh -c 'ulimit -Sn 512; exec \"%s\" run -c \"%s\"'"):format(os.getenv("COXSWAIN_BIN") or "build/coxswain", config))
+    system.wait("the daemon", function() return system.read(process.log):find("msg=ready", 1, true) end)
+    local soft, hard = system.read(("/proc/%d/limits"):format(process.pid)):match "Max open files%s+(%d+)%s+(%d+)"
+    assert.equal(hard, soft)
+    local arenas = 0 -- of glibc: heaps of threads begin at multiples of 64 MiB; it makes up to eight for each processor
+    for address in system.read(("/proc/%d/maps"):format(process.pid)):gmatch "(%x+)%-%x+ rw%-p 00000000 00:00 0 *\n" do
+      if tonumber(address, 16) % (64 << 20) == 0 then arenas = arenas + 1 end
+    end
+    assert.is_true(arenas <= 2, arenas .. " arenas")
+  end)
   it("ends at SIGTERM, and leaves neither pidfile nor socket", function()
     start_well()
     system.signal(process, "TERM")

@@ -21,6 +21,12 @@ const struct cox_clock *cox_clock_system(void) {
   return &clock;
 }
 
+int64_t cox_clock_busy_us(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
+}
+
 static char *put_digits(char *at, int value, int digits) {
   for (int i = digits - 1; i >= 0; i--, value /= 10) at[i] = (char)('0' + value % 10);
   return at + digits;

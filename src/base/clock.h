@@ -17,6 +17,9 @@ const struct cox_clock *cox_clock_system(void);
 static inline int64_t cox_clock_mono_us(const struct cox_clock *clock) { return clock->mono_us(clock->ctx); }
 static inline int64_t cox_clock_wall_ms(const struct cox_clock *clock) { return clock->wall_ms(clock->ctx); }
 
+/* Processor time that the calling thread has used, in microseconds. For showing to people; no simulator owns it. */
+int64_t cox_clock_busy_us(void);
+
 #define COX_CLOCK_TEXT 32
 /* RFC 3339 UTC with milliseconds, "2026-01-02T03:04:05.678Z"; `out` holds COX_CLOCK_TEXT bytes. */
 void cox_clock_format(int64_t wall_ms, char out[COX_CLOCK_TEXT]);

@@ -81,12 +81,22 @@ void cox_broker_destroy(struct cox_broker *broker) {
   free(broker);
 }
 
-/* Whatever took the loop until now: the next thing had to wait so long. Returns the moment. */
-static int64_t note_stall(struct cox_broker *broker, int64_t since_us, bool did_something) {
-  if (!did_something) return since_us;
-  const int64_t now_us = cox_clock_mono_us(broker->options.clock);
-  cox_histogram_add(&broker->metrics.stall_s, now_us - since_us, 1);
-  return now_us;
+struct moment {
+  int64_t at_us, busy_us; /* of the clock; of this thread's processor time */
+};
+
+static struct moment moment_now(const struct cox_broker *broker) {
+  return (struct moment){cox_clock_mono_us(broker->options.clock), cox_clock_busy_us()};
+}
+
+/* Whatever took the loop until now: the next thing had to wait so long. What it computed itself is told apart: on a machine with too
+ * much to do, or behind somebody else's lock, the rest is longer.                                                                  */
+static void note_stall(struct cox_broker *broker, struct moment *since, bool did_something) {
+  if (!did_something) return;
+  const struct moment now = moment_now(broker);
+  cox_histogram_add(&broker->metrics.stall_s, now.at_us - since->at_us, 1);
+  cox_histogram_add(&broker->metrics.busy_s, now.busy_us - since->busy_us, 1);
+  *since = now;
 }
 
 /* Between two commands the scripts may be exchanged. */
@@ -100,15 +110,15 @@ static bool turn_policy(struct cox_broker *broker) {
 /* Results before commands: a command must see what has come back. */
 size_t cox_broker_step_commands(struct cox_broker *broker) {
   size_t total = 0;
-  int64_t since_us = cox_clock_mono_us(broker->options.clock);
+  struct moment since = moment_now(broker);
   for (;;) {
     atomic_store_explicit(&broker->heart.command_us, cox_clock_mono_us(broker->options.clock), memory_order_relaxed);
     const size_t results = cox_ledger_handle(broker) + cox_results_handle(broker) + cox_lease_journal(broker);
     const bool has_turned = turn_policy(broker);
-    since_us = note_stall(broker, since_us, results > 0 || has_turned);
+    note_stall(broker, &since, results > 0 || has_turned);
     struct cox_command *const command = cox_commands_take(&broker->commands);
     if (command != NULL) cox_serve(broker, command);
-    since_us = note_stall(broker, since_us, command != NULL);
+    note_stall(broker, &since, command != NULL);
     if (results == 0 && command == NULL && !has_turned) return total;
     total += results + (command != NULL) + has_turned;
   }

@@ -168,9 +168,7 @@ static void undo(struct cox_pending *pending) {
 static void fail_command_record(struct cox_pending *pending, const char *text) {
   for (size_t i = 0; i < pending->batch.count; i++) {
     struct cox_record *const record = pending->batch.records[i];
-    if (record->kind != COX_RECORD_COMMAND) continue;
-    cox_record_set(record, "outcome", json_string("error")); /* nobody has seen it yet */
-    cox_record_set(record, "error", json_string(text));
+    if (record->kind == COX_RECORD_COMMAND) cox_record_end(record, COX_ANSWER_ERROR, text); /* nobody has seen it yet */
   }
 }
 

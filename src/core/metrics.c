@@ -16,8 +16,8 @@ void cox_metrics_init(struct cox_metrics *metrics) {
   memset(metrics, 0, sizeof *metrics);
   cox_mutex_init(&metrics->mutex);
   for (int kind = 0; kind < COX_STATUS_FAILED; kind++) init(&metrics->attempt_s[kind], attempt_bounds_s);
-  struct cox_histogram *const quick[] = {&metrics->cancel_s, &metrics->commit_s, &metrics->stall_s, &metrics->queued_s,
-                                         &metrics->work_s};
+  struct cox_histogram *const quick[] = {&metrics->cancel_s, &metrics->commit_s, &metrics->stall_s, &metrics->busy_s,
+                                         &metrics->queued_s, &metrics->work_s};
   for (size_t i = 0; i < sizeof quick / sizeof *quick; i++) init(quick[i], quick_bounds_s);
   snprintf(metrics->commands[COX_NAMES_MAX - 1].name, COX_NAME_TEXT, "other");
 }

@@ -45,6 +45,7 @@ struct cox_metrics {
   struct cox_histogram attempt_s[COX_STATUS_FAILED], cancel_s;
   struct cox_histogram commit_s;         /* of the store */
   struct cox_histogram stall_s;          /* cox-command: how long it could not look at anything else */
+  struct cox_histogram busy_s;           /* cox-command: how much of that it computed itself */
   struct cox_histogram queued_s, work_s; /* of the reconciler's queue of nodes */
   atomic_uint_fast64_t retries, reloads[COX_RELOAD_OUTCOMES];
   atomic_int_fast64_t working_since_us;  /* the reconciler's write section; 0: none runs */

@@ -105,12 +105,15 @@ static bool put_commands(struct cox_buf *out, struct cox_metrics *metrics) {
 }
 
 static bool put_loop(struct cox_buf *out, struct cox_broker *broker) {
-  static const char depth[] = "coxswain_command_queue_depth", stall[] = "coxswain_loop_stall_seconds";
+  static const char depth[] = "coxswain_command_queue_depth", stall[] = "coxswain_loop_stall_seconds",
+                    busy[] = "coxswain_loop_busy_seconds";
   return cox_metrics_head(out, depth, "gauge", "Commands that wait.") &&
          cox_metrics_count(out, depth, "priority=\"high\"", cox_commands_depth(&broker->commands, COX_PRIORITY_HIGH)) &&
          cox_metrics_count(out, depth, "priority=\"low\"", cox_commands_depth(&broker->commands, COX_PRIORITY_LOW)) &&
          cox_metrics_head(out, stall, "histogram", "How long the command loop could not look at anything else, for each thing it did.") &&
-         cox_metrics_histogram(out, stall, NULL, &broker->metrics.stall_s);
+         cox_metrics_histogram(out, stall, NULL, &broker->metrics.stall_s) &&
+         cox_metrics_head(out, busy, "histogram", "Processor time the command loop used for each thing it did; a longer stall waited.") &&
+         cox_metrics_histogram(out, busy, NULL, &broker->metrics.busy_s);
 }
 
 /* How old the facts were when they were taken over, and what has passed since. Before the first block: 0. */

@@ -40,6 +40,8 @@ void cox_record_release(struct cox_record *record) {
   json_decref(record->attempt.error);
   json_decref(record->status.reason);
   json_decref(record->driver.memory);
+  free(record->command.name);
+  free(record->command.why);
   cox_target_release(record->driver.applied);
   cox_target_release(record->target);
   free(record);
@@ -77,6 +79,22 @@ json_t *cox_driver_part_json(const struct cox_driver_part *part) {
     json_object_set_new_nocheck(object, "unanswered", unanswered);
   }
   return object;
+}
+
+/* That the reason is not told for want of memory breaks nothing. */
+void cox_record_end(struct cox_record *record, enum cox_outcome outcome, const char *why) {
+  free(record->command.why);
+  record->command.why = why != NULL ? strdup(why) : NULL;
+  record->command.outcome = outcome;
+}
+
+static void add_command(const struct cox_record *record, json_t *object) {
+  static const char *const outcomes[] = {[COX_ANSWER_DONE] = "done", [COX_ANSWER_SKIPPED] = "skipped", [COX_ANSWER_ERROR] = "error"};
+  json_object_set_new_nocheck(object, "name", json_string(record->command.name)); /* checked: texts may come from outside */
+  json_object_set_new_nocheck(object, "caller", json_string(record->command.caller));
+  set_text(object, "outcome", outcomes[record->command.outcome]);
+  if (record->command.why == NULL) return;
+  json_object_set_new_nocheck(object, record->command.outcome == COX_ANSWER_ERROR ? "error" : "reason", json_string(record->command.why));
 }
 
 static void add_attempt(const struct cox_record *record, json_t *object) {
@@ -120,6 +138,7 @@ json_t *cox_record_json(const struct cox_record *record) {
   set_text(object, "time", time);
   set_text(object, "kind", names[record->kind]);
   if (record->node_id != NULL) json_object_set_nocheck(object, "node_id", record->node_id);
+  if (record->kind == COX_RECORD_COMMAND) add_command(record, object);
   if (record->kind == COX_RECORD_ATTEMPT) add_attempt(record, object);
   if (record->kind == COX_RECORD_STATUS) add_status(record, object);
   if (record->kind == COX_RECORD_TARGET) add_target(record, object);

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "core/answer.h"
 #include "core/attempt.h"
 #include "core/status.h"
 #include "core/target.h"
@@ -15,7 +16,7 @@
 enum cox_record_kind {
   COX_RECORD_START,    /* a process began; fields: version, start */
   COX_RECORD_STORE,    /* the store failed or works again; fields: state, reason */
-  COX_RECORD_COMMAND,  /* fields: name, caller, outcome, reason or error */
+  COX_RECORD_COMMAND,  /* a command was answered */
   COX_RECORD_RELOAD,   /* policy generations; fields of whoever reports */
   COX_RECORD_NOTE,     /* anything else that others report (ejections, …) */
   COX_RECORD_GAP,      /* records that were not stored; fields: count */
@@ -64,6 +65,12 @@ struct cox_record {
     json_t *reason; /* string, held; may be NULL */
     bool is_probe;  /* a probe saw it; else an attempt ended */
   } status;
+  struct { /* COMMAND: one or more for each block of the chain */
+    char *name;         /* owned; the caller stands behind it */
+    const char *caller; /* in `name` */
+    enum cox_outcome outcome;
+    char *why;          /* owned; SKIPPED, ERROR. NULL: nothing is said */
+  } command;
   bool has_driver; /* ATTEMPT, DRIVER */
   struct cox_driver_part driver;
 };
@@ -80,6 +87,9 @@ bool cox_record_is_state(const struct cox_record *record);
 /* Fields of a record under construction, by hand and without checks of what is ours: there are many. False, and the record
  * is useless: out of memory. Take `value` (NULL: out of memory).                                                          */
 bool cox_record_set(struct cox_record *record, const char *key, json_t *value);
+
+/* Of a COMMAND record: how it ended. `why` may be NULL. */
+void cox_record_end(struct cox_record *record, enum cox_outcome outcome, const char *why);
 
 /* {"applied"?, "memory"?, "unanswered"? {"call", "at_ms"}}; a new reference. */
 json_t *cox_driver_part_json(const struct cox_driver_part *part);

@@ -56,16 +56,20 @@ static bool apply(struct cox_broker *broker, const char *name, struct cox_txn *t
 }
 
 struct cox_record *cox_record_command(const char *name, const char *caller, const json_t *args, const struct cox_answer *answer) {
-  static const char *const outcomes[] = {"done", "skipped", "error"};
   const json_t *const id = json_object_get(args, "node_id");
   const json_t *const node_id = json_is_string(id) ? id : json_object_get(json_object_get(args, "node"), "id");
+  const size_t name_size = strlen(name) + 1, caller_size = strlen(caller) + 1;
+  char *const text = malloc(name_size + caller_size);
   struct cox_record *const record = cox_record_create(COX_RECORD_COMMAND, json_is_string(node_id) ? (json_t *)(uintptr_t)node_id : NULL);
-  if (record == NULL) return NULL;
-  cox_record_set(record, "name", json_string(name));
-  cox_record_set(record, "caller", json_string(caller));
-  cox_record_set(record, "outcome", json_string(outcomes[answer->outcome]));
-  if (answer->outcome == COX_ANSWER_SKIPPED && answer->reason != NULL) cox_record_set(record, "reason", json_string(answer->reason));
-  if (answer->outcome == COX_ANSWER_ERROR) cox_record_set(record, "error", json_string(answer->err.text));
+  if (text == NULL || record == NULL) {
+    free(text);
+    cox_record_release(record);
+    return NULL;
+  }
+  memcpy(text, name, name_size);
+  record->command.caller = memcpy(text + name_size, caller, caller_size);
+  record->command.name = text;
+  cox_record_end(record, answer->outcome, answer->outcome == COX_ANSWER_ERROR ? answer->err.text : answer->outcome == COX_ANSWER_SKIPPED ? answer->reason : NULL);
   return record;
 }
 

@@ -15,6 +15,7 @@ enum {
   CHECK_PAGES_MAX = 8192,      /* larger files are checked in part: reading all of it would hold up the start */
   LOCK_BYTE = 0x40000000,      /* where SQLite locks: sqlite3's os_unix.c, PENDING_BYTE */
   LOCK_BYTES = 512,
+  CACHE_KIB = 1024,            /* of pages, however large the file grows. Measured: 16 MiB are no faster with 10 000 nodes */
 };
 
 #define WAY_OUT "put a copy back with `coxswain restore COPY`, or start without it: `coxswain run --store :memory:`"
@@ -187,7 +188,9 @@ static int use_log(struct cox_sqlite *self, struct cox_err *err) {
   const char *const mode = step == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
   const bool is_good = mode != NULL && strcmp(mode, "wal") == 0;
   sqlite3_finalize(statement);
-  if (is_good) rc = cox_sqlite_exec(self->db, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -16384");
+  char pragmas[128];
+  snprintf(pragmas, sizeof pragmas, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -%d", CACHE_KIB);
+  if (is_good) rc = cox_sqlite_exec(self->db, pragmas);
   if (!is_good || rc != SQLITE_OK) return refuse(self, "opening the log of the store", err);
   return 0;
 }
