@@ -1,5 +1,6 @@
 /* `coxswain run`: the daemon, in the foreground or detached. */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon.h"
 #include "detach.h"
@@ -66,15 +68,28 @@ static void feed_watchdog(struct cox_daemon *daemon, int64_t watchdog_ms, bool *
   *was_alive = is_alive;
 }
 
+enum { TIDY_MS = 60000 };
+
+/* Returns to the system what lies free within the allocator's arenas, a few MiB after each exchange of scripts: else the highest of all
+ * peaks stays resident for ever, and each new one of several threads at once adds to it.                                             */
+static void tidy(int64_t *at_ms) {
+  const int64_t now_ms = cox_clock_mono_us(cox_clock_system()) / 1000;
+  if (now_ms < *at_ms + TIDY_MS) return;
+  malloc_trim(0);
+  *at_ms = now_ms;
+}
+
 /* Until a signal ends it. */
 static void serve(struct cox_daemon *daemon, int signals, const struct plan *plan) {
   const int64_t watchdog_ms = cox_notify_watchdog_ms();
+  int64_t tidied_ms = 0; /* at once: what the start needed */
   struct pollfd ready = {.fd = signals, .events = POLLIN};
   bool was_alive = true;
   for (;;) {
     struct signalfd_siginfo info;
     feed_watchdog(daemon, watchdog_ms, &was_alive);
-    const int count = poll(&ready, 1, watchdog_ms > 0 ? (int)(watchdog_ms / 4 + 1) : -1);
+    tidy(&tidied_ms);
+    const int count = poll(&ready, 1, watchdog_ms > 0 && watchdog_ms / 4 < TIDY_MS ? (int)(watchdog_ms / 4 + 1) : TIDY_MS);
     if (count == 0 || (count < 0 && errno == EINTR)) continue;
     if (count < 0 || read(signals, &info, sizeof info) != (ssize_t)sizeof info) return;
     if (info.ssi_signo != SIGHUP) {
