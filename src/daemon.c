@@ -52,6 +52,8 @@ void cox_daemon_tune_process(void) {
   setrlimit(RLIMIT_NOFILE, &files);
 }
 
+void cox_daemon_tidy_process(void) { malloc_trim(0); }
+
 static void look_at_file_limit(void) {
   struct rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= FILES_COMFORTABLE) return;

@@ -13,6 +13,9 @@ struct cox_daemon;
 /* For programs that are nothing but the daemon, before any thread: takes all the open files the system allows, and keeps the
  * allocator from spreading each thread's memory over an arena of its own.                                                   */
 void cox_daemon_tune_process(void);
+/* For the same, now and then: returns to the system what lies free within the allocator's arenas. Else the highest of all peaks (two sets
+ * of scripts, blocks that came while the machine had no time for us) stays resident for ever.                                          */
+void cox_daemon_tidy_process(void);
 /* Starts everything: store → scripts → broker → workers → API (not ready) → nodes → jobs → ready. `config` is an effective
  * configuration (cox_config_load). NULL with every reason in `faults`; then nothing runs any more.                    */
 struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults);

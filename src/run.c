@@ -1,6 +1,5 @@
 /* `coxswain run`: the daemon, in the foreground or detached. */
 #include <errno.h>
-#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -70,12 +69,10 @@ static void feed_watchdog(struct cox_daemon *daemon, int64_t watchdog_ms, bool *
 
 enum { TIDY_MS = 60000 };
 
-/* Returns to the system what lies free within the allocator's arenas, a few MiB after each exchange of scripts: else the highest of all
- * peaks stays resident for ever, and each new one of several threads at once adds to it.                                             */
 static void tidy(int64_t *at_ms) {
   const int64_t now_ms = cox_clock_mono_us(cox_clock_system()) / 1000;
   if (now_ms < *at_ms + TIDY_MS) return;
-  malloc_trim(0);
+  cox_daemon_tidy_process();
   *at_ms = now_ms;
 }
 
