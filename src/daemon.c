@@ -316,6 +316,10 @@ void cox_daemon_declare(struct cox_daemon *daemon, json_t *config) {
 }
 
 const struct cox_scripts *cox_daemon_scripts(struct cox_daemon *daemon) { return cox_script_scripts(daemon->script); }
+void cox_daemon_follow(struct cox_daemon *daemon, json_t *(*folders)(void *ctx, struct cox_faults *faults), void *ctx) {
+  cox_script_follow(daemon->script, folders, ctx);
+}
+
 void cox_daemon_look_at_scripts(struct cox_daemon *daemon, const char *caller) { cox_script_look(daemon->script, caller); }
 
 struct cox_broker *cox_daemon_broker(struct cox_daemon *daemon) { return daemon->broker; }

@@ -23,6 +23,9 @@ struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults);
 void cox_daemon_stop(struct cox_daemon *daemon);
 /* SIGHUP: the certificate again, and the nodes of a configuration that was read anew. Reports what changed and what was refused to the log. */
 void cox_daemon_declare(struct cox_daemon *daemon, json_t *config);
+/* From now on a reload that is asked for takes the folders of scripts that `folders` names then: a new reference to the list, on another
+ * thread; NULL: they are as they were, or, with faults, the configuration is broken. `ctx` is not touched any more after the stop.      */
+void cox_daemon_follow(struct cox_daemon *daemon, json_t *(*folders)(void *ctx, struct cox_faults *faults), void *ctx);
 /* The scripts may be others now: they are loaded beside the present ones, as by an edit. Never waits. */
 void cox_daemon_look_at_scripts(struct cox_daemon *daemon, const char *caller);
 const struct cox_scripts *cox_daemon_scripts(struct cox_daemon *daemon);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "daemon.h"
 #include "detach.h"
+#include "follow.h"
 #include "logging.h"
 #include "notify.h"
 #include "pidfile.h"
@@ -39,7 +40,8 @@ static int open_signals(void) {
   return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* SIGHUP: the log's file, the nodes file and the scripts. A configuration that is broken now changes nothing. */
+/* SIGHUP: the log's file, the nodes file and the scripts. A configuration that is broken now changes nothing but what stands in the
+ * folders of scripts that are there already.                                                                                     */
 static void reload(struct cox_daemon *daemon, const struct plan *plan) {
   cox_notify_reloading();
   cox_logging_reopen();
@@ -102,6 +104,7 @@ static int run_here(json_t *config, const struct plan *plan, struct cox_pidfile 
   struct cox_err err;
   struct cox_faults faults = {0};
   cox_daemon_tune_process();
+  struct cox_follow follow = {.path = plan->config, .overrides = plan->overrides};
   const int signals = open_signals();
   if (signals < 0) return cox_cli_fail(plan->program, "starting failed: %s", strerror(errno));
   if (!cox_logging_start(config, plan->log_file)) return COX_EXIT_FAILED;
@@ -111,6 +114,7 @@ static int run_here(json_t *config, const struct plan *plan, struct cox_pidfile 
   cox_faults_fini(&faults);
   json_object_del(config, "nodes"); /* they are declared */
   if (daemon != NULL) {
+    cox_daemon_follow(daemon, cox_follow_folders, &follow);
     if (plan->is_detached) cox_detach_ready();
     cox_notify("READY=1\nSTATUS=Serving");
     serve(daemon, signals, plan);
@@ -204,7 +208,7 @@ const struct cox_cli_entry cox_run_entry = {
     .synopsis = "-c FILE [-D key=value]… [--store FILE] [--daemon --log-file L] [--pidfile P]",
     .summary = "Runs the daemon, in the foreground or detached",
     .run = run,
-    .detail = "In the foreground the log goes to standard error. SIGTERM and SIGINT stop it within 5 s; SIGHUP reads the scripts and\n"
-              "the nodes file again and opens the log file anew. A service manager is told of each step (sd_notify), and its watchdog is fed.",
+    .detail = "In the foreground the log goes to standard error. SIGTERM and SIGINT stop it within 5 s; SIGHUP reads the scripts,\n"
+              "from the folders that FILE names now, and the nodes file again and opens the log file anew. A service manager is told of each step (sd_notify), and its watchdog is fed.",
     .options = options,
 };

@@ -58,7 +58,9 @@ static void load(void *arg, const struct cox_source *source, const char *stem) {
   loading->source = source;
   loading->name = stem;
   loading->messages = NULL;
-  if (cox_vm_call(loading->vm, load_one, loading, LOAD_BUDGET_S, &err) != 0) {
+  const int rc = cox_vm_call(loading->vm, load_one, loading, LOAD_BUDGET_S, &err);
+  if (rc == COX_ETIME) cox_vm_spoil(loading->vm, &err);
+  if (rc != 0) {
     cox_faults_add(loading->faults, err.file[0] != '\0' ? err.file : source->path, err.line, "%s", err.text);
   }
   size_t i;

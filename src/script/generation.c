@@ -8,12 +8,13 @@
 #include "script/failures.h"
 
 /* Drivers and jobs are run once in a VM that is thrown away: only to see what they declare. */
-static void check_in_own_vm(struct cox_generation *generation, enum cox_context context, enum cox_declared_kind kind, json_t *out,
-                            struct cox_faults *faults) {
+static void check_in_own_vm(struct cox_generation *generation, const atomic_bool *is_left, enum cox_context context,
+                            enum cox_declared_kind kind, json_t *out, struct cox_faults *faults) {
   struct cox_err err = {0};
   struct cox_vm *const vm = cox_vm_create(&(struct cox_vm_options){.context = context,
                                                                    .memory_max = generation->memory_max,
                                                                    .sources = generation->sources,
+                                                                   .is_left = is_left,
                                                                    .clock = generation->clock},
                                           &err);
   if (vm == NULL) cox_faults_add(faults, err.file, err.line, "%s", err.text);
@@ -31,9 +32,10 @@ static void check_whole(const struct cox_generation *generation, struct cox_faul
   if (json_object_size(generation->drivers) == 0) cox_faults_add(faults, scripts_dir, 0, "there is no driver: add drivers/mlnode.lua");
 }
 
-static struct cox_policy_vm *make_policy(struct cox_generation *generation, json_t *commands, struct cox_faults *faults) {
+static struct cox_policy_vm *make_policy(struct cox_generation *generation, const atomic_bool *is_left, json_t *commands,
+                                         struct cox_faults *faults) {
   const struct cox_policy_options options = {
-      .sources = generation->sources, .clock = generation->clock, .memory_max = generation->memory_max};
+      .sources = generation->sources, .clock = generation->clock, .memory_max = generation->memory_max, .is_left = is_left};
   return cox_policy_vm_create(&options, commands, faults);
 }
 
@@ -60,9 +62,9 @@ struct cox_generation *cox_generation_create(const struct cox_generation_options
     return NULL;
   }
   const size_t before = faults->count;
-  generation->policy = make_policy(generation, generation->commands, faults);
-  check_in_own_vm(generation, COX_CONTEXT_DRIVERS, COX_DECLARED_DRIVERS, generation->drivers, faults);
-  check_in_own_vm(generation, COX_CONTEXT_JOBS, COX_DECLARED_JOBS, generation->jobs, faults);
+  generation->policy = make_policy(generation, options->is_left, generation->commands, faults);
+  check_in_own_vm(generation, options->is_left, COX_CONTEXT_DRIVERS, COX_DECLARED_DRIVERS, generation->drivers, faults);
+  check_in_own_vm(generation, options->is_left, COX_CONTEXT_JOBS, COX_DECLARED_JOBS, generation->jobs, faults);
   if (faults->count == before) check_whole(generation, faults);
   if (faults->count == before) return generation;
   cox_generation_release(generation);
@@ -96,7 +98,7 @@ void cox_generation_retire(struct cox_generation *generation) {
 void cox_generation_renew_policy(struct cox_generation *generation) {
   struct cox_faults faults = {0};
   json_t *const commands = json_object();
-  struct cox_policy_vm *const fresh = make_policy(generation, commands, &faults);
+  struct cox_policy_vm *const fresh = make_policy(generation, NULL, commands, &faults);
   json_decref(commands);
   if (fresh != NULL) {
     cox_policy_vm_destroy(generation->policy);

@@ -27,6 +27,7 @@ struct cox_generation_options {
   const struct cox_clock *clock;
   size_t memory_max; /* of each VM */
   uint64_t number;
+  const atomic_bool *is_left; /* true: nobody wants it any more, and what was made of it is worth nothing; until it rests. NULL: no such thing */
 };
 
 /* Runs, checks and tries everything; holds `sources`. One reference, or NULL with every fault in `faults`. */

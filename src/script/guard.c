@@ -41,7 +41,7 @@ noreturn void cox_guard_raise(lua_State *L) {
   struct cox_vm *const vm = cox_vm_of(L);
   if (!vm->guard.is_noted) {
     vm->guard.is_noted = true;
-    cox_vm_note(vm, L);
+    cox_vm_note_cut(vm, L);
   }
   push_message(L);
   lua_error(L);
@@ -66,12 +66,16 @@ static void rescue(struct cox_guard *guard, const char *place) {
   siglongjmp(guard->rescue, 1);
 }
 
+bool cox_guard_is_left(const struct cox_guard *guard) { return guard->is_left != NULL && atomic_load(guard->is_left); }
+
+static bool is_called_off(const struct cox_guard *guard) { return atomic_load(&guard->is_cancelled) || cox_guard_is_left(guard); }
+
 /* In the signal handler; the thread it interrupts is the one that runs the script. */
 static void on_tick(void *arg, const void *place) {
   struct cox_guard *const guard = arg;
   if (atomic_load(&guard->depth) == 0) return;
   const unsigned ticks = atomic_fetch_add(&guard->ticks, 1) + 1, wanted = atomic_load(&guard->limit);
-  const bool is_cut_short = ticks < wanted && atomic_load(&guard->is_cancelled);
+  const bool is_cut_short = ticks < wanted && is_called_off(guard);
   const unsigned limit = is_cut_short ? ticks : wanted;
   if (is_cut_short) atomic_store(&guard->limit, limit);
   /* Again now and then, should a hook get lost; not always: it walks through all frames, and recursion may be deep. */
@@ -80,7 +84,7 @@ static void on_tick(void *arg, const void *place) {
 }
 
 static bool is_late(struct cox_guard *guard) {
-  if (cox_clock_mono_us(cox_clock_system()) < guard->deadline_us && !atomic_load(&guard->is_cancelled)) return false;
+  if (cox_clock_mono_us(cox_clock_system()) < guard->deadline_us && !is_called_off(guard)) return false;
   arm(guard);
   return true;
 }

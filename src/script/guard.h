@@ -39,6 +39,7 @@ struct cox_guard {
   atomic_uint ticks, limit;           /* of the present call */
   atomic_bool is_expired;
   atomic_bool is_cancelled;           /* by another thread: as if the budget were used up */
+  const atomic_bool *is_left;         /* the same for all machines that share it; NULL: none. Of who makes the call */
   bool is_noted;                      /* the place of the cut is in vm->place */
   double budget_s;                    /* of the present call */
   int64_t deadline_us;                /* only where a permanent hook stands in for the tick (TSan defers signals) */
@@ -61,7 +62,9 @@ bool cox_guard_is_expired(const struct cox_guard *guard);
 /* Any thread: what runs, and what begins before cox_guard_uncancel, is cut as soon as it burns time. */
 void cox_guard_cancel(struct cox_guard *guard);
 void cox_guard_uncancel(struct cox_guard *guard);
-/* The same for loops in C, which no hook reaches: cheap enough for each round. When true, clean up and cox_guard_raise. */
+/* Is what runs wanted no more? Who calls asks before, too, so that a piece of work is left between its calls and within one. */
+bool cox_guard_is_left(const struct cox_guard *guard);
+/* Has it used up its budget? For loops in C, which no hook reaches: cheap enough for each round. When true, clean up and cox_guard_raise. */
 bool cox_guard_is_cut(struct cox_guard *guard);
 /* Raises the end of the budget, with the place and the traceback of the first time in vm->place and vm->trace. */
 noreturn void cox_guard_raise(lua_State *L);

@@ -80,6 +80,7 @@ struct cox_policy_vm *cox_policy_vm_create(const struct cox_policy_options *opti
                                                         .memory_max = options->memory_max,
                                                         .sources = options->sources,
                                                         .clock = options->clock,
+                                                        .is_left = options->is_left,
                                                         .owner = policy},
                                &err);
   }

@@ -26,6 +26,7 @@ struct cox_policy_options {
   struct cox_sources *sources;
   const struct cox_clock *clock;
   size_t memory_max;
+  const atomic_bool *is_left; /* as of a VM */
 };
 
 /* Runs every file of commands/, checks what it declares, and runs the cases of policy/. `commands` (object) gets

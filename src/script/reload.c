@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "script/rehearsal.h"
+#include "script/reload_order.h"
 
 enum { TEXT_BYTES = 768 };
 
@@ -53,24 +54,34 @@ static struct cox_sources *counted(struct cox_reload *reload, struct cox_sources
   return sources;
 }
 
-/* `dir` NULL: the configured folders. */
-static struct cox_sources *read_sources(struct cox_reload *reload, const char *dir, struct cox_faults *faults) {
-  if (dir != NULL) return counted(reload, cox_sources_read(dir, reload->library_dir, faults));
+static struct cox_sources *read_sources(struct cox_reload *reload, const json_t *folders, struct cox_faults *faults) {
   if (reload->drive.read != NULL) return counted(reload, reload->drive.read(reload->drive.ctx, faults));
-  return counted(reload, cox_sources_read_folders(reload->options.folders, reload->library_dir, faults));
+  return counted(reload, cox_sources_read_folders(folders, reload->library_dir, faults));
+}
+
+/* What the configuration names now, a new reference. NULL with the reasons: it is broken. */
+static json_t *configured_folders(struct cox_reload *reload, struct cox_faults *faults) {
+  cox_mutex_lock(&reload->mutex);
+  json_t *(*const folders)(void *ctx, struct cox_faults *faults) = reload->folders;
+  void *const ctx = reload->folders_ctx;
+  cox_mutex_unlock(&reload->mutex);
+  const size_t before = faults->count;
+  json_t *const now = folders != NULL ? folders(ctx, faults) : NULL;
+  return now != NULL || faults->count > before ? now : json_incref(reload->options.folders);
 }
 
 static struct cox_generation *make(struct cox_reload *reload, struct cox_sources *sources, uint64_t number, struct cox_faults *faults) {
   const struct cox_generation_options options = {
-      .clock = reload->options.clock, .memory_max = reload->options.memory_max, .number = number};
+      .clock = reload->options.clock, .memory_max = reload->options.memory_max, .number = number, .is_left = &reload->is_left};
   return cox_generation_create(&options, sources, faults);
 }
 
-/* Makes it and tries it on the fleet. NULL with the faults of `work`. */
+/* Makes it and tries it on the fleet. NULL with the faults of `work`; when it was left, they say nothing. */
 static struct cox_generation *make_tried(struct cox_reload *reload, struct cox_sources *sources, uint64_t number, struct work *work) {
   struct cox_generation *const made = make(reload, sources, number, &work->faults);
   if (made == NULL) return NULL;
-  if (cox_rehearsal_run(made, reload->broker, reload->options.command_budget_s, &work->rehearsal, &work->faults) == 0) return made;
+  const int rc = cox_rehearsal_run(made, reload->broker, reload->options.command_budget_s, &work->rehearsal, &work->faults);
+  if (rc == 0 && !atomic_load(&reload->is_left)) return made;
   cox_generation_release(made);
   return NULL;
 }
@@ -220,7 +231,7 @@ int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struc
   json_t *const choice = broker != NULL ? cox_kept_read(&reload->kept, broker) : NULL;
   cox_rejected_set(&reload->rejected, json_object_get(choice, "rejected"));
   reload->last_number = (uint64_t)json_integer_value(json_object_get(choice, "last_number"));
-  struct cox_sources *const found = read_sources(reload, NULL, faults);
+  struct cox_sources *const found = read_sources(reload, reload->options.folders, faults);
   if (found != NULL) atomic_store(&reload->found_hash, found->scripts_hash);
   struct cox_generation *const kept = found != NULL ? instead_of_rejected(reload, found, choice) : NULL;
   int rc = COX_ESCRIPT;
@@ -294,13 +305,32 @@ static bool is_as_live(struct cox_reload *reload, const struct cox_sources *sour
   return is;
 }
 
-static void load(struct cox_reload *reload, struct work *work, struct cox_sources *sources) {
+/* True, and `work` says so: nothing came of it because of the stop. Nothing is known against those scripts. */
+static bool has_stopped(struct cox_reload *reload, struct work *work) {
+  struct cox_err err;
+  if (!atomic_load(&reload->is_left)) return false;
+  cox_err_set(&err, COX_ESTOPPED, "the scripts were left as they are: the daemon is stopping");
+  reload->has_tried = false;
+  fail(work, &err);
+  return true;
+}
+
+/* True: a newer request came meanwhile, for which it begins anew. */
+static bool load(struct cox_reload *reload, struct work *work, struct cox_sources *sources) {
   struct cox_generation *const made = make_tried(reload, sources, reload->last_number + 1, work);
+  if (cox_reload_end_load(reload)) {
+    cox_generation_release(made);
+    cox_rehearsal_fini(&work->rehearsal);
+    cox_faults_fini(&work->faults);
+    work->faults = (struct cox_faults){0};
+    return true;
+  }
+  if (made == NULL && has_stopped(reload, work)) return false;
   reload->tried_hash = sources->hash;
   reload->has_tried = true;
   if (made == NULL) {
     reject(reload, work, sources);
-    return;
+    return false;
   }
   const bool keeps_left = !is_as_live(reload, sources);
   struct cox_generation *const previous = keeps_left ? NULL : cox_generations_hold_previous(reload->options.generations);
@@ -310,31 +340,67 @@ static void load(struct cox_reload *reload, struct work *work, struct cox_source
   cox_sources_hash_text(sources->scripts_hash, hash);
   if (cox_generations_flip(reload->options.generations, made, keeps_left, previous, reload->broker, &err) != 0) {
     take_failure(reload, work, sources, &err);
-    return;
+    return false;
   }
   cox_rejected_remove(&reload->rejected, sources->scripts_hash);
   succeed(work, COX_SCRIPTS_DONE, number);
   cox_broker_count_reload(reload->broker, COX_RELOAD_DONE);
   conclude(reload, work, number, hash, NULL);
+  return false;
 }
 
-static void do_reload(struct cox_reload *reload, struct work *work, bool is_explicit) {
-  struct cox_sources *const sources = read_sources(reload, NULL, &work->faults);
+/* As load. `is_moved`: the same content in other folders is another set. */
+static bool load_if_new(struct cox_reload *reload, struct work *work, bool is_explicit, bool is_moved) {
+  struct cox_sources *const sources = read_sources(reload, reload->options.folders, &work->faults);
+  bool begins_again = false;
   if (sources == NULL) {
     reload->has_tried = false;
     reject(reload, work, NULL);
-    return;
+    return false;
   }
   atomic_store(&reload->found_hash, sources->scripts_hash);
   const bool is_bad = cox_rejected_has(&reload->rejected, sources->scripts_hash);
-  const bool is_same = reload->has_tried && reload->tried_hash == sources->hash;
+  const bool is_same = !is_moved && reload->has_tried && reload->tried_hash == sources->hash;
   if (is_bad ? !is_explicit : is_same) {
     succeed(work, COX_SCRIPTS_UNCHANGED, atomic_load(&reload->options.generations->number));
     cox_broker_count_reload(reload->broker, COX_RELOAD_UNCHANGED);
   } else {
-    load(reload, work, sources);
+    begins_again = load(reload, work, sources);
   }
   cox_sources_release(sources);
+  return begins_again;
+}
+
+/* Takes over what the configuration names now; true: these are others. A broken configuration names what it did before. */
+static bool follow(struct cox_reload *reload, struct cox_faults *faults) {
+  json_t *const now = configured_folders(reload, faults);
+  const bool is_moved = now != NULL && !json_equal(now, reload->options.folders);
+  if (is_moved) {
+    char *const list = json_dumps(now, JSON_COMPACT);
+    cox_log(COX_LOG_INFO, "reload", "the configuration names other folders of scripts", "folders", list != NULL ? list : "?", NULL);
+    free(list);
+    json_decref(reload->options.folders);
+    reload->options.folders = json_incref(now);
+    if (reload->options.is_watching) cox_watch_move(&reload->watch, now);
+  }
+  json_decref(now);
+  return is_moved;
+}
+
+static void do_reload(struct cox_reload *reload, struct work *work, const struct cox_reload_order *order) {
+  const bool is_explicit = order->kind == COX_RELOAD_ASKED;
+  struct cox_faults unsaid = {0}; /* SIGHUP has told them already */
+  const bool is_moved = order->follows && follow(reload, is_explicit ? &work->faults : &unsaid);
+  cox_faults_fini(&unsaid);
+  if (work->faults.count > 0) {
+    refuse(work, "the configuration is broken now: the scripts were not loaded");
+    tell_refusal(reload, work, NULL);
+    return;
+  }
+  cox_reload_begin_load(reload);
+  const bool begins_again = load_if_new(reload, work, is_explicit, is_moved);
+  cox_reload_end_load(reload);
+  if (begins_again) load_if_new(reload, work, is_explicit, is_moved);
 }
 
 static void refuse_rollback(struct cox_reload *reload, struct work *work, const char *why) {
@@ -355,6 +421,8 @@ static void do_rollback(struct cox_reload *reload, struct work *work, const char
   char hash[COX_SOURCES_HASH_TEXT], reason[TEXT_BYTES];
   if (back == NULL) {
     refuse_rollback(reload, work, why);
+  } else if (made == NULL && has_stopped(reload, work)) {
+    cox_log(COX_LOG_WARN, "reload", "no going back: the daemon is stopping", "caller", work->caller, NULL);
   } else if (made == NULL) {
     refuse(work, "the scripts before the present ones were not loaded");
     tell_refusal(reload, work, NULL);
@@ -373,52 +441,26 @@ static void do_rollback(struct cox_reload *reload, struct work *work, const char
   cox_generation_release(back);
 }
 
+/* `dir` NULL: the configured folders. */
+static struct cox_sources *read_planned(struct cox_reload *reload, const char *dir, struct cox_faults *faults) {
+  if (dir != NULL) return counted(reload, cox_sources_read(dir, reload->library_dir, faults));
+  json_t *const folders = configured_folders(reload, faults);
+  struct cox_sources *const sources = folders != NULL ? read_sources(reload, folders, faults) : NULL;
+  json_decref(folders);
+  return sources;
+}
+
 static void do_plan(struct cox_reload *reload, struct work *work, const char *dir) {
-  struct cox_sources *const sources = read_sources(reload, dir, &work->faults);
+  struct cox_sources *const sources = read_planned(reload, dir, &work->faults);
   struct cox_generation *const made = sources != NULL ? make_tried(reload, sources, reload->last_number + 1, work) : NULL;
-  if (made == NULL) {
-    refuse(work, "nothing was planned");
-  } else {
+  if (made != NULL) {
     work->outcome.status = COX_SCRIPTS_DONE;
     work->outcome.result = json_pack("{sO}", "changes", work->rehearsal.changes);
+  } else if (sources == NULL || !has_stopped(reload, work)) {
+    refuse(work, "nothing was planned");
   }
   cox_generation_release(made);
   cox_sources_release(sources);
-}
-
-/* ---- the thread ---- */
-
-struct order {
-  enum { NOTHING, ASKED, LOOK, GIVE_UP } kind;
-  enum cox_order_kind asked;
-  struct cox_scripts_request *request;
-  char caller[64], why[512];
-  uint64_t failed_number; /* GIVE_UP: the generation that fails */
-};
-
-/* Failures go first: a request may make them worse. */
-static bool next_locked(struct cox_reload *reload, struct order *order) COX_REQUIRES(reload->mutex) {
-  if (reload->failure[0] != '\0') {
-    order->kind = GIVE_UP;
-    order->asked = COX_ORDER_ROLLBACK;
-    order->failed_number = reload->failed_number;
-    snprintf(order->caller, sizeof order->caller, "the broker itself");
-    snprintf(order->why, sizeof order->why, "%s", reload->failure);
-    reload->failure[0] = '\0';
-  } else if (reload->count > 0) {
-    order->kind = ASKED;
-    order->asked = reload->orders[reload->first].kind;
-    order->request = reload->orders[reload->first].request;
-    reload->first = (reload->first + 1) % COX_RELOAD_WAITING_MAX;
-    reload->count--;
-  } else if (reload->look_caller[0] != '\0') {
-    order->kind = LOOK;
-    snprintf(order->caller, sizeof order->caller, "%s", reload->look_caller);
-    reload->look_caller[0] = '\0';
-  } else {
-    return false;
-  }
-  return true;
 }
 
 static void finish(struct work *work, struct cox_scripts_request *request) {
@@ -428,139 +470,14 @@ static void finish(struct work *work, struct cox_scripts_request *request) {
   cox_faults_fini(&work->faults);
 }
 
-static void carry_out(struct cox_reload *reload, const struct order *order) {
+void cox_reload_do(struct cox_reload *reload, const struct cox_reload_order *order) {
   static const char *const actions[] = {"reload", "rollback", "plan"};
   struct cox_scripts_request *const request = order->request;
   struct work work = {.caller = request != NULL ? request->caller : order->caller, .action = actions[order->asked]};
   switch (order->asked) {
-    case COX_ORDER_RELOAD: do_reload(reload, &work, order->kind == ASKED); break;
-    case COX_ORDER_ROLLBACK: do_rollback(reload, &work, order->kind == GIVE_UP ? order->why : NULL); break;
+    case COX_ORDER_RELOAD: do_reload(reload, &work, order); break;
+    case COX_ORDER_ROLLBACK: do_rollback(reload, &work, order->kind == COX_RELOAD_GIVE_UP ? order->why : NULL); break;
     case COX_ORDER_PLAN: do_plan(reload, &work, request->dir); break;
   }
   finish(&work, request);
-}
-
-/* The failures of a generation that is not live any more are over with it. */
-static bool is_late(struct cox_reload *reload, const struct order *order) {
-  return order->kind == GIVE_UP && order->failed_number != atomic_load(&reload->options.generations->number);
-}
-
-static void wake(struct cox_reload *reload) { eventfd_write(reload->wake_fd, 1); }
-
-/* Until there is something to do; `order` says what. False: it is over. */
-static bool await(struct cox_reload *reload, struct order *order) {
-  for (;;) {
-    *order = (struct order){.kind = NOTHING};
-    cox_mutex_lock(&reload->mutex);
-    const bool is_over = reload->is_stopping, has_one = !is_over && next_locked(reload, order);
-    cox_mutex_unlock(&reload->mutex);
-    if (is_over) return false;
-    if (has_one && !is_late(reload, order)) return true;
-    if (has_one) continue;
-    if (cox_watch_wait(&reload->watch, reload->wake_fd)) {
-      order->kind = LOOK;
-      snprintf(order->caller, sizeof order->caller, "an edit of the files");
-      return true;
-    }
-    eventfd_t ignored;
-    eventfd_read(reload->wake_fd, &ignored);
-  }
-}
-
-static void run(void *arg) {
-  struct cox_reload *const reload = arg;
-  for (struct order order; await(reload, &order);) carry_out(reload, &order);
-}
-
-static void set_running(struct cox_reload *reload, bool is_running) {
-  cox_mutex_lock(&reload->mutex);
-  reload->is_running = is_running;
-  cox_mutex_unlock(&reload->mutex);
-}
-
-int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struct cox_err *err) {
-  reload->broker = broker;
-  reload->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  if (reload->wake_fd < 0) return cox_err_set(err, COX_ESYS, "starting the watch over the scripts failed: %s", strerror(errno));
-  if (reload->options.is_watching) cox_watch_init(&reload->watch, reload->options.folders);
-  set_running(reload, true);
-  const int rc = cox_thread_start(&reload->thread, "cox-reload", run, reload, err);
-  if (rc != 0) set_running(reload, false);
-  return rc;
-}
-
-void cox_reload_drive(struct cox_reload *reload, struct cox_broker *broker, const struct cox_reload_drive *drive) {
-  reload->broker = broker;
-  reload->drive = *drive;
-  reload->options.generations->attend = drive->attend;
-  reload->options.generations->attend_ctx = drive->ctx;
-  atomic_store(&reload->kept.is_lost, true); /* nobody knows what the store of this broker has */
-}
-
-void cox_reload_carry_out(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request) {
-  assert(reload->drive.attend != NULL && !reload->is_running);
-  carry_out(reload, &(struct order){.kind = ASKED, .asked = kind, .request = request});
-}
-
-static void answer_stopped(struct cox_scripts_request *request) {
-  struct cox_scripts_outcome outcome = {.status = COX_SCRIPTS_FAILED};
-  cox_err_set(&outcome.err, COX_ESTOPPED, "the scripts were left as they are: the daemon is not running, or is stopping");
-  request->done(request, &outcome);
-}
-
-void cox_reload_stop(struct cox_reload *reload) {
-  cox_mutex_lock(&reload->mutex);
-  reload->is_stopping = true;
-  cox_mutex_unlock(&reload->mutex);
-  if (reload->wake_fd >= 0) wake(reload);
-  cox_generations_stop(reload->options.generations);
-  cox_thread_join(&reload->thread);
-  struct order order;
-  for (bool has_one = true; has_one;) {
-    cox_mutex_lock(&reload->mutex);
-    order = (struct order){.kind = NOTHING};
-    reload->is_running = false;
-    has_one = next_locked(reload, &order);
-    cox_mutex_unlock(&reload->mutex);
-    if (order.request != NULL) answer_stopped(order.request);
-  }
-}
-
-/* ---- other threads ---- */
-
-void cox_reload_ask(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request) {
-  cox_mutex_lock(&reload->mutex);
-  const bool is_stopped = !reload->is_running || reload->is_stopping, is_full = reload->count == COX_RELOAD_WAITING_MAX;
-  if (!is_stopped && !is_full) {
-    const size_t place = (reload->first + reload->count++) % COX_RELOAD_WAITING_MAX;
-    reload->orders[place].kind = kind;
-    reload->orders[place].request = request;
-  }
-  cox_mutex_unlock(&reload->mutex);
-  if (!is_stopped && !is_full) {
-    wake(reload);
-  } else if (is_stopped) {
-    answer_stopped(request);
-  } else {
-    struct cox_scripts_outcome outcome = {.status = COX_SCRIPTS_FAILED};
-    cox_err_set(&outcome.err, COX_EFULL, "the scripts were left as they are: %d requests wait already; try again later", COX_RELOAD_WAITING_MAX);
-    request->done(request, &outcome);
-  }
-}
-
-void cox_reload_look(struct cox_reload *reload, const char *caller) {
-  cox_mutex_lock(&reload->mutex);
-  snprintf(reload->look_caller, sizeof reload->look_caller, "%s", caller);
-  const bool is_running = reload->is_running;
-  cox_mutex_unlock(&reload->mutex);
-  if (is_running) wake(reload);
-}
-
-void cox_reload_give_up(struct cox_reload *reload, uint64_t number, const char *why) {
-  cox_mutex_lock(&reload->mutex);
-  snprintf(reload->failure, sizeof reload->failure, "%s", why);
-  reload->failed_number = number;
-  const bool is_running = reload->is_running;
-  cox_mutex_unlock(&reload->mutex);
-  if (is_running) wake(reload);
 }

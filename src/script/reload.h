@@ -52,6 +52,7 @@ struct cox_reload {
   struct cox_watch watch;
   _Atomic(uint64_t) found_hash;       /* cox-reload writes it: what the folders held when they were last read, of scripts alone */
   struct cox_reload_drive drive;      /* all NULL: there is a thread */
+  atomic_bool is_left;                /* the load under way is not wanted any more: a newer request came, or the stop */
   struct cox_mutex mutex;             /* guards the rest */
   struct {
     enum cox_order_kind kind;
@@ -61,6 +62,9 @@ struct cox_reload {
   char look_caller[64];               /* somebody noticed that the files may be others; "": nobody */
   char failure[512];                  /* the live scripts fail and are to be left, and why; "": they do not */
   uint64_t failed_number;             /* the generation that does */
+  bool can_begin_again;               /* a load is under way that a newer request may end */
+  json_t *(*folders)(void *ctx, struct cox_faults *faults); /* as cox_reload_follow says; NULL: they never change */
+  void *folders_ctx;
   bool is_running, is_stopping;
 };
 
@@ -74,13 +78,16 @@ int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struc
 void cox_reload_drive(struct cox_reload *reload, struct cox_broker *broker, const struct cox_reload_drive *drive);
 /* Answers before it returns. */
 void cox_reload_carry_out(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request);
-/* Ends the thread; what waits is answered. Later requests are answered at once. */
+/* Ends the thread, and within milliseconds whatever scripts it runs; what waits is answered. Later requests are answered at once. */
 void cox_reload_stop(struct cox_reload *reload);
 
 /* Any thread; never blocks. */
 void cox_reload_ask(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request);
 /* Any thread; never blocks: the files may have changed. A content that was rejected is not tried again. */
 void cox_reload_look(struct cox_reload *reload, const char *caller);
+/* Any thread: from now on whoever asks for a reload, a plan or a look gets what the configuration names then. `folders` is called on
+ * cox-reload, and may read files: a new reference to the list; NULL with faults, or without any: it is as it was.                   */
+void cox_reload_follow(struct cox_reload *reload, json_t *(*folders)(void *ctx, struct cox_faults *faults), void *ctx);
 /* Any thread; never blocks: that generation fails while it runs; go back to the one before. */
 void cox_reload_give_up(struct cox_reload *reload, uint64_t number, const char *why);
 /* Any thread: as in struct cox_scripts. */

@@ -273,6 +273,7 @@ void cox_sandbox_require(lua_State *L, const char *module) {
   }
   lua_pop(L, 1);
   const struct cox_source *const source = find_module(L, module);
+  cox_vm_check_spoiled(L, source);
   check_not_loading(L, source, module);
   cox_sandbox_run(L, source);
   if (lua_isnil(L, -1)) luaL_error(L, "require: %s returns nothing: end it with `return M`", source->name);

@@ -194,6 +194,11 @@ void cox_script_stop(struct cox_script *script) {
 }
 
 void cox_script_look(struct cox_script *script, const char *caller) { cox_reload_look(&script->reload, caller); }
+
+void cox_script_follow(struct cox_script *script, json_t *(*folders)(void *ctx, struct cox_faults *faults), void *ctx) {
+  cox_reload_follow(&script->reload, folders, ctx);
+}
+
 size_t cox_script_alive(struct cox_script *script) { return atomic_load(&script->generations.alive); }
 
 const struct cox_policy *cox_script_policy(struct cox_script *script) { return &script->policy; }

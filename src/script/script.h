@@ -50,6 +50,8 @@ int cox_script_start(struct cox_script *script, void (*exchanged)(void *ctx), vo
 void cox_script_drive(struct cox_script *script, const struct cox_reload_drive *drive);
 /* While the broker still runs: ends cox-reload. Nothing happens when it was never started. */
 void cox_script_stop(struct cox_script *script);
+/* Any thread: what the configuration names as folders of scripts, whenever somebody asks for a reload (reload.h). */
+void cox_script_follow(struct cox_script *script, json_t *(*folders)(void *ctx, struct cox_faults *faults), void *ctx);
 /* Any thread; never blocks: the files may be others now (SIGHUP). */
 void cox_script_look(struct cox_script *script, const char *caller);
 /* Sets of sources that somebody holds: the live one, the one before, those of attempts in flight and of consoles. */

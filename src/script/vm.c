@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "script/sandbox.h"
 
-enum { MEMORY_MAX = 64 * 1024 * 1024, FRAMES_MAX = 12 };
+enum { MEMORY_MAX = 64 * 1024 * 1024, FRAMES_MAX = 12, CUT_FRAMES_MAX = 200 };
 #define OPEN_BUDGET_S 1.0
 
 /* Lua answers the first refusal with a full collection and asks again. */
@@ -59,6 +59,7 @@ struct cox_vm *cox_vm_create(const struct cox_vm_options *options, struct cox_er
   vm->sources = cox_sources_hold(options->sources);
   vm->clock = options->clock;
   vm->owner = options->owner;
+  vm->guard.is_left = options->is_left;
   cox_guard_init(&vm->guard, vm->context == COX_CONTEXT_POLICY ? COX_GUARD_RESCUE_TICKS : COX_GUARD_PATIENT_TICKS);
   vm->L = lua_newstate(allocate, vm);
   if (vm->L == NULL) goto out_of_memory;
@@ -74,7 +75,10 @@ out_of_memory:
   return NULL;
 }
 
-void cox_vm_rest(struct cox_vm *vm) { cox_guard_fini(&vm->guard); } /* its next call begins a tick for whoever makes it */
+void cox_vm_rest(struct cox_vm *vm) {
+  cox_guard_fini(&vm->guard); /* its next call begins a tick for whoever makes it */
+  vm->guard.is_left = NULL;
+}
 
 static void release(struct cox_vm *vm, struct cox_held *held);
 
@@ -149,6 +153,7 @@ static void forget_place(struct cox_vm *vm) {
 void cox_vm_forget(struct cox_vm *vm) {
   forget_place(vm);
   vm->lines = 0;
+  vm->cut_file = NULL;
 }
 
 /* Appends the frames of one coroutine; the first one with a line is the place. */
@@ -175,6 +180,42 @@ void cox_vm_note(struct cox_vm *vm, lua_State *L) {
   size_t len = note_frames(vm, L, 0); /* without any frame (a stack shrinks on the way out) what was noted before stays */
   for (unsigned depth = atomic_load(&vm->guard.depth); depth > 0; depth--) {
     if (vm->guard.active[depth - 1] != L) len = note_frames(vm, vm->guard.active[depth - 1], len);
+  }
+}
+
+/* ---- files that run out of time ---- */
+
+/* The innermost file whose own code is on its way. Not below: a stack may be very deep. */
+static const struct cox_source *find_cut_file(const struct cox_vm *vm, lua_State *L) {
+  lua_Debug frame;
+  for (int level = 0; level < CUT_FRAMES_MAX && lua_getstack(L, level, &frame) != 0; level++) {
+    lua_getinfo(L, "S", &frame);
+    if (strcmp(frame.what, "main") == 0 && *frame.source == '@') return cox_sources_find(vm->sources, frame.source + 1, false);
+  }
+  return NULL;
+}
+
+void cox_vm_note_cut(struct cox_vm *vm, lua_State *L) {
+  cox_vm_note(vm, L);
+  vm->cut_file = find_cut_file(vm, L);
+  for (unsigned depth = atomic_load(&vm->guard.depth); depth > 0 && vm->cut_file == NULL; depth--) {
+    vm->cut_file = find_cut_file(vm, vm->guard.active[depth - 1]);
+  }
+}
+
+void cox_vm_spoil(struct cox_vm *vm, const struct cox_err *err) {
+  if (vm->cut_file == NULL || vm->spoiled_count == COX_VM_SPOILED_MAX) return;
+  struct cox_spoiled *const spoiled = &vm->spoiled[vm->spoiled_count++];
+  spoiled->source = vm->cut_file;
+  snprintf(spoiled->text, sizeof spoiled->text, "%s:%d: %.200s", err->file, err->line, err->text);
+}
+
+void cox_vm_check_spoiled(lua_State *L, const struct cox_source *source) {
+  const struct cox_vm *const vm = cox_vm_of(L);
+  for (unsigned i = 0; i < vm->spoiled_count; i++) {
+    if (vm->spoiled[i].source != source) continue;
+    lua_pushstring(L, vm->spoiled[i].text);
+    lua_error(L);
   }
 }
 
@@ -291,6 +332,7 @@ int cox_vm_call(struct cox_vm *vm, lua_CFunction function, void *arg, double bud
   lua_State *const L = vm->L;
   clear(err);
   if (vm->is_lost) return cox_err_set(err, COX_ESTOPPED, "this script machine was given up after a script that could not be interrupted");
+  if (cox_guard_is_left(&vm->guard)) return cox_err_set(err, COX_ESTOPPED, "it was not run: nobody waits for it any more");
   int rc = cox_guard_enter(&vm->guard, L, budget_s, err);
   if (rc != 0) return rc;
   if (COX_GUARD_WAS_RESCUED(&vm->guard)) return cox_vm_lose(vm, err);

@@ -16,6 +16,7 @@
 
 enum {
   COX_VM_TRACE_BYTES = 2048,
+  COX_VM_SPOILED_MAX = 4,
   COX_VM_STRING_BYTES_MAX = 16 * 1024 * 1024, /* of one string: bounds all that works through one in C */
 };
 
@@ -42,6 +43,12 @@ struct cox_held {
   void (*drop)(void *value);
 };
 
+/* A file whose own code ran out of time, and what is said of it: it is not worth the time to run it again. */
+struct cox_spoiled {
+  const struct cox_source *source;
+  char text[512];
+};
+
 struct cox_vm {
   lua_State *L;
   enum cox_context context;
@@ -58,6 +65,9 @@ struct cox_vm {
   unsigned users;               /* fibers that live in it */
   unsigned lines;               /* logged in the present call */
   struct cox_place place;       /* of the last error */
+  const struct cox_source *cut_file; /* whose own code ran, directly or not, when a budget was used up last; NULL: none's */
+  struct cox_spoiled spoiled[COX_VM_SPOILED_MAX];
+  unsigned spoiled_count;
   char trace[COX_VM_TRACE_BYTES]; /* of the last error */
 };
 
@@ -68,17 +78,18 @@ struct cox_vm_options {
   const struct cox_clock *clock;
   void *owner;
   uint64_t seed;                /* of math.random, where there is one */
+  const atomic_bool *is_left;   /* true: what it is made and called for is given up, until it rests; NULL: nobody does that */
 };
 
 /* A sandboxed state (sandbox.h) with the bindings of its context, and nothing loaded. NULL with the reason in `err`. */
 struct cox_vm *cox_vm_create(const struct cox_vm_options *options, struct cox_err *err);
 void cox_vm_destroy(struct cox_vm *vm);
-/* From its owner: another thread may be the owner next. */
+/* From its owner: another thread may be the owner next, whom `is_left` does not concern. */
 void cox_vm_rest(struct cox_vm *vm);
 struct cox_vm *cox_vm_of(lua_State *L);
 
 /* Calls `function` (with `arg` as light userdata as its only argument) in the main state, protected. What it leaves is
- * dropped: results go out through `arg`. 0, or COX_ESCRIPT, COX_ETIME, COX_ENOMEM with file, line and text.             */
+ * dropped: results go out through `arg`. 0, or COX_ESCRIPT, COX_ETIME, COX_ENOMEM with file, line and text; COX_ESTOPPED: it is left. */
 int cox_vm_call(struct cox_vm *vm, lua_CFunction function, void *arg, double budget_s, struct cox_err *err);
 
 /* After COX_GUARD_WAS_RESCUED: the VM is given up, and `err` says so. The code is COX_ETIME. */
@@ -95,7 +106,13 @@ void cox_vm_release(lua_State *L, struct cox_held **slot);
 
 /* Notes where L is (place and traceback, through all active coroutines); asks for no memory of Lua. */
 void cox_vm_note(struct cox_vm *vm, lua_State *L);
+void cox_vm_note_cut(struct cox_vm *vm, lua_State *L); /* the same at the end of a budget */
 void cox_vm_forget(struct cox_vm *vm);
+/* After a call that ended with COX_ETIME while files are loaded: the file that was at it will not be run again by a `require`, which
+ * gives the same error at once. A loop in one that all others need would else be waited for as often as there are others.         */
+void cox_vm_spoil(struct cox_vm *vm, const struct cox_err *err);
+/* Throws when `source` was spoiled. */
+void cox_vm_check_spoiled(lua_State *L, const struct cox_source *source);
 /* Copies text for people: cut to fit, in whole characters; what is not UTF-8 becomes "?". */
 void cox_vm_copy_text(char *out, size_t size, const char *text);
 /* Message handler for lua_pcall: notes the traceback in vm->trace and leaves the error as it is. */

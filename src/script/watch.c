@@ -103,6 +103,14 @@ void cox_watch_init(struct cox_watch *watch, json_t *folders) {
   cox_log(COX_LOG_WARN, "reload", "the scripts are not watched: edits are noticed only by a reload or SIGHUP", "reason", strerror(errno), NULL);
 }
 
+void cox_watch_move(struct cox_watch *watch, json_t *folders) {
+  if (watch->fd < 0) return;
+  json_incref(folders);
+  json_decref(watch->folders);
+  watch->folders = folders;
+  watch_all(watch);
+}
+
 void cox_watch_fini(struct cox_watch *watch) {
   if (watch->fd >= 0) close(watch->fd);
   json_decref(watch->folders);

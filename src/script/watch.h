@@ -29,6 +29,8 @@ struct cox_watch {
 void cox_watch_init(struct cox_watch *watch, json_t *folders);
 /* One that watches nothing. */
 void cox_watch_init_none(struct cox_watch *watch);
+/* Other folders from now on, held; nothing is lost of what is to be told. */
+void cox_watch_move(struct cox_watch *watch, json_t *folders);
 void cox_watch_fini(struct cox_watch *watch);
 /* Sleeps until `wake_fd` is readable, or there was a change and it is quiet again. True: there was. */
 bool cox_watch_wait(struct cox_watch *watch, int wake_fd);
