@@ -15,7 +15,7 @@ static const char *const words[][2] = {
     {"callback_url", "Nodes post their proofs to this address with /v1/poc-batches behind it. It must be reachable from the nodes."},
     {"nodes", "The fleet: the network's own node-config.json, or the same list in Lua. Read at the start and at SIGHUP."},
     {"prune", "Whether a node that left the nodes file is removed. Otherwise it is only reported."},
-    {"scripts", "The policy: a folder, or a list of them that lie over each other, the first one on top; \"default\" stands for the scripts that were installed with the program, which are all there is without this key."},
+    {"scripts", "The policy: a folder, or a list of them that lie over each other, the first one on top; \"default\" stands for the scripts that were installed with the program, which are all there is without this key. Read at the start, at SIGHUP and at a reload."},
     {"reload", "When other scripts go live, and when they go back."},
     {"reload.watch", "Whether the folders are watched: what is saved goes live at once, if it passes its checks."},
     {"reload.failures", "So many failures among the first calls of new scripts bring the old ones back."},
