@@ -1,10 +1,14 @@
 /* Reloads, half of them broken, under a load of commands and leases on a broker with its own threads: no command fails, nothing that
  * could be leased is refused, and no memory is left behind. Run under the sanitizers.
  *
- * COX_RELOADS=n (default 60) and COX_NODES=n (default 100); with COX_TIMES the figures are printed.                              */
+ * COX_RELOADS=n (default 60) and COX_NODES=n (default 100); with COX_TIMES the figures are printed, among them how memory grows over the
+ * second half. COX_STORE=sqlite keeps journal and scripts in a file, as a daemon does. The whole promise, which takes some minutes:
+ *
+ *   COX_TIMES=1 COX_RELOADS=10000 COX_STORE=sqlite build/spec/reload_stress_test                                                    */
 #include "fake_core.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -15,8 +19,9 @@
 #include "base/thread.h"
 #include "core/scripts.h"
 #include "script/script.h"
+#include "store/sqlite.h"
 
-enum { CALL_MS = 120000, LEFT_KIB_MAX = 16 * 1024 };
+enum { CALL_MS = 120000, LEFT_KIB_MAX = 16 * 1024, SAMPLES_MAX = 200 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { MEASURES_MEMORY = 0 };
@@ -27,6 +32,7 @@ enum { MEASURES_MEMORY = 1 };
 static char folder[64];
 static struct cox_script *script;
 static struct cox_broker *broker;
+static struct cox_sqlite *sqlite; /* NULL: no store */
 static atomic_bool is_over;
 static atomic_uint failed_commands, refused_leases;
 static unsigned long commands, leases;
@@ -151,11 +157,41 @@ static long resident_kib(void) {
   return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+/* Memory over the reloads of the second half. */
+struct growth {
+  double at[SAMPLES_MAX], kib[SAMPLES_MAX];
+  int count;
+};
+
+static void note_growth(struct growth *growth, int i, int count) {
+  const int step = count / 2 > SAMPLES_MAX ? count / 2 / SAMPLES_MAX + 1 : 1;
+  if (i < count / 2 || (i - count / 2) % step != 0 || growth->count == SAMPLES_MAX) return;
+  growth->at[growth->count] = i;
+  growth->kib[growth->count++] = (double)resident_kib();
+}
+
+/* The line of least squares: KiB for each thousand reloads, and twice its standard error. */
+static void print_growth(const struct growth *growth) {
+  double at = 0, kib = 0, squares = 0, products = 0, rest = 0;
+  const int n = growth->count;
+  for (int i = 0; i < n; i++) at += growth->at[i] / n, kib += growth->kib[i] / n;
+  for (int i = 0; i < n; i++) {
+    squares += (growth->at[i] - at) * (growth->at[i] - at);
+    products += (growth->at[i] - at) * (growth->kib[i] - kib);
+  }
+  if (n < 3 || squares <= 0) return;
+  const double slope = products / squares;
+  for (int i = 0; i < n; i++) rest += pow(growth->kib[i] - kib - slope * (growth->at[i] - at), 2);
+  print_message("memory over the second half: %.0f KiB, %+.2f ± %.2f KiB for each thousand reloads\n", kib, slope * 1000,
+                2000 * sqrt(rest / (n - 2) / squares));
+}
+
 static double now_ms(void) { return (double)cox_clock_mono_us(cox_clock_system()) / 1000; }
 
 static void reload_all(int count) {
   double slowest_ms = 0, whole_ms = 0;
   long begin_kib = 0;
+  struct growth growth = {.count = 0};
   for (int i = 0; i < count; i++) {
     const bool is_broken = i % 2 == 1;
     if (is_broken) write_broken(i);
@@ -167,12 +203,14 @@ static void reload_all(int count) {
     if (took_ms > slowest_ms) slowest_ms = took_ms;
     if (i % 10 == 8) assert_int_equal(ask(true), COX_SCRIPTS_DONE);
     if (i == count / 2) begin_kib = resident_kib();
+    note_growth(&growth, i, count);
     assert_in_range(cox_script_alive(script), 1, 3);
   }
   const long left_kib = resident_kib() - begin_kib;
   if (getenv("COX_TIMES") != NULL) {
     print_message("%d reloads: %.1f ms each, the slowest %.1f ms; %ld KiB more after the second half; %lu commands, %lu leases\n", count,
                   whole_ms / (count - count / 2), slowest_ms, left_kib, commands, leases);
+    print_growth(&growth);
   }
   if (MEASURES_MEMORY) assert_in_range(left_kib + LEFT_KIB_MAX, 0, 2 * LEFT_KIB_MAX);
 }
@@ -183,6 +221,17 @@ static void measure_one(void) {
   const double before_ms = now_ms();
   assert_int_equal(ask(false), COX_SCRIPTS_DONE);
   if (getenv("COX_TIMES") != NULL) print_message("one reload in quiet: %.1f ms\n", now_ms() - before_ms);
+}
+
+static const struct cox_store *open_store(void) {
+  char path[128];
+  struct cox_err err;
+  const char *const kind = getenv("COX_STORE");
+  if (kind == NULL || strcmp(kind, "sqlite") != 0) return NULL;
+  snprintf(path, sizeof path, "%s/coxswain.db", folder);
+  sqlite = cox_sqlite_create(&(struct cox_sqlite_options){.path = path}, &err);
+  if (sqlite == NULL) fail_msg("%s", err.text);
+  return cox_sqlite_store(sqlite);
 }
 
 static void open_all(void) {
@@ -197,10 +246,11 @@ static void open_all(void) {
   script = cox_script_create(&options, &faults);
   assert_non_null(script);
   const struct cox_broker_options wanted = {
-      .clock = cox_clock_system(), .seed = 1, .policy = cox_script_policy(script), .probe_interval_s = -1, .transport = &transport,
+      .clock = cox_clock_system(), .seed = 1, .policy = cox_script_policy(script), .probe_interval_s = -1, .transport = &transport, .store = open_store(),
       .leases = {.slow_start_s = -1}};
   broker = cox_broker_create(&wanted, &err);
   assert_non_null(broker);
+  assert_int_equal(cox_broker_load(broker, &err), 0);
   cox_script_set_broker(script, broker);
   assert_int_equal(cox_broker_start(broker, &err), 0);
   assert_int_equal(cox_script_start(script, NULL, NULL, &err), 0);
@@ -210,8 +260,10 @@ static void close_all(void) {
   char text[128];
   cox_script_stop(script);
   cox_broker_stop(broker, 10000);
+  if (sqlite != NULL) cox_sqlite_store(sqlite)->close(cox_sqlite_store(sqlite)->ctx);
   cox_broker_destroy(broker);
   cox_script_destroy(script);
+  cox_sqlite_destroy(sqlite);
   snprintf(text, sizeof text, "rm -r %s", folder);
   assert_int_equal(system(text), 0);
 }

@@ -12,7 +12,11 @@
 #include "script/rehearsal.h"
 #include "script/reload_order.h"
 
-enum { TEXT_BYTES = 768 };
+enum {
+  TEXT_BYTES = 768,
+  FAULTS_TOLD_MAX = 100, /* in an answer, the journal and the store; a folder may hold thousands of files that are no scripts */
+  FAULTS_LOGGED_MAX = 20,
+};
 
 /* One piece of work on its way. */
 struct work {
@@ -97,22 +101,29 @@ static json_t *text_json(const char *text) {
 
 static json_t *faults_json(const struct cox_faults *faults) {
   json_t *const list = json_array();
-  for (size_t i = 0; i < faults->count; i++) {
+  for (size_t i = 0; i < faults->count && i < FAULTS_TOLD_MAX; i++) {
     const struct cox_err *const fault = &faults->list[i];
     json_t *const object = json_pack("{so}", "file", text_json(fault->file));
     if (fault->line > 0) json_object_set_new(object, "line", json_integer(fault->line));
     json_object_set_new(object, "message", text_json(fault->text));
     json_array_append_new(list, object);
   }
+  if (faults->count > FAULTS_TOLD_MAX) {
+    json_array_append_new(list, json_pack("{ss, so}", "file", faults->list[0].file, "message",
+                                          json_sprintf("and %zu more faults: `coxswain check` lists them all", faults->count - FAULTS_TOLD_MAX)));
+  }
   return list;
 }
 
 static void log_faults(const struct work *work) {
-  for (size_t i = 0; i < work->faults.count; i++) {
+  for (size_t i = 0; i < work->faults.count && i < FAULTS_LOGGED_MAX; i++) {
     const struct cox_err *const fault = &work->faults.list[i];
     cox_log(COX_LOG_ERROR, "reload", "scripts refused: the present ones go on", "file", fault->file, "line", COX_LOG_INT(fault->line), "reason",
             fault->text, "caller", work->caller, NULL);
   }
+  if (work->faults.count <= FAULTS_LOGGED_MAX) return;
+  cox_log(COX_LOG_ERROR, "reload", "scripts refused: there are more faults than these", "more", COX_LOG_INT(work->faults.count - FAULTS_LOGGED_MAX),
+          "next", "`coxswain check` lists them all", NULL);
 }
 
 /* A line of the journal; takes `fields`, which may be NULL. */
@@ -263,9 +274,10 @@ static void tell_refusal(struct cox_reload *reload, struct work *work, const cha
 static void reject(struct cox_reload *reload, struct work *work, const struct cox_sources *sources) {
   char hash[COX_SOURCES_HASH_TEXT] = "";
   refuse(work, "the scripts were not loaded");
+  json_t *const entry = json_pack("{so, sO}", "reason", text_json(work->outcome.err.text), "faults", work->outcome.result);
+  cox_rejected_add(&reload->rejected, sources != NULL ? sources->scripts_hash : COX_RELOAD_UNREADABLE, entry);
   if (sources != NULL) {
     cox_sources_hash_text(sources->scripts_hash, hash);
-    cox_rejected_add(&reload->rejected, sources->scripts_hash, json_pack("{so, sO}", "reason", text_json(work->outcome.err.text), "faults", work->outcome.result));
     keep_choice(reload);
   }
   tell_refusal(reload, work, sources != NULL ? hash : NULL);
@@ -353,14 +365,14 @@ static bool load(struct cox_reload *reload, struct work *work, struct cox_source
 static bool load_if_new(struct cox_reload *reload, struct work *work, bool is_explicit, bool is_moved) {
   struct cox_sources *const sources = read_sources(reload, reload->options.folders, &work->faults);
   bool begins_again = false;
+  const uint64_t before = atomic_exchange(&reload->found_hash, sources != NULL ? sources->scripts_hash : COX_RELOAD_UNREADABLE);
   if (sources == NULL) {
-    reload->has_tried = false;
     reject(reload, work, NULL);
     return false;
   }
-  atomic_store(&reload->found_hash, sources->scripts_hash);
+  if (before == COX_RELOAD_UNREADABLE) cox_rejected_remove(&reload->rejected, COX_RELOAD_UNREADABLE);
   const bool is_bad = cox_rejected_has(&reload->rejected, sources->scripts_hash);
-  const bool is_same = !is_moved && reload->has_tried && reload->tried_hash == sources->hash;
+  const bool is_same = !is_moved && ((reload->has_tried && reload->tried_hash == sources->hash) || is_as_live(reload, sources));
   if (is_bad ? !is_explicit : is_same) {
     succeed(work, COX_SCRIPTS_UNCHANGED, atomic_load(&reload->options.generations->number));
     cox_broker_count_reload(reload->broker, COX_RELOAD_UNCHANGED);

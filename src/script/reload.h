@@ -14,7 +14,10 @@
 #include "script/rejected.h"
 #include "script/watch.h"
 
-enum { COX_RELOAD_WAITING_MAX = 64 };
+enum {
+  COX_RELOAD_WAITING_MAX = 64,
+  COX_RELOAD_UNREADABLE = 0, /* in place of a hash: files that could not even be read */
+};
 
 struct cox_reload_options {
   const struct cox_clock *clock;

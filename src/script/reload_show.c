@@ -55,6 +55,15 @@ static json_t *in_short(const struct cox_generation *generation) {
   return object;
 }
 
+/* Takes `entry`. What could not be read has no hash. */
+static json_t *rejected_json(struct cox_reload *reload, json_t *entry) {
+  if (atomic_load(&reload->found_hash) != COX_RELOAD_UNREADABLE) return entry;
+  json_t *const shown = json_copy(entry);
+  json_object_set_new(shown, "hash", json_string("unreadable"));
+  json_decref(entry);
+  return shown;
+}
+
 json_t *cox_reload_show(struct cox_reload *reload) {
   struct cox_generation *const live = cox_generations_hold(reload->options.generations);
   struct cox_generation *const previous = cox_generations_hold_previous(reload->options.generations);
@@ -66,7 +75,7 @@ json_t *cox_reload_show(struct cox_reload *reload) {
   if (previous != NULL) json_object_set_new(object, "previous", in_short(previous));
   /* Why the folders' present content is not live; one that was rejected and corrected since is nobody's concern any more. */
   json_t *const rejected = cox_rejected_find(&reload->rejected, atomic_load(&reload->found_hash));
-  if (rejected != NULL) json_object_set_new(object, "rejected", rejected);
+  if (rejected != NULL) json_object_set_new(object, "rejected", rejected_json(reload, rejected));
   json_object_set(object, "folders", live->sources->folders);
   json_object_set_new(object, "files", files_json(live->sources));
   json_object_set_new(object, "commands", named_list(live->commands));

@@ -17,6 +17,16 @@ struct reading {
   const char *dir; /* as people wrote it */
   bool is_trusted;
   unsigned from;
+  unsigned visits;   /* folders read so far */
+  size_t bytes_left; /* of all scripts together */
+};
+
+/* A folder on the way down. */
+struct place {
+  const struct place *above;
+  dev_t device;
+  ino_t number;
+  int depth;
 };
 
 static bool is_utf8(const unsigned char *p, size_t len) {
@@ -63,9 +73,16 @@ static char *read_bytes(FILE *file, size_t size, size_t *len) {
   }
 }
 
-/* Whole file, NUL-terminated; NULL with a fault. */
-static char *read_text(const struct reading *reading, const char *path, size_t size, size_t *len) {
+/* Removed since its folder was listed, as by an editor that puts another one in its place: not so a link that leads nowhere. */
+static bool is_gone(const char *path) {
+  struct stat info;
+  return errno == ENOENT && lstat(path, &info) != 0 && errno == ENOENT;
+}
+
+/* Whole file, NUL-terminated; NULL with a fault, or without one when it is gone. */
+static char *read_text(struct reading *reading, const char *path, size_t size, size_t *len) {
   FILE *const file = fopen(path, "rb");
+  if (file == NULL && is_gone(path)) return NULL;
   if (file == NULL) {
     cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", strerror(errno));
     return NULL;
@@ -77,37 +94,41 @@ static char *read_text(const struct reading *reading, const char *path, size_t s
     cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", text == NULL ? "out of memory" : "a read error");
   } else if (*len > COX_SOURCES_FILE_BYTES_MAX) {
     cox_faults_add(reading->faults, path, 0, "the script is larger than %d bytes: split it", COX_SOURCES_FILE_BYTES_MAX);
+  } else if (*len > reading->bytes_left) {
+    cox_faults_add(reading->faults, reading->dir, 0, "the scripts have more than %d bytes together", COX_SOURCES_BYTES_MAX);
   } else if (!is_utf8((const unsigned char *)text, *len)) {
     cox_faults_add(reading->faults, path, 0, "the script is not text in UTF-8");
   } else if (memchr(text, '\0', *len) != NULL) { /* the store could not keep it */
     cox_faults_add(reading->faults, path, 0, "the script has a zero byte in it: it is not text");
   } else {
     text[*len] = '\0';
+    reading->bytes_left -= *len;
     return text;
   }
   free(text);
   return NULL;
 }
 
-/* False: with a fault. */
+/* False: with a fault, or it is gone. */
 static bool stays_inside(const struct reading *reading, const char *path) {
   char *const real = realpath(path, NULL);
   const size_t len = strlen(reading->root);
   const bool is_inside = real != NULL && strncmp(real, reading->root, len) == 0 && (real[len] == '/' || real[len] == '\0');
+  if (real == NULL && is_gone(path)) return false;
   if (real == NULL) cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", strerror(errno));
   else if (!is_inside) cox_faults_add(reading->faults, path, 0, "the script is a link that leads out of %s: copy the file instead", reading->dir);
   free(real);
   return is_inside;
 }
 
-static void read_file(const struct reading *reading, const char *path, const char *name, size_t size) {
+static void read_file(struct reading *reading, const char *path, const char *name, size_t size) {
   if (!stays_inside(reading, path)) return;
   if (!is_utf8((const unsigned char *)name, strlen(name))) {
     cox_faults_add(reading->faults, path, 0, "the script's name is not text in UTF-8: rename it");
     return;
   }
   if (reading->sources->count >= COX_SOURCES_FILES_MAX) {
-    cox_faults_add(reading->faults, path, 0, "there are more than %d scripts in %s", COX_SOURCES_FILES_MAX, reading->dir);
+    cox_faults_add(reading->faults, reading->dir, 0, "there are more than %d scripts in it", COX_SOURCES_FILES_MAX);
     return;
   }
   size_t len;
@@ -129,39 +150,80 @@ static bool is_script(const char *name) {
   return len > 4 && strcmp(name + len - 4, ".lua") == 0;
 }
 
-static void read_folder(const struct reading *reading, const char *below, int depth) {
-  char dir[PATH_MAX], path[PATH_MAX + NAME_MAX + 2], name[NAME_MAX_BYTES];
+static void read_folder(struct reading *reading, const char *below, const struct place *above);
+
+/* A link may lead to a folder that is being read. */
+static bool leads_back(const struct place *above, const struct stat *info) {
+  while (above != NULL && (above->device != info->st_dev || above->number != info->st_ino)) above = above->above;
+  return above != NULL;
+}
+
+static void enter(struct reading *reading, const char *path, const char *name, const struct stat *info, const struct place *above) {
+  const struct place here = {.above = above, .device = info->st_dev, .number = info->st_ino, .depth = above != NULL ? above->depth + 1 : 0};
+  if (leads_back(above, info)) {
+    cox_faults_add(reading->faults, path, 0, "the link leads back to a folder that it is in: remove it");
+  } else if (reading->visits == COX_SOURCES_VISITS_MAX) {
+    cox_faults_add(reading->faults, reading->dir, 0, "there are more than %d folders in it", COX_SOURCES_VISITS_MAX);
+  } else if (here.depth <= DEPTH_MAX) {
+    reading->visits++;
+    read_folder(reading, name, &here);
+  }
+}
+
+static void read_entry(struct reading *reading, const char *dir, const char *below, const char *entry, const struct place *here) {
+  char path[PATH_MAX + NAME_MAX + 2], name[NAME_MAX_BYTES];
+  struct stat info;
+  const int len = snprintf(name, sizeof name, "%s%s%s", below, *below != '\0' ? "/" : "", entry);
+  snprintf(path, sizeof path, "%s/%s", dir, entry);
+  if (len < 0 || (size_t)len >= sizeof name) {
+    cox_faults_add(reading->faults, path, 0, "reading the script failed: its path is too long");
+  } else if (stat(path, &info) != 0) {
+    const int reason = errno;
+    if (!is_gone(path)) cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", strerror(reason));
+  } else if (S_ISDIR(info.st_mode)) {
+    enter(reading, path, name, &info, here);
+  } else if (S_ISREG(info.st_mode) && is_script(entry)) {
+    read_file(reading, path, name, (size_t)info.st_size);
+  }
+}
+
+static void read_folder(struct reading *reading, const char *below, const struct place *here) {
+  char dir[PATH_MAX];
   snprintf(dir, sizeof dir, "%s%s%s", reading->dir, *below != '\0' ? "/" : "", below);
   DIR *const folder = opendir(dir);
+  if (folder == NULL && *below != '\0' && is_gone(dir)) return;
   if (folder == NULL) {
     cox_faults_add(reading->faults, dir, 0, "reading the folder of scripts failed: %s", strerror(errno));
     return;
   }
   for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-    if (entry->d_name[0] == '.') continue; /* also what editors leave */
-    struct stat info;
-    const int len = snprintf(name, sizeof name, "%s%s%s", below, *below != '\0' ? "/" : "", entry->d_name);
-    snprintf(path, sizeof path, "%s/%s", dir, entry->d_name);
-    if (len < 0 || (size_t)len >= sizeof name || stat(path, &info) != 0) {
-      cox_faults_add(reading->faults, path, 0, "reading the script failed: %s", strerror(errno));
-    } else if (S_ISDIR(info.st_mode) && depth < DEPTH_MAX) {
-      read_folder(reading, name, depth + 1);
-    } else if (S_ISREG(info.st_mode) && is_script(entry->d_name)) {
-      read_file(reading, path, name, (size_t)info.st_size);
-    }
+    if (entry->d_name[0] != '.') read_entry(reading, dir, below, entry->d_name, here); /* a dot: also what editors leave */
   }
   closedir(folder);
 }
 
+static size_t bytes_of(const struct cox_sources *sources) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < sources->count; i++) bytes += sources->list[i].len;
+  return bytes;
+}
+
 static void read_root(struct cox_sources *sources, const char *dir, unsigned from, bool is_trusted, struct cox_faults *faults) {
-  struct reading reading = {
-      .sources = sources, .faults = faults, .dir = dir, .is_trusted = is_trusted, .from = from, .root = realpath(dir, NULL)};
-  if (reading.root == NULL) {
+  struct stat info;
+  struct reading reading = {.sources = sources,
+                            .faults = faults,
+                            .dir = dir,
+                            .is_trusted = is_trusted,
+                            .from = from,
+                            .bytes_left = COX_SOURCES_BYTES_MAX - bytes_of(sources),
+                            .root = realpath(dir, NULL)};
+  if (reading.root == NULL || stat(reading.root, &info) != 0) {
     cox_faults_add(faults, dir, 0, "the folder of %s cannot be read: %s; give its path with `scripts = …`",
                    is_trusted ? "the trusted library" : "scripts", strerror(errno));
+    free(reading.root);
     return;
   }
-  read_folder(&reading, "", 0);
+  enter(&reading, dir, "", &info, NULL);
   free(reading.root);
 }
 

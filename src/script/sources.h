@@ -36,11 +36,13 @@ struct cox_sources {
 enum {
   COX_SOURCES_FILES_MAX = 4096,
   COX_SOURCES_FILE_BYTES_MAX = 1024 * 1024,
+  COX_SOURCES_BYTES_MAX = 64 * 1024 * 1024, /* of all together */
+  COX_SOURCES_VISITS_MAX = 1024, /* folders that are read, by whatever way */
   COX_SOURCES_FOLDERS_MAX = 16,
 };
 
-/* Reads every *.lua below `scripts_dir` (policy) and `library_dir` (trusted). Links that leave the folder, huge files and bytes
- * that are not UTF-8 are faults. One reference, or NULL with every fault in `faults`.                                          */
+/* Reads every *.lua below `scripts_dir` (policy) and `library_dir` (trusted). Links that leave the folder or lead back into it, huge
+ * files and bytes that are not UTF-8 are faults; a file that is removed meanwhile is none. One reference, or NULL with every fault in `faults`.                                          */
 struct cox_sources *cox_sources_read(const char *scripts_dir, const char *library_dir, struct cox_faults *faults);
 /* The same from several folders (a list of texts), one laid over the other: of scripts with the same name the first folder's counts. */
 struct cox_sources *cox_sources_read_folders(const json_t *folders, const char *library_dir, struct cox_faults *faults);

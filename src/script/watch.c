@@ -16,30 +16,44 @@
 
 enum {
   DEPTH_MAX = 8, /* as far as scripts are read */
-  CHANGES = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR,
+  READS_MAX = 64, /* at a time: in a storm of changes there is always more */
+  CHANGES = IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF |
+            IN_ATTRIB /* what could not be read may be readable now */ | IN_ONLYDIR,
 };
 
 /* ---- what is watched ---- */
 
-static bool is_listed(const int *list, size_t count, int number) {
+/* NULL: it is not among them. */
+static struct cox_watched *find(struct cox_watched *list, size_t count, int number) {
   for (size_t i = 0; i < count; i++) {
-    if (list[i] == number) return true;
+    if (list[i].number == number) return &list[i];
   }
-  return false;
+  return NULL;
 }
 
-/* The number of the watch, -1: there is none, as when the folder is gone. Watching a folder twice gives the same number. */
-static int add(struct cox_watch *watch, const char *path) {
+enum added { ADDED_NONE, ADDED_NEW, ADDED_AGAIN };
+
+/* NONE: as when the folder is gone. Watching a folder twice gives the same number. */
+static enum added add(struct cox_watch *watch, const char *path, bool has_scripts) {
   const int number = inotify_add_watch(watch->fd, path, CHANGES);
   if (number < 0 && errno == ENOSPC) watch->is_full = true;
-  if (number < 0 || is_listed(watch->list, watch->count, number)) return number;
-  if (watch->count < COX_WATCH_FOLDERS_MAX) watch->list[watch->count++] = number;
-  else watch->is_full = true;
-  return number;
+  if (number < 0) return ADDED_NONE;
+  struct cox_watched *const present = find(watch->list, watch->count, number);
+  if (present != NULL && (present->has_scripts || !has_scripts)) return ADDED_AGAIN;
+  if (present != NULL) {
+    present->has_scripts = true;
+    return ADDED_NEW;
+  }
+  watch->is_full = watch->is_full || watch->count == COX_WATCH_FOLDERS_MAX;
+  if (watch->count == COX_WATCH_FOLDERS_MAX) return ADDED_NONE; /* none that this list can tell from others by links */
+  watch->list[watch->count++] = (struct cox_watched){number, has_scripts};
+  return ADDED_NEW;
 }
 
+/* By links a folder may be below itself, in many ways. */
 static void add_below(struct cox_watch *watch, const char *path, int depth) {
-  if (add(watch, path) < 0 || depth == DEPTH_MAX) return;
+  const enum added added = add(watch, path, true);
+  if (added != ADDED_NEW || depth == DEPTH_MAX) return;
   DIR *const folder = opendir(path);
   if (folder == NULL) return;
   for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
@@ -63,10 +77,33 @@ static void split(const char *path, char above[PATH_MAX], char name[NAME_MAX + 1
   else snprintf(above, PATH_MAX, "%.*s", (int)(cut > 1 ? cut - 1 : 1), path);
 }
 
-/* The folders as they are now; what is no part of them any more is left. Of the folder above only the name counts: there the whole
- * may be exchanged, by a rename or a link.                                                                                        */
+/* Where the name of a folder may come to mean another one, by a rename or a link: the folder above it, or the nearest that there is, and
+ * those that hold a link on the way. There only the names on the way count.                                                           */
+static void add_way(struct cox_watch *watch, const char *folder) {
+  char path[PATH_MAX], above[PATH_MAX], name[NAME_MAX + 1];
+  struct stat info;
+  bool has_one = false;
+  snprintf(path, sizeof path, "%s", folder);
+  for (bool goes_on = true; goes_on;) {
+    split(path, above, name);
+    const bool is_link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+    if (is_link || !has_one) has_one = add(watch, above, false) != ADDED_NONE || has_one;
+    goes_on = strcmp(above, "/") != 0 && strcmp(above, ".") != 0;
+    memcpy(path, above, sizeof path);
+  }
+}
+
+static void add_all(struct cox_watch *watch) {
+  for (size_t i = 0; i < json_array_size(watch->folders); i++) {
+    const char *const folder = json_string_value(json_array_get(watch->folders, i));
+    add_way(watch, folder);
+    add_below(watch, folder, 0);
+  }
+}
+
+/* The folders as they are now; what is no part of them any more is left. */
 static void watch_all(struct cox_watch *watch) {
-  int *const before = watch->list;
+  struct cox_watched *const before = watch->list;
   const size_t count = watch->count;
   watch->list = calloc(COX_WATCH_FOLDERS_MAX, sizeof *watch->list);
   if (watch->list == NULL) {
@@ -76,15 +113,12 @@ static void watch_all(struct cox_watch *watch) {
   watch->count = 0;
   const bool was_full = watch->is_full;
   watch->is_full = false;
-  for (size_t i = 0; i < json_array_size(watch->folders); i++) {
-    char above[PATH_MAX], name[NAME_MAX + 1];
-    const char *const folder = json_string_value(json_array_get(watch->folders, i));
-    split(folder, above, name);
-    add(watch, above);
-    add_below(watch, folder, 0);
+  for (size_t known = 1; known != watch->count;) { /* again, as long as more is found: it may be made just now */
+    known = watch->count;
+    add_all(watch);
   }
   for (size_t i = 0; i < count; i++) {
-    if (!is_listed(watch->list, watch->count, before[i])) inotify_rm_watch(watch->fd, before[i]);
+    if (find(watch->list, watch->count, before[i].number) == NULL) inotify_rm_watch(watch->fd, before[i].number);
   }
   free(before);
   if (!watch->is_full || was_full) return;
@@ -120,31 +154,46 @@ void cox_watch_fini(struct cox_watch *watch) {
 
 /* ---- events ---- */
 
-/* One of our folders, seen from the one above it. */
-static bool is_a_folder_of_ours(const struct cox_watch *watch, const char *name) {
+/* A part of the path to one of our folders. */
+static bool is_on_the_way(const struct cox_watch *watch, const char *name) {
+  const size_t len = strlen(name);
   for (size_t i = 0; i < json_array_size(watch->folders); i++) {
-    char above[PATH_MAX], own[NAME_MAX + 1];
-    split(json_string_value(json_array_get(watch->folders, i)), above, own);
-    if (strcmp(own, name) == 0) return true;
+    const char *const path = json_string_value(json_array_get(watch->folders, i));
+    for (const char *part = path; (part = strstr(part, name)) != NULL; part++) {
+      if ((part == path || part[-1] == '/') && (part[len] == '/' || part[len] == '\0')) return true;
+    }
   }
   return false;
 }
+
+/* Where Kubernetes mounts files, each is a link through this one, which is exchanged for all of them at once. */
+static bool is_mounted_data(const char *name) { return strcmp(name, "..data") == 0; }
 
 static bool is_script(const char *name) {
   const size_t len = strlen(name);
   return name[0] != '.' && len > 4 && strcmp(name + len - 4, ".lua") == 0;
 }
 
+/* A folder, or a link to one. */
+static bool may_be_folder(const struct inotify_event *event) {
+  return event->name[0] != '.' && ((event->mask & IN_ISDIR) != 0 || strchr(event->name, '.') == NULL);
+}
+
 /* What editors leave beside a script is none of our business; a folder may hold scripts. */
 static bool counts(const struct cox_watch *watch, const struct inotify_event *event) {
   if ((event->mask & IN_IGNORED) != 0) return false;
   if ((event->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF)) != 0 || event->len == 0) return true;
-  return is_script(event->name) || is_a_folder_of_ours(watch, event->name) || ((event->mask & IN_ISDIR) != 0 && event->name[0] != '.');
+  if (is_on_the_way(watch, event->name)) return true;
+  const struct cox_watched *const folder = find(watch->list, watch->count, event->wd);
+  if (folder == NULL || !folder->has_scripts) return false;
+  return is_script(event->name) || is_mounted_data(event->name) || may_be_folder(event);
 }
 
 static void read_events(struct cox_watch *watch) {
   char bytes[16 * 1024] __attribute__((aligned(__alignof__(struct inotify_event))));
-  for (ssize_t len; (len = read(watch->fd, bytes, sizeof bytes)) > 0;) {
+  for (int reads = 0; reads < READS_MAX; reads++) {
+    const ssize_t len = read(watch->fd, bytes, sizeof bytes);
+    if (len <= 0) return;
     for (const char *p = bytes; p < bytes + len;) {
       const struct inotify_event *const event = (const struct inotify_event *)(const void *)p;
       p += sizeof *event + event->len;

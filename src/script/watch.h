@@ -16,10 +16,15 @@ enum {
   COX_WATCH_PATIENT_MS = 250, /* and so long at most after the first one */
 };
 
+struct cox_watched {
+  int number;
+  bool has_scripts; /* or is on the way to a folder that has */
+};
+
 struct cox_watch {
   int fd; /* -1: nothing is watched */
   json_t *folders;
-  int *list; /* of what is watched */
+  struct cox_watched *list;
   size_t count;
   bool is_full;
   int64_t first_us, last_us; /* changes seen and not told; 0: none */
