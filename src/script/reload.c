@@ -367,12 +367,13 @@ static bool load_if_new(struct cox_reload *reload, struct work *work, bool is_ex
   bool begins_again = false;
   const uint64_t before = atomic_exchange(&reload->found_hash, sources != NULL ? sources->scripts_hash : COX_RELOAD_UNREADABLE);
   if (sources == NULL) {
+    reload->has_tried = false;
     reject(reload, work, NULL);
     return false;
   }
   if (before == COX_RELOAD_UNREADABLE) cox_rejected_remove(&reload->rejected, COX_RELOAD_UNREADABLE);
   const bool is_bad = cox_rejected_has(&reload->rejected, sources->scripts_hash);
-  const bool is_same = !is_moved && ((reload->has_tried && reload->tried_hash == sources->hash) || is_as_live(reload, sources));
+  const bool is_same = !is_moved && reload->has_tried && reload->tried_hash == sources->hash;
   if (is_bad ? !is_explicit : is_same) {
     succeed(work, COX_SCRIPTS_UNCHANGED, atomic_load(&reload->options.generations->number));
     cox_broker_count_reload(reload->broker, COX_RELOAD_UNCHANGED);
