@@ -125,7 +125,8 @@ describe("a running daemon, whose scripts are edited,", function()
   it("comes through a storm of edits and requests to what the files are at its end", function()
     start "scripts"
     local url = daemon.url .. "/v1/scripts/reload"
-    local words = ("(cd %s; for i in $(seq 20); do curl -s -o answer.%%d.$i -w '%%%%{http_code}\\n' -X POST %s; done) > %s/codes.%%d & "):format(place, url, place)
+    local words = "(cd %s; for i in $(seq 20); do curl -s -o answer.%%d.$i -w '%%%%{http_code}\\n' -X POST %s; done) > %s/codes.%%d & "
+    words = words:format(place, url, place)
     sh(words:format(1, 1) .. words:format(2, 2))
     for i = 1, 4000 do -- more events than the system queues, when nobody reads them meanwhile
       system.write("scripts/policy/t" .. i % 7 .. ".lua", "return {}")
