@@ -1,18 +1,11 @@
 -- The dashboard for everybody: with the keyboard alone, in both themes, at both sizes, for screen readers. The view of the scripts:
 -- scripts_spec.lua.
 
-local browser = require "support.browser"
 local page = require "support.page"
 local system = require "support.system"
 
-local missing = browser.missing()
-if missing then
-  describe("the dashboard", function() pending("is reached by keyboard in a browser: " .. missing) end)
-  return
-end
-
-describe("the dashboard for everybody", function()
-  local tab, fleet, daemon
+page.describe("the dashboard for everybody", function(tab)
+  local fleet, daemon
   local views = {
     { "#/", "document.querySelectorAll('.grid tbody tr:not(.space)').length > 3" },
     { "#/nodes/node2", "document.querySelector('#node-title').textContent === 'node2' && document.querySelectorAll('#view-node .records li').length > 2" },
@@ -27,14 +20,9 @@ describe("the dashboard for everybody", function()
   setup(function()
     fleet = system.fleet("--count", "6", "--fault", "2:refuse")
     daemon = system.daemon(system.config(fleet.nodes_file))
-    tab = browser.start()
     tab:go(daemon.url)
     system.command(daemon, "new_block", system.block(150, 1, 100))
     tab:wait("a failure", "document.querySelector('tr[data-key=failed]')")
-  end)
-  teardown(function()
-    if tab then tab:close() end
-    system.clean()
   end)
 
   local focused = [[(() => {

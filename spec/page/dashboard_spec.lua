@@ -1,22 +1,9 @@
 -- The dashboard in a real browser, against a real daemon and simulated nodes: what it shows, and every action.
 
-local browser = require "support.browser"
+local page = require "support.page"
 local system = require "support.system"
 
-local missing = browser.missing()
-if missing then
-  describe("the dashboard", function() pending("is looked at in a browser: " .. missing) end)
-  return
-end
-
-describe("a browser", function()
-  local tab
-  setup(function() tab = browser.start() end)
-  teardown(function()
-    if tab then tab:close() end
-    system.clean()
-  end)
-
+page.describe("a browser", function(tab)
   describe("the dashboard", function()
     local fleet, daemon
 

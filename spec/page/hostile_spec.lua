@@ -1,24 +1,11 @@
 -- The dashboard among strangers: texts that want to be markup, a token that is asked for, headers that shut everything else out.
 
-local browser = require "support.browser"
+local page = require "support.page"
 local system = require "support.system"
-
-local missing = browser.missing()
-if missing then
-  describe("the dashboard", function() pending("is guarded in a browser: " .. missing) end)
-  return
-end
 
 local evil = [[<img src=x onerror="window.owned=1"><script>window.owned=2</script>"'&amp;]]
 
-describe("a browser", function()
-  local tab
-  setup(function() tab = browser.start() end)
-  teardown(function()
-    if tab then tab:close() end
-    system.clean()
-  end)
-
+page.describe("a browser", function(tab)
   describe("the dashboard among strangers", function()
     local daemon
     setup(function()

@@ -1,26 +1,15 @@
 -- The dashboard with a thousand nodes.
 
-local browser = require "support.browser"
+local page = require "support.page"
 local system = require "support.system"
 
-local missing = browser.missing()
-if missing then
-  describe("the dashboard", function() pending("is tried with 1 000 nodes in a browser: " .. missing) end)
-  return
-end
-
-describe("the dashboard with a thousand nodes", function()
-  local tab, fleet, daemon
+page.describe("the dashboard with a thousand nodes", function(tab)
+  local fleet, daemon
   setup(function()
     fleet = system.fleet("--count", "1000")
     daemon = system.daemon((system.config(fleet.nodes_file):gsub("interval_s = 1,", "interval_s = 10,")))
     system.command(daemon, "new_block", system.block(150, 1, 100))
-    tab = browser.start()
     tab:go(daemon.url)
-  end)
-  teardown(function()
-    if tab then tab:close() end
-    system.clean()
   end)
 
   local shown = "[...document.querySelectorAll('.grid tbody tr:not(.space)')].filter((r) => r.checkVisibility())"

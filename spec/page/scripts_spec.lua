@@ -1,21 +1,14 @@
 -- The dashboard's view of the scripts, in a real browser against a real daemon with a folder of its own scripts before a whole set; and
 -- what the dashboard says while the daemon's store cannot be written.
 
-local browser = require "support.browser"
 local page = require "support.page"
 local system = require "support.system"
-
-local missing = browser.missing()
-if missing then
-  describe("the scripts' view", function() pending("is looked at in a browser: " .. missing) end)
-  return
-end
 
 local source = os.getenv "COXSWAIN_SOURCE" or "."
 local spare_rule = '  if node.id == "node2" then return { status = "STOPPED" }, "a spare node rests" end\n'
 
-describe("the scripts' view", function()
-  local tab, fleet, daemon, folder
+page.describe("the scripts' view", function(tab)
+  local fleet, daemon, folder
 
   --- Puts a rule into the own copy of phases.lua, which takes the place of the whole set's.
   local function edit(rule)
@@ -55,14 +48,9 @@ describe("the scripts' view", function()
     edit ""
     fleet = system.fleet("--count", "2", "--load-ms", "30")
     start()
-    tab = browser.start()
     tab:devtools("Page.addScriptToEvaluateOnNewDocument", { source = page.answers })
     tab:go(daemon.url .. "/#/scripts")
     assert.equal("done", system.command(daemon, "new_block", system.block(150, 1, 100)).status)
-  end)
-  teardown(function()
-    if tab then tab:close() end
-    system.clean()
   end)
 
   it("shows the generation, the folders, and where each file comes from", function()
@@ -108,7 +96,7 @@ describe("the scripts' view", function()
     wait_for("the journal's record", "#view-scripts .records", "reload by http .*: generation 2 is live, 1 target changed")
     assert.same({ '  if node.id == "node2" then return { status = "STOPPED" }, "a spare node rests" end', "  -- <b>not bold</b>" },
       tab:run "return [...document.querySelectorAll('.diff .in .text')].map((line) => line.textContent)")
-    assert.equal("policy/phases.lua 2 in, 0 out", text_of ".diff summary")
+    assert.equal("policy/phases.lua 2 added, 0 removed", text_of ".diff summary")
     assert.equal("", text_of ".rejected")
     assert.equal("STOPPED", intended "node2")
     confirm("Load anew…", "Load the scripts anew?")

@@ -80,16 +80,19 @@ local function start_driver()
   error("chromedriver does not start: " .. system.read(log))
 end
 
---- Starts one. It ends with M:close, and with it all of its process group.
-function M.start()
-  local group, port = start_driver()
-  local self = setmetatable({ group = group, url = "http://127.0.0.1:" .. port }, Browser)
+--- One that is not started yet.
+function M.new() return setmetatable({}, Browser) end
+
+--- It ends with Browser:close, and with it all of its process group.
+function Browser:start()
+  local port
+  self.group, port = start_driver()
+  self.url = "http://127.0.0.1:" .. port
   local ok, problem = pcall(open_session, self)
   if not ok then
     self:close()
     error(problem, 2)
   end
-  return self
 end
 
 function Browser:close()

@@ -1,11 +1,31 @@
--- What specs of the dashboard run inside the page.
+-- What specs of the dashboard share: a browser of their own, and what they run inside the page.
 
+local browser = require "support.browser"
 local system = require "support.system"
 
 local M = {}
 
 local axe = system.read(os.getenv "COXSWAIN_AXE" or "build/axe.min.js")
 M.has_axe = axe ~= ""
+
+--- Describes something with a browser that starts before and ends after, together with every process of support.system. Pending where there
+--- is no browser.
+function M.describe(name, body)
+  describe(name, function()
+    local missing = browser.missing()
+    if missing then
+      pending("is looked at in a browser: " .. missing)
+      return
+    end
+    local tab = browser.new()
+    setup(function() tab:start() end)
+    teardown(function()
+      tab:close()
+      system.clean()
+    end)
+    body(tab)
+  end)
+end
 
 --- Loaded before the page: answers of window.answers["/path?query"] (GET) or ["METHOD /path"], {status, text}, in place of the daemon's.
 M.answers = [[

@@ -14,7 +14,7 @@ const FAILURES = [
   { like: /refused|unreachable/i, one: "refuses connections", many: "refuse connections", next: "Is the machine up, and does its ML node process run?" },
   { like: /resolve/i, one: "has a host name that cannot be resolved", many: "have host names that cannot be resolved",
     next: "Look at the host in its configuration, and at DNS." },
-  { like: /timed? ?out|time-out|deadline|not answered/i, one: "does not answer", many: "do not answer",
+  { like: /timed? ?out|time-out|deadline|no answer|not answered/i, one: "does not answer", many: "do not answer",
     next: "It may hang, or a firewall swallows its answers: look at the machine, then restart the container." },
   { like: /reset|closed|broke|broken/i, one: "breaks connections off", many: "break connections off", next: "Its process may end again and again: see its log." },
   { like: /conflict|\b409\b/i, one: "says that another service runs on it", many: "say that another service runs on them",
@@ -41,14 +41,16 @@ const withPoc = (facts) => {
   return words ? `; ${words}` : "";
 };
 
+const sentenceOf = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
+
 function ofLink({ link, now }) {
   if (link.state !== "lost") return [];
   return [{ tone: "bad", text: `No connection to the daemon since ${moment(link.since, true, now)}: what is shown is ${duration(now - link.since)} old.`,
-    next: `${link.error}. It is tried again by itself.`, ids: [] }];
+    next: `${link.error ? `${sentenceOf(link.error)} ` : ""}It is tried again by itself.`, ids: [] }];
 }
 
-function ofChain({ world, blocks, now }) {
-  if (!world) return [];
+function ofChain({ world, blocks, link, now }) {
+  if (!world || link.state === "lost") return []; // no block comes here then, whatever the chain does
   if (!Number.isFinite(world.height)) {
     return [{ tone: "warn", text: "No block has come yet: no attempt starts before the first one.",
       next: "Look at the feed in the configuration; with feed kind none, blocks come by the command new_block.", ids: [] }];
@@ -68,8 +70,6 @@ function ofChain({ world, blocks, now }) {
   }
   return items;
 }
-
-const sentenceOf = (text) => `${text[0].toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? "" : "."}`;
 
 // About these nodes; `one` and `many` go on after their names.
 const about = (tone, ids, one, many, next) => ({ tone, ids, text: ids.length === 1 ? one : many, next });

@@ -18,7 +18,7 @@ function faultItems(faults) {
 
 function diffOf(path, { live, previous }) {
   const lines = difference(previous ?? "", live ?? "");
-  const what = previous === undefined ? "new" : live === undefined ? "gone" : `${lines.filter(({ sign }) => sign === "+").length} in, ${lines.filter(({ sign }) => sign === "-").length} out`;
+  const what = previous === undefined ? "new" : live === undefined ? "gone" : `${lines.filter(({ sign }) => sign === "+").length} added, ${lines.filter(({ sign }) => sign === "-").length} removed`;
   const classes = { "+": "in", "-": "out", "…": "skip", " ": "same" };
   return el("details", { class: "diff", open: true }, el("summary", {}, el("code", { text: path }), el("span", { class: "hint", text: ` ${what}` })),
     el("div", { class: "lines", tabindex: 0, role: "region", "aria-label": `Difference of ${path}` }, lines.map((line) => el("div", { class: classes[line.sign] },
@@ -134,6 +134,7 @@ export class Scripts {
       rejected.faults, `The scripts on disk (${short(rejected.hash)}) are not live: ${rejected.reason}. Only “Load anew” loads them again.`) : []));
     setText(this.origins, originWords(scripts));
     this.files.replaceChildren(...scripts.files.map(fileRow));
+    this.files.parentElement.classList.toggle("single", (scripts.folders ?? []).length < 2); // where all are from stands above
     const differing = scripts.difference?.files ?? {};
     const paths = Object.keys(differing).sort();
     this.diffs.replaceChildren(...(paths.length > 0 ? paths.map((path) => diffOf(path, differing[path])) : [el("p", { class: "hint", text: scripts.previous ? "None." : "There is no generation before this one." })]));
