@@ -62,6 +62,17 @@ describe("the Debian package", function()
     end
     must(([[for f in %s/bin/*; do ldd "$f"; done | grep -o '/[^ ]*' | sort -u | while read -r l; do
       mkdir -p "%s$(dirname "$l")" && cp -L "$l" "%s$l"; done]]):format(root, root, root))
+    -- As on a machine that systemd runs; what is asked of it is written down.
+    must(("mkdir -p %s/run/systemd/system && printf '#!/bin/sh\\necho \"$*\" >>/calls\\n' >%s/bin/systemctl && chmod +x %s/bin/systemctl && >%s/calls"):format(
+      root, root, root, root))
+  end
+
+  --- What systemctl was asked for since the last time, in order.
+  local function calls()
+    local list = {}
+    for line in system.read(root .. "/calls"):gmatch "[^\n]+" do list[#list + 1] = line end
+    must(("> %s/calls"):format(root))
+    return list
   end
 
   local function dpkg(words)
@@ -123,6 +134,7 @@ describe("the Debian package", function()
   it("lives a whole life: installed, configured, run, upgraded with its state, removed, purged", function()
     local before = files()
     local said = dpkg("-i " .. older())
+    assert.same({ "daemon-reload" }, calls())
     assert.matches("not started", said)
     assert.matches("coxswain init /etc/coxswain", said, 1, true)
     local unit = system.read(root .. "/usr/lib/systemd/system/coxswain.service")
@@ -153,6 +165,7 @@ describe("the Debian package", function()
     assert.equal(200, (system.http("POST", daemon.url .. "/admin/v1/nodes", node)))
     must(("echo 'COXSWAIN_LOG__LEVEL=info # mine' >%s/etc/coxswain/environment"):format(root))
     dpkg("-i " .. deb) -- under the running daemon
+    assert.same({ "daemon-reload", "try-restart coxswain.service" }, calls())
     assert.is_true(system.is_running(daemon))
     stop(daemon)
     assert.matches("# mine", system.read(root .. "/etc/coxswain/environment"), 1, true)
@@ -162,15 +175,19 @@ describe("the Debian package", function()
     assert.equal(200, (system.http("GET", daemon.url .. "/admin/v1/nodes/kept")))
     stop(daemon)
 
+    must(("mkdir -p %s/etc/systemd/system/multi-user.target.wants && ln -s x %s/etc/systemd/system/multi-user.target.wants/coxswain.service"):format(root, root))
+    before["./etc/systemd"], before["./etc/systemd/system"], before["./etc/systemd/system/multi-user.target.wants"] = true, true, true
     dpkg "-r coxswain"
+    assert.same({ "stop coxswain.service", "daemon-reload" }, calls())
     assert.same({
       "./etc", "./etc/coxswain", "./etc/coxswain/coxswain.lua", "./etc/coxswain/environment",
-      "./etc/coxswain/environment.dpkg-dist", "./run", "./run/coxswain",
+      "./etc/coxswain/environment.dpkg-dist", "./run/coxswain",
       "./var/lib/coxswain", "./var/lib/coxswain/coxswain.db",
     }, new_files(before))
 
     said = dpkg "-P coxswain"
+    assert.same({ "daemon-reload" }, calls())
     assert.matches("/etc/coxswain holds files of yours; they stay: coxswain.lua", said, 1, true)
-    assert.same({ "./etc", "./etc/coxswain", "./etc/coxswain/coxswain.lua", "./run", "./run/coxswain" }, new_files(before))
+    assert.same({ "./etc", "./etc/coxswain", "./etc/coxswain/coxswain.lua", "./run/coxswain" }, new_files(before))
   end)
 end)

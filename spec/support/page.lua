@@ -11,15 +11,16 @@ M.has_axe = axe ~= ""
 --- Describes something with a browser that starts before and ends after, together with every process of support.system. Pending where there
 --- is no browser.
 function M.describe(name, body)
-  describe(name, function()
+  local busted = require "busted" -- its words are globals of the spec files only
+  busted.describe(name, function()
     local missing = browser.missing()
     if missing then
-      pending("is looked at in a browser: " .. missing)
+      busted.pending("is looked at in a browser: " .. missing)
       return
     end
     local tab = browser.new()
-    setup(function() tab:start() end)
-    teardown(function()
+    busted.setup(function() tab:start() end)
+    busted.teardown(function()
       tab:close()
       system.clean()
     end)

@@ -5,7 +5,7 @@
 
 #include "console/text.h"
 
-enum { WIDTH = 100, TEXT_MAX = 64 };
+enum { WIDTH = 100, TEXT_MAX = 96, LEFT_MAX = 36 /* an option that is wider has a line of its own */ };
 
 static int widest(const struct cox_cli_entry *entries, size_t count) {
   int width = 0;
@@ -16,7 +16,9 @@ static int widest(const struct cox_cli_entry *entries, size_t count) {
 }
 
 static void add_line(struct cox_buf *out, const char *left, int width, const char *right) {
-  cox_buf_addf(out, "  %-*s  ", width, left);
+  const bool is_wide = (int)strlen(left) > width;
+  if (is_wide) cox_buf_addf(out, "  %s\n", left);
+  cox_buf_addf(out, "  %-*s  ", width, is_wide ? "" : left);
   cox_text_wrap(out, right, width + 4, WIDTH);
   cox_buf_add(out, "\n", 1);
 }
@@ -43,7 +45,7 @@ static int widest_option(const struct cox_cli_option *options, int width) {
   for (; options != NULL && options->name != NULL; options++) {
     char text[TEXT_MAX];
     name_option(options, text);
-    if ((int)strlen(text) > width) width = (int)strlen(text);
+    if ((int)strlen(text) > width && strlen(text) <= LEFT_MAX) width = (int)strlen(text);
   }
   return width;
 }

@@ -236,8 +236,12 @@ static int report(struct init *init) {
   } else {
     json_array_foreach(init->written, i, path) printf("wrote %s\n", json_string_value(path));
     cox_checkup_print(&init->checkup);
-    if (bad > 0) printf("%zu things are wrong; put them right, then: coxswain doctor -c %s\n", bad, init->config_path);
-    else printf("next: coxswain run -c %s\n", init->config_path);
+    if (bad > 0) {
+      printf("%zu %s wrong; put %s right, then: coxswain doctor -c %s\n", bad, bad == 1 ? "thing is" : "things are",
+             bad == 1 ? "it" : "them", init->config_path);
+    } else {
+      printf("next: coxswain run -c %s\n", init->config_path);
+    }
   }
   return bad == 0 ? COX_EXIT_DONE : COX_EXIT_FAILED;
 }
