@@ -169,8 +169,8 @@ static int run_with_chain(const struct demo *demo, struct cox_sim_fleet *fleet, 
   cox_print_faults(&found);
   cox_faults_fini(&found);
   if (daemon == NULL) return COX_EXIT_FAILED;
-  printf("%u simulated nodes on a simulated chain; a block each %lld ms; admin API on port %u: try `coxswain nodes --admin http://127.0.0.1:%u`\n", demo->nodes,
-         (long long)demo->block_ms, cox_daemon_port(daemon), cox_daemon_port(daemon));
+  printf("A simulated chain and %u nodes, a block each %lld ms; dashboard and API: http://127.0.0.1:%u\n", demo->nodes,
+         (long long)demo->block_ms, cox_daemon_port(daemon));
   fflush(stdout); /* the live view writes past stdio */
   exit_code = watch(demo, daemon, signals);
   cox_daemon_stop(daemon);

@@ -175,7 +175,8 @@ describe("the Debian package", function()
     assert.equal(200, (system.http("GET", daemon.url .. "/admin/v1/nodes/kept")))
     stop(daemon)
 
-    must(("mkdir -p %s/etc/systemd/system/multi-user.target.wants && ln -s x %s/etc/systemd/system/multi-user.target.wants/coxswain.service"):format(root, root))
+    must(("mkdir -p %s/etc/systemd/system/multi-user.target.wants && cd %s/etc/systemd/system && ln -s x multi-user.target.wants/coxswain.service"):format(
+      root, root))
     before["./etc/systemd"], before["./etc/systemd/system"], before["./etc/systemd/system/multi-user.target.wants"] = true, true, true
     dpkg "-r coxswain"
     assert.same({ "stop coxswain.service", "daemon-reload" }, calls())
