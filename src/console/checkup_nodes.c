@@ -30,11 +30,10 @@ static const char *text_of(const json_t *object, const char *key) {
 static void say_no_state(const struct look *look, const struct cox_asked *asked) {
   struct cox_checkup *const checkup = look->checkup;
   if (asked->status == 0) {
-    const int code = asked->err.code;
+    const bool is_late = asked->err.code == COX_ETIME;
     cox_checkup_add(checkup, "node", look->id, COX_HEALTH_BAD, "%s %s: %s", look->poc, asked->err.text,
-                    code == COX_ETIME    ? "an old release is silent while it stops or loads a model; else look for a firewall or a hanging node"
-                    : code == COX_ENOENT ? "is host right, and does this machine's DNS know it?"
-                                         : "is the node running, are host and poc_port right?");
+                    is_late ? "an old release is silent while it stops or loads a model; else look for a firewall or a hanging node"
+                            : "is the node running, are host and poc_port right?");
   } else if (asked->status == 409 || asked->status == 500) {
     cox_checkup_add(checkup, "node", look->id, COX_HEALTH_DOUBT, "%s answers %d: two services ran on it, and it has stopped both", look->poc,
                     asked->status);
