@@ -24,19 +24,19 @@ static bool is_too_deep(const struct cox_buf *body) {
 }
 
 json_t *cox_request_json(struct cox_request *request) {
-  const char *const pattern = request->match.route->pattern;
+  const char *const target = request->target; /* what was called, not its pattern: a list of commands has many of one */
   if (is_blank(&request->body)) {
-    cox_request_fail(request, 400, "%s %s needs a JSON body, and none came", request->method, pattern);
+    cox_request_fail(request, 400, "%s %.200s needs a JSON body, and none came", request->method, target);
     return NULL;
   }
   if (is_too_deep(&request->body)) {
-    cox_request_fail(request, 400, "the body of %s %s is nested deeper than %d levels", request->method, pattern, DEPTH_MAX);
+    cox_request_fail(request, 400, "the body of %s %.200s is nested deeper than %d levels", request->method, target, DEPTH_MAX);
     return NULL;
   }
   json_error_t error;
   json_t *const value = json_loadb(request->body.data, request->body.len, JSON_REJECT_DUPLICATES, &error);
   if (value == NULL) {
-    cox_request_fail(request, 400, "the body of %s %s is not JSON: %s (line %d, column %d)", request->method, pattern, error.text,
+    cox_request_fail(request, 400, "the body of %s %.200s is not JSON: %s (line %d, column %d)", request->method, target, error.text,
                      error.line, error.column);
   }
   return value;
@@ -47,7 +47,7 @@ json_t *cox_request_object(struct cox_request *request) {
   json_t *const value = cox_request_json(request);
   if (value == NULL || json_is_object(value)) return value;
   json_decref(value);
-  cox_request_fail(request, 400, "the body of %s %s must be a JSON object", request->method, request->match.route->pattern);
+  cox_request_fail(request, 400, "the body of %s %.200s must be a JSON object", request->method, request->target);
   return NULL;
 }
 

@@ -39,10 +39,11 @@ const struct cox_cli_entry cox_cli_repl = {
 struct repl {
   struct cox_cli_session session;
   struct cox_repl_link *link;
+  const char *path; /* of its socket */
   struct cox_repl_edit *edit; /* NULL: no terminal */
   struct cox_term term;
   bool is_over, has_failed;
-  bool is_lost; /* the connection is of no more use */
+  bool is_lost; /* the connection is of no more use; at a terminal, the next line makes a new one */
 };
 
 /* ---- finding the socket ---- */
@@ -93,8 +94,9 @@ static json_t *ask(struct repl *repl, json_t *request) {
   json_t *const answer = cox_repl_link_ask(repl->link, request, print_part, NULL, &err);
   if (repl->edit != NULL && cox_repl_link_was_interrupted(repl->link)) fputc('\n', stdout);
   if (answer != NULL) return answer;
-  cox_cli_fail(repl->session.args.program, "%s", err.text);
-  repl->is_over = repl->has_failed = repl->is_lost = true;
+  cox_cli_fail(repl->session.args.program, "%s%s", err.text, repl->edit != NULL ? "; the next line tries to reach it again, Ctrl-D leaves" : "");
+  repl->has_failed = repl->is_lost = true;
+  repl->is_over = repl->edit == NULL; /* a script must not go on with a session that has forgotten its first half */
   return NULL;
 }
 
@@ -164,7 +166,7 @@ static bool is_watch(const char *line) {
 
 static json_t *complete(void *arg, const char *line) {
   struct repl *const repl = arg;
-  json_t *const text = json_string(line);
+  json_t *const text = repl->is_lost ? NULL : json_string(line);
   return text != NULL ? ask(repl, json_pack("{ss, so}", "op", "complete", "text", text)) : NULL;
 }
 
@@ -174,6 +176,20 @@ static void greet(struct repl *repl) {
   fprintf(stdout, "coxswain %s, process %lld, %lld nodes. `help` tells what there is; Ctrl-D leaves.\n", json_string_value(json_object_get(value, "version")),
           (long long)json_integer_value(json_object_get(value, "pid")), (long long)json_integer_value(json_object_get(value, "nodes")));
   json_decref(value);
+}
+
+/* A daemon may be started again while somebody sits at the prompt. */
+static bool is_reachable(struct repl *repl) {
+  struct cox_err err = {0};
+  if (!repl->is_lost) return true;
+  if (cox_repl_link_reopen(repl->link, repl->path, &err) != 0) {
+    report_no_link(repl, repl->path, &err);
+    return false;
+  }
+  repl->is_lost = false;
+  fputs("connected again, with a new session: what was defined in the old one is gone\n", stdout);
+  greet(repl);
+  return !repl->is_lost;
 }
 
 static void talk(struct repl *repl) {
@@ -190,7 +206,8 @@ static void talk(struct repl *repl) {
     }
     cox_buf_addf(&chunk, "%s%s", is_continued ? "\n" : "", line);
     if (chunk.len == 0) continue;
-    if (!is_continued && is_watch(line)) watch(repl);
+    if (!is_reachable(repl)) cox_buf_clear(&chunk);
+    else if (!is_continued && is_watch(line)) watch(repl);
     else if (send_line(repl, chunk.data)) continue;
     cox_buf_clear(&chunk);
   }
@@ -272,6 +289,7 @@ static int run_link(struct repl *repl) {
 
 static int connect_and_run(struct repl *repl, const char *path) {
   struct cox_err err = {0};
+  repl->path = path;
   repl->link = cox_repl_link_open(path, &err);
   if (repl->link == NULL) return report_no_link(repl, path, &err);
   const int exit_code = run_link(repl);

@@ -44,6 +44,15 @@ struct cox_repl_link *cox_repl_link_open(const char *path, struct cox_err *err) 
   return NULL;
 }
 
+int cox_repl_link_reopen(struct cox_repl_link *link, const char *path, struct cox_err *err) {
+  const int fd = cox_socket_file_connect(path, err);
+  if (fd < 0) return err->code;
+  close(link->fd);
+  link->fd = fd;
+  cox_buf_clear(&link->in);
+  return 0;
+}
+
 void cox_repl_link_close(struct cox_repl_link *link) {
   if (link == NULL) return;
   if (link->fd >= 0) close(link->fd);

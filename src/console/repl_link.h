@@ -11,6 +11,8 @@ struct cox_repl_link;
 
 /* SIGINT is blocked from here on and read by the link: while a request is under way it cancels, a second one gives up. */
 struct cox_repl_link *cox_repl_link_open(const char *path, struct cox_err *err);
+/* Connects anew, to a daemon that was started again, say; what the session had is gone. 0, or the reason: then nothing changed. */
+int cox_repl_link_reopen(struct cox_repl_link *link, const char *path, struct cox_err *err);
 void cox_repl_link_close(struct cox_repl_link *link);
 /* Sends `request` (taken) and waits for its answer, a new reference. `part` gets what comes before it; may be NULL. NULL with the
  * reason: the connection is of no more use.                                                                                        */
