@@ -7,7 +7,7 @@ local nodes = [==[[
 ]]==]
 
 describe("the console at a terminal", function()
-  local server
+  local server, daemon, configuration
   local source = os.getenv "COXSWAIN_SOURCE" or "."
 
   local function tmux(...)
@@ -43,7 +43,8 @@ describe("the console at a terminal", function()
 
   setup(function()
     os.execute(("cp -r %s/scripts %s/scripts"):format(source, system.folder()))
-    system.daemon(system.config(system.write("nodes.json", nodes), "scripts = 'scripts', admin = { socket = 'c.sock' },"))
+    configuration = system.config(system.write("nodes.json", nodes), "scripts = 'scripts', admin = { socket = 'c.sock' },")
+    daemon = system.daemon(configuration)
     server = system.folder() .. "/tmux"
     local program = os.getenv "COXSWAIN_BIN" or "build/coxswain"
     tmux("-f", "/dev/null", "new-session", "-d", "-s", "repl", "-x", "100", "-y", "40",
@@ -138,6 +139,21 @@ describe("the console at a terminal", function()
     see "first line"
     keys("Up", "Enter")
     see('"first line"', 2)
+  end)
+  it("outlives its daemon, and goes on with the next", function()
+    prompt "kept = 'of the old daemon'"
+    prompt "kept"
+    see '"of the old daemon"'
+    system.signal(daemon, "KILL")
+    system.wait("the daemon's end", function() return not system.is_running(daemon) end)
+    prompt "1 + 1"
+    see "the next line tries to reach it again"
+    prompt "1 + 1"
+    see "no daemon at "
+    daemon = system.daemon(configuration)
+    prompt "type(kept) .. ' again'"
+    see "connected again, with a new session"
+    see '"nil again"'
   end)
   it("leaves at quit, and keeps its history for its owner only", function()
     prompt "quit"
