@@ -90,6 +90,7 @@ static void an_invalid_node_is_refused_with_all_its_faults_and_nothing_changes(v
   assert_non_null(strstr(reply_error(&reply), "unknown field colour"));
   assert_non_null(strstr(reply_error(&reply), "unknown field size"));
   assert_error(400, "POST", "/admin/v1/nodes", "{}", "node id is required");
+  assert_error(400, "POST", "/admin/v1/nodes", "{\"id\":7}", "node id must be a string");
   assert_error(400, "POST", "/admin/v1/nodes", "[]", "must be an object");
   assert_error(400, "POST", "/admin/v1/nodes", NULL, "needs a JSON body");
   assert_int_equal(ask("POST", "/admin/v1/nodes", rig_node("a", 5000)), 200);

@@ -508,11 +508,11 @@ static void show_tells_of_an_attempt_under_way(void **state) {
   json_decref(node);
 }
 
-static void an_unknown_node_is_exit_1_with_the_daemons_words(void **state) {
+static void an_unknown_node_is_exit_1_and_told_how_to_find_those_there_are(void **state) {
   (void)state;
-  answer(404, "{\"error\":\"no node node9: is it spelt right?\"}");
+  answer(404, "{\"error\":\"node node9 is not registered: GET /admin/v1/nodes lists those that are\"}");
   assert_int_equal(go("coxswain node show node9"), 1);
-  assert_string_equal(run.err, "coxswain node show: no node node9: is it spelt right?\n");
+  assert_string_equal(run.err, "coxswain node show: there is no node node9: `coxswain nodes` lists them\n");
   answer(404, "{\"error\":\"no node node9\"}");
   assert_int_equal(go("coxswain node disable node9"), 1);
   answer(404, "{\"error\":\"no node node9\"}");
@@ -767,7 +767,7 @@ int main(void) {
       TEST(watching_as_json_is_one_line_for_each_look),
       TEST(show_explains_a_node_in_words),
       TEST(show_tells_of_an_attempt_under_way),
-      TEST(an_unknown_node_is_exit_1_with_the_daemons_words),
+      TEST(an_unknown_node_is_exit_1_and_told_how_to_find_those_there_are),
       TEST(ids_stay_one_segment_of_the_path),
       TEST(a_reason_goes_with_the_state_that_it_explains),
       TEST(several_nodes_are_all_tried),

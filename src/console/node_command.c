@@ -34,6 +34,8 @@ static const struct cox_cli_option input_options[] = {
   "Fields: id, host, inference_port, poc_port, max_concurrent, models; optional inference_segment, poc_segment,\n"     \
   "hardware, version, kind. `model=ID` stands for a model without arguments and may be repeated.\n"
 
+#define UNKNOWN_NODE "there is no node %s: `coxswain nodes` lists them"
+
 enum { UPDATE_TRIES = 5 };
 enum verb { SHOW, ADD, UPDATE, RM, ENABLE, DISABLE, VERBS };
 
@@ -124,12 +126,21 @@ static void print_done(const char *id, const char *did) {
 static json_t *ask(struct cox_cli_session *session, const char *method, const char *id, const char *tail, const json_t *body, int *exit_code) {
   struct cox_buf path = {0};
   json_t *answer = NULL;
-  if (!make_path(&path, id, tail)) *exit_code = cox_cli_misuse(session->args.program, "the node's id is empty");
-  else if (cox_cli_request(session, method, path.data, body, &answer, exit_code) != 0 && answer == NULL) {
+  if (!make_path(&path, id, tail)) {
+    *exit_code = cox_cli_misuse(session->args.program, "the node's id is empty");
+    return NULL;
+  }
+  const int status = cox_cli_request_any(session, method, path.data, body, &answer, exit_code);
+  const bool is_good = status >= 200 && status < 300;
+  if (status == 404) *exit_code = cox_cli_fail(session->args.program, UNKNOWN_NODE, id); /* the API's words name a route */
+  else if (status != 0 && !is_good) *exit_code = cox_cli_report_refusal(session, status, answer);
+  else if (is_good && answer == NULL) {
     *exit_code = cox_cli_fail(session->args.program, "the daemon answered about node %s without a body: is it a coxswain?", id);
   }
   cox_buf_fini(&path);
-  return answer;
+  if (is_good) return answer;
+  json_decref(answer);
+  return NULL;
 }
 
 /* ---- show ---- */
@@ -289,7 +300,7 @@ static int remove_one(struct cox_cli_session *session, const char *id) {
   json_t *const answer = ask(session, "DELETE", id, "", NULL, &exit_code);
   if (answer != NULL && cox_cli_args_has(&session->args, "json")) cox_cli_print_json(answer, false);
   else if (json_is_true(answer)) print_done(id, "was removed");
-  if (json_is_false(answer)) exit_code = cox_cli_fail(session->args.program, "there is no node %s: `coxswain nodes` lists them", id);
+  if (json_is_false(answer)) exit_code = cox_cli_fail(session->args.program, UNKNOWN_NODE, id);
   json_decref(answer);
   return exit_code;
 }

@@ -142,7 +142,8 @@ static void check_all(const json_t *object, struct report *report) {
   }
   const json_t *const id_value = json_object_get(object, "id");
   const char *const id = json_string_value(id_value);
-  if (id == NULL || *id == '\0') fault(report, NULL, "node id is required");
+  if (id_value != NULL && !json_is_null(id_value) && id == NULL) fault(report, NULL, "node id must be a string");
+  else if (id == NULL || *id == '\0') fault(report, NULL, "node id is required");
   else if (!is_text(id_value, ID_MAX) || has_control(id)) fault(report, NULL, "node id must have at most 255 bytes and no control characters");
   check_host(object, id, report);
   check_port(object, "inference_port", id, report);
