@@ -143,6 +143,7 @@ static void a_huge_body_is_refused_before_it_is_sent(void **state) {
   assert_int_equal(say("POST /v1/commands/echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
                        "Content-Length: 2000000\r\n\r\n"), 413);
   assert_int_equal(say("DELETE /admin/v1/nodes/a HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"), 413);
+  assert_int_equal(say("GET /livez HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2000000\r\n\r\n"), 413);
 }
 
 static void a_body_of_exactly_the_limit_passes(void **state) {

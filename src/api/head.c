@@ -129,13 +129,13 @@ void cox_request_judge(struct cox_request *request, const struct cox_head *head)
   judge_access(request, head);
   judge_key(request, head->key);
   take_conditions(request, head);
-  const size_t body_max = request->match.route != NULL ? request->match.route->body_max : 0;
-  if (request->status == 0 && body_max > 0 && head->length > body_max) {
+  const size_t own_max = request->match.route != NULL ? request->match.route->body_max : 0;
+  const size_t body_max = own_max > 0 ? own_max : COX_BODY_MAX; /* a route without one throws it away, but not at any length */
+  if (request->status == 0 && head->length > body_max) {
     cox_request_fail(request, 413, "the body of %s %.200s has %llu bytes, at most %zu are taken: send less at a time",
                      request->method, request->target, head->length, body_max);
   }
   if (head->length > COX_API_DRAIN_MAX) { /* more than we would read only to throw it away */
-    if (request->status == 0) cox_request_fail(request, 413, "%.20s %.200s takes no body", request->method, request->target);
     request->is_urgent = request->has_to_close = true;
   }
   if (request->status != 0 && head->expects_continue) request->is_urgent = request->has_to_close = true;
