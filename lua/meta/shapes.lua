@@ -69,6 +69,7 @@
 ---@field poc_start_height integer? # start block of the latest PoC episode
 ---@field poc_start_hash string? # its hash, when it is known
 ---@field poc_node_count integer? # parts of the episode's nonce space (from policy/fleet.lua)
+---@field shared table? # room for what policy works out once for all nodes of a command (from policy/fleet.lua)
 ---@field awaits_epoch_data boolean? # who serves what in this epoch is not known yet
 ---@field epoch_models table<string, coxswain.EpochModel[]>? # by node id
 ---@field preserved table<string, boolean>? # set of node ids

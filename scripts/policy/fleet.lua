@@ -7,13 +7,14 @@ local M = {}
 -- Read once per command and not once per node: with 10 000 nodes each look-up through a metatable counts.
 local often_read = { "epoch", "phase", "poc_start_height", "poc_start_hash", "participant", "callback_url" }
 
---- The world as it is when `command` is due, with the node count of its PoC episode.
+--- The world as it is when `command` is due, with the node count of its PoC episode, and with room for what policy works out
+--- once for all nodes.
 ---@param broker coxswain.Broker its world must be known
 ---@param command string? nil: none is due
 ---@return coxswain.World
 function M.world(broker, command)
   local world = broker.world
-  local view = { command = command or false } -- false, so that the world's own one does not shine through
+  local view = { command = command or false, shared = {} } -- false, so that the world's own one does not shine through
   for _, name in ipairs(often_read) do view[name] = world[name] end
   if view.poc_start_hash then view.poc_node_count = broker:node_count(view.poc_start_height, view.poc_start_hash) end
   return setmetatable(view, { __index = world })
@@ -24,10 +25,10 @@ end
 ---@param command "start_poc"|"init_validate"|"inference_up_all"
 ---@return { changed: integer }
 function M.apply(broker, command)
-  local world = M.world(broker, command)
+  local world, intent = M.world(broker, command), phases.intent
   local changed, kept, first_why = 0, 0, nil
   for node in broker:nodes() do
-    local target, reason = phases.intent(node, world)
+    local target, reason = intent(node, world)
     if target == nil then
       kept, first_why = kept + 1, first_why or ("%s: %s"):format(node.id, reason)
     elseif node:intend(target, reason) then

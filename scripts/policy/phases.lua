@@ -25,16 +25,6 @@ end
 
 local joined = remembered(function(why, source) return ("%s; %s"):format(why, source) end)
 
-local batches_url = remembered(function(callback_url) return (callback_url:gsub("/+$", "")) .. "/v1/poc-batches" end)
-
-local why_it_generates = remembered(function(command, height)
-  return ("%s: generate proofs of the episode that began at block %s"):format(command, tostring(height))
-end)
-
-local why_it_validates = remembered(function(command, height)
-  return ("%s: validate proofs of the episode that began at block %s"):format(command, tostring(height))
-end)
-
 -- The target of a node that serves. Without a model it says only that: the driver then refuses with the same words.
 local function serve(node, why)
   local model, args, source = models.choose(node)
@@ -42,44 +32,59 @@ local function serve(node, why)
   return { status = "INFERENCE", model = model, args = args }, joined(why, source)
 end
 
--- Why the node of that number cannot be given its part of the nonce space now, or nil. Wrong numbers would be worse than
--- no PoC: two nodes with overlapping parts are taken for fraud.
-local function why_no_poc(node_num, world)
+local does = { GENERATING = "generate", VALIDATING = "validate" }
+
+-- Why no node can be given its part of the nonce space now, or nil. Wrong numbers would be worse than no PoC: two nodes with
+-- overlapping parts are taken for fraud.
+local function why_no_poc(world)
   if world.poc_start_hash == nil then
     return ("the hash of PoC start block %s is not known: it was missed, and no poc_start_block_hash came"):format(
       tostring(world.poc_start_height))
   end
   if world.callback_url == nil then return "callback_url is not configured: nobody would receive the PoC batches" end
   if not (world.participant and world.participant.pubkey) then return "participant.pubkey is not configured: proofs need it" end
-  local node_count = world.poc_node_count
-  if node_count == nil then return "the node count of this PoC episode is not known" end
-  if node_num >= node_count then
-    return ("it joined in the middle of this PoC episode (number %d of %d): it takes part from the next one on"):format(
-      node_num, node_count)
+  if world.poc_node_count == nil then return "the node count of this PoC episode is not known" end
+end
+
+-- What gives each node its part of a PoC, by its number. All that the nodes have in common is worked out here.
+local function new_prover(world, poc)
+  local why_not = why_no_poc(world)
+  if why_not then return function() return nil, why_not end end
+  local height, hash, public_key = world.poc_start_height, world.poc_start_hash, world.participant.pubkey
+  local node_count, url = world.poc_node_count, world.callback_url:gsub("/+$", "") .. "/v1/poc-batches"
+  local why = ("%s: %s proofs of the episode that began at block %s"):format(world.command, does[poc], tostring(height))
+  return function(node_num)
+    if node_num >= node_count then
+      return nil, ("it joined in the middle of this PoC episode (number %d of %d): it takes part from the next one on"):format(
+        node_num, node_count)
+    end
+    return {
+      status = "POC",
+      poc = poc,
+      block_height = height,
+      block_hash = hash,
+      public_key = public_key,
+      node_id = node_num,
+      node_count = node_count,
+      url = url,
+    }, why
   end
 end
 
 local function prove(node, world, poc)
-  local node_num, height = node.node_num, world.poc_start_height
-  local why_not = why_no_poc(node_num, world)
-  if why_not then return nil, why_not end
-  local target = {
-    status = "POC",
-    poc = poc,
-    block_height = height,
-    block_hash = world.poc_start_hash,
-    public_key = world.participant.pubkey,
-    node_id = node_num,
-    node_count = world.poc_node_count,
-    url = batches_url(world.callback_url),
-  }
-  local why = poc == "GENERATING" and why_it_generates or why_it_validates
-  return target, why(world.command, height)
+  local shared = world.shared
+  local give_part = shared and shared.give_part
+  if not give_part then
+    give_part = new_prover(world, poc)
+    if shared then shared.give_part = give_part end
+  end
+  return give_part(node.node_num)
 end
 
 --- The target that the command due asks of a node. Pure: the same node and world give the same target.
 ---@param node  coxswain.Node
----@param world coxswain.World with `command`, and `poc_node_count` for a PoC
+---@param world coxswain.World with `command`, and `poc_node_count` for a PoC; with `shared`, a table in which is kept what all
+---nodes of the command have in common, it must stay as it is as long
 ---@return coxswain.Target? target nil: keep what the node has
 ---@return string reason in words
 function M.intent(node, world)

@@ -88,15 +88,18 @@ static void unlink_pending(struct cox_ledger *ledger, struct cox_pending *pendin
   ledger->waiting -= pending->batch.count;
 }
 
-/* What readers see of it. */
+static bool is_shown(const struct cox_pending *pending, enum cox_record_kind kind) {
+  if (pending->is_undone) return kind == COX_RECORD_COMMAND;
+  return kind != COX_RECORD_KEEP && !(pending->is_rewrite && kind > COX_RECORD_ATTEMPT) && !(pending->is_lost && kind == COX_RECORD_GAP);
+}
+
+/* What readers see of it, each unbroken run at once: a phase command has ten thousand records. */
 static void publish(struct cox_broker *broker, struct cox_pending *pending) {
-  struct cox_batch *const batch = &pending->batch;
-  for (size_t i = 0; i < batch->count; i++) {
-    const enum cox_record_kind kind = batch->records[i]->kind;
-    const bool is_internal = kind == COX_RECORD_KEEP || (pending->is_rewrite && kind > COX_RECORD_ATTEMPT) ||
-                             (pending->is_lost && kind == COX_RECORD_GAP);
-    const bool is_shown = pending->is_undone ? kind == COX_RECORD_COMMAND : !is_internal;
-    if (is_shown) cox_journal_publish(&broker->ledger.journal, &batch->records[i], 1);
+  const struct cox_batch *const batch = &pending->batch;
+  for (size_t i = 0, begin = 0; i <= batch->count; i++) {
+    if (i < batch->count && is_shown(pending, batch->records[i]->kind)) continue;
+    if (i > begin) cox_journal_publish(&broker->ledger.journal, &batch->records[begin], i - begin);
+    begin = i + 1;
   }
 }
 

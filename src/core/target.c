@@ -65,12 +65,18 @@ static int read_field(struct cox_target *target, const char *name, json_t *value
   return read_param(target, name, value, err);
 }
 
-struct cox_target *cox_target_begin(void) {
+struct cox_target *cox_target_share(struct cox_target *made) {
   struct cox_target *const target = malloc(sizeof *target); /* there are many, and calloc has no quick way to a block just freed */
   if (target == NULL) return NULL;
-  *target = (struct cox_target){.status = COX_STATUS_UNKNOWN};
+  *target = *made;
   atomic_init(&target->references, 1);
+  *made = COX_TARGET_NOTHING;
   return target;
+}
+
+void cox_target_drop(struct cox_target *made) {
+  for (size_t i = 0; i < COX_TARGET_PARAMS; i++) json_decref(made->params[i]);
+  json_decref(made->reason);
 }
 
 int cox_target_set(struct cox_target *target, const char *name, json_t *value, struct cox_err *err) {
@@ -105,12 +111,12 @@ static int read_all(struct cox_target *target, json_t *object, const char *reaso
 }
 
 struct cox_target *cox_target_create(json_t *object, const char *reason, struct cox_err *err) {
-  struct cox_target *target = cox_target_begin();
-  if (target == NULL) cox_err_set(err, COX_ENOMEM, "target: out of memory");
-  if (target != NULL && read_all(target, object, reason, err) != 0) {
-    cox_target_release(target);
-    target = NULL;
+  struct cox_target made = COX_TARGET_NOTHING, *target = NULL;
+  if (read_all(&made, object, reason, err) == 0) {
+    target = cox_target_share(&made);
+    if (target == NULL) cox_err_set(err, COX_ENOMEM, "target: out of memory");
   }
+  cox_target_drop(&made);
   json_decref(object);
   return target;
 }
@@ -128,8 +134,7 @@ struct cox_target *cox_target_hold(struct cox_target *target) {
 
 void cox_target_release(struct cox_target *target) {
   if (target == NULL || atomic_fetch_sub_explicit(&target->references, 1, memory_order_acq_rel) != 1) return;
-  for (size_t i = 0; i < COX_TARGET_PARAMS; i++) json_decref(target->params[i]);
-  json_decref(target->reason);
+  cox_target_drop(target);
   free(target);
 }
 

@@ -40,12 +40,16 @@ const char *cox_target_param_name(enum cox_target_param param);
  * fails; its values are shared. `reason` (may be NULL) goes before the object's. One reference, or NULL with the reason in `err`. */
 struct cox_target *cox_target_create(json_t *object, const char *reason, struct cox_err *err);
 
-/* The same, field by field. NULL: out of memory. */
-struct cox_target *cox_target_begin(void);
-/* Takes `value` (null: not given), also when it fails. 0, or the reason why there is no such field or value. */
-int cox_target_set(struct cox_target *target, const char *name, json_t *value, struct cox_err *err);
-/* Is it whole? 0, or the reason; then it must be released. */
-int cox_target_check(const struct cox_target *target, struct cox_err *err);
+/* The same, field by field: `made` is the maker's own, on its stack, and begins as COX_TARGET_NOTHING.
+ *
+ * Takes `value` (null: not given), also when it fails. 0, or the reason why there is no such field or value. */
+#define COX_TARGET_NOTHING ((struct cox_target){.status = COX_STATUS_UNKNOWN})
+int cox_target_set(struct cox_target *made, const char *name, json_t *value, struct cox_err *err);
+/* Is it whole? 0, or the reason; then it must be dropped. */
+int cox_target_check(const struct cox_target *made, struct cox_err *err);
+/* A shared target with what is in `made`, which is empty then. NULL: out of memory, and it must be dropped. */
+struct cox_target *cox_target_share(struct cox_target *made);
+void cox_target_drop(struct cox_target *made);
 
 struct cox_target *cox_target_hold(struct cox_target *target);
 void cox_target_release(struct cox_target *target);

@@ -38,14 +38,16 @@ static struct policy_node *node_at(lua_State *L, int index) {
   return is_node ? node : luaL_checkudata(L, index, NODE_TYPE);
 }
 
-static struct policy_node *check_node(lua_State *L) {
-  struct policy_node *const node = node_at(L, 1);
-  const struct cox_policy_vm *const policy = cox_policy_vm_check(L);
+static struct policy_node *check_present(lua_State *L, struct policy_node *node) {
+  const struct cox_policy_vm *const policy = node->owner;
+  if (policy->txn == NULL) cox_policy_vm_check(L); /* says why not */
   if (node->serial != policy->serial) {
     luaL_error(L, "this node belongs to a command that has ended: get it anew with broker:node(id) or broker:nodes()");
   }
   return node;
 }
+
+static struct policy_node *check_node(lua_State *L) { return check_present(L, node_at(L, 1)); }
 
 /* ---- fields ---- */
 
@@ -212,7 +214,7 @@ const struct cox_api cox_api_node = {.name = NODE_TYPE,
                                      .fields = fields};
 
 static int node_index(lua_State *L) {
-  struct policy_node *const node = check_node(L);
+  struct policy_node *const node = check_present(L, lua_touserdata(L, 1)); /* Lua alone calls it: nobody gets hold of the metatable */
   lua_pushvalue(L, 2);
   switch (lua_rawget(L, lua_upvalueindex(1))) {
     case LUA_TFUNCTION: return 1;

@@ -43,6 +43,7 @@ static const struct cox_api_field world[] = {
     {"poc_start_height", "integer?", "start block of the latest PoC episode"},
     {"poc_start_hash", "string?", "its hash, when it is known"},
     {"poc_node_count", "integer?", "parts of the episode's nonce space (from policy/fleet.lua)"},
+    {"shared", "table?", "room for what policy works out once for all nodes of a command (from policy/fleet.lua)"},
     {"awaits_epoch_data", "boolean?", "who serves what in this epoch is not known yet"},
     {"epoch_models", "table<string, coxswain.EpochModel[]>?", "by node id"},
     {"preserved", "table<string, boolean>?", "set of node ids"},

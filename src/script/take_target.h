@@ -7,10 +7,18 @@
 #include "base/err.h"
 #include "core/target.h"
 
-/* Of one policy VM. */
+/* The parameters of a target, and what else is a text in it. */
+enum { COX_TARGET_KEY_STATUS = COX_TARGET_PARAMS, COX_TARGET_KEY_POC, COX_TARGET_KEYS, COX_TARGET_TEXT_REASON = COX_TARGET_PARAMS, COX_TARGET_TEXTS };
+
+/* Of one policy VM. Texts of Lua are told apart by their addresses, which are good as long as Lua keeps the texts. */
 struct cox_target_taker {
-  const char *params[COX_TARGET_PARAMS], *status, *poc; /* Lua's own texts: a key is known by its address */
-  struct cox_target *last; /* held: whose equal values are taken over; NULL: none */
+  const char *keys[COX_TARGET_KEYS];
+  const char *statuses[COX_STATUS_COUNT], *pocs[COX_POC_COUNT]; /* NULL: no target has it */
+  unsigned char order[COX_TARGET_KEYS]; /* in which the keys of the last table came: those of one constructor come alike */
+  struct cox_target *last;              /* held: whose equal values are taken over; NULL: none */
+  struct cox_target *bare[COX_STATUS_COUNT]; /* held: the last ones that say nothing but a status and why; NULL: none */
+  json_t *reason;                       /* held: the last one; NULL: none */
+  const char *texts[COX_TARGET_TEXTS];  /* that the texts in `last`, and `reason`, were made of; NULL: not known */
 };
 
 /* May throw. */
