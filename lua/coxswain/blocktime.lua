@@ -34,6 +34,28 @@ function M.parse(text)
   return days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset
 end
 
+-- The inverse of days_of, from the same source.
+local function date_of(days)
+  local shifted = days + 719468
+  local era = shifted // 146097
+  local day_of_era = shifted - era * 146097
+  local year_of_era = (day_of_era - day_of_era // 1460 + day_of_era // 36524 - day_of_era // 146096) // 365
+  local day_of_year = day_of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+  local month_from_march = (5 * day_of_year + 2) // 153
+  local month = month_from_march < 10 and month_from_march + 3 or month_from_march - 9
+  return year_of_era + era * 400 + (month <= 2 and 1 or 0), month, day_of_year - (153 * month_from_march + 2) // 5 + 1
+end
+
+--- The RFC 3339 time, in UTC with milliseconds, of seconds since 1970.
+---@param seconds number
+---@return string
+function M.format(seconds)
+  local ms = math.floor(seconds * 1000 + 0.5)
+  local s = ms // 1000
+  local year, month, day = date_of(s // 86400)
+  return ("%04d-%02d-%02dT%02d:%02d:%02d.%03dZ"):format(year, month, day, s // 3600 % 24, s // 60 % 60, s % 60, ms % 1000)
+end
+
 --- Seconds by which a block's time lies behind now, from 0.
 ---@param block_time string|number|nil RFC 3339, or seconds since 1970
 ---@return number? stale_s nil: no time, or one that cannot be read

@@ -51,15 +51,16 @@ function Broker:update(node) end
 ---@return boolean
 function Broker:remove(id) end
 
---- Sets a node's admin state.
+--- Sets a node's admin state; from `expires_at` on, in seconds since 1970, the broker ends it with the command expire_admin_state.
 ---@param id string
 ---@param enabled boolean
 ---@param epoch integer
 ---@param reason? string
+---@param expires_at? number
 ---@return true?
 ---@return string?
 ---@return string?
-function Broker:set_admin(id, enabled, epoch, reason) end
+function Broker:set_admin(id, enabled, epoch, reason, expires_at) end
 
 --- Ends backoffs; with an id also starts the attempt in flight anew. Returns the nodes triggered.
 ---@param id? string

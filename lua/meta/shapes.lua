@@ -91,6 +91,8 @@
 ---@field enabled boolean # as an operator set it
 ---@field epoch integer # in which that was
 ---@field reason string? # the operator's words
+---@field actor string? # who set it: the caller of the command; nil: nobody has
+---@field expires_at number? # when it ends by itself, in seconds since 1970
 
 --- An answer over HTTP.
 ---@class coxswain.Answer

@@ -1,10 +1,14 @@
 -- Who takes part: the admin rule, and what it and preservation make of a node before its phase asks anything.
 
+local blocktime = require "coxswain.blocktime"
+
 local M = {}
 
 --- The admin rule. An enabled node works in epochs after the one in which it was enabled, and in any Inference phase; a
 --- disabled one works to the end of the epoch in which it was disabled. So a disable never breaks a running epoch, and
 --- an enable in the middle of a PoC waits for the next.
+--- A disable with an end is ended by the broker at that moment (commands/expire_admin_state.lua): from then on the node is
+--- enabled, as `after_expiry` says.
 ---@param node coxswain.Node needs `admin_state`
 ---@param world coxswain.World? nil before the first block
 ---@return boolean is_operational
@@ -21,10 +25,25 @@ end
 local function why_not(node)
   local admin = node.admin_state
   local why = admin.reason and (" (%s)"):format(admin.reason) or ""
+  if admin.expires_at then why = (" until %s%s"):format(blocktime.format(admin.expires_at), why) end
   if admin.enabled then
     return ("enabled in epoch %d%s: it takes part from the next epoch or Inference phase on"):format(admin.epoch, why)
   end
   return ("disabled in epoch %d%s"):format(admin.epoch, why)
+end
+
+--- What a node's admin state is once it has expired. A disable that never came into force, because its own epoch still runs,
+--- leaves no trace: the node goes on with what it does. Else the node is as if it were enabled now.
+---@param admin coxswain.AdminState
+---@param world coxswain.World? nil before the first block
+---@return boolean enabled
+---@return integer epoch
+---@return string reason
+function M.after_expiry(admin, world)
+  local latest = world and world.epoch or admin.epoch
+  local epoch = latest > admin.epoch and latest or math.max(admin.epoch - 1, 0)
+  local why = admin.reason and (", which was: %s"):format(admin.reason) or ""
+  return true, epoch, ("the time of its disable was over%s"):format(why)
 end
 
 --- What stands above the phase for this node.

@@ -71,7 +71,7 @@ static void a_page_of_json_has_what_is_asked_for(void **state) {
 
 static void bad_questions_are_refused(void **state) {
   (void)state;
-  static const char *const bad[] = {"since=x", "since=-1", "max=0", "max=99999", "format=xml", "since=99999999999999999999", "kind=averyveryverylongkind",
+  static const char *const bad[] = {"since=x", "since=-1", "max=0", "max=99999", "format=xml", "since=99999999999999999999", "kind=averyveryverylongkind", "kind=nots", "kind=keep",
                                     "node=%zz", "colour=red"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     char target[128];

@@ -66,7 +66,7 @@ static int register_node(struct rig *rig, json_t *args, struct cox_txn *txn, jso
 static int set_admin_state(json_t *args, struct cox_txn *txn, json_t **result, struct cox_err *err) {
   const char *const id = json_string_value(json_object_get(args, "node_id"));
   const bool is_enabled = json_is_true(json_object_get(args, "enabled"));
-  const int rc = cox_txn_set_admin(txn, id, is_enabled, 7, json_string_value(json_object_get(args, "reason")), err);
+  const int rc = cox_txn_set_admin(txn, id, &(struct cox_admin){.is_enabled = is_enabled, .epoch = 7, .reason = json_object_get(args, "reason")}, err);
   *result = json_pack("{ss, sb, si}", "node_id", id, "enabled", (int)is_enabled, "epoch", 7);
   return rc;
 }

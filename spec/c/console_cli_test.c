@@ -559,6 +559,33 @@ static void several_nodes_are_all_tried(void **state) {
   assert_null(console_daemon.asked[0].body);
 }
 
+static void body_is(size_t call, const char *json);
+
+static void a_disable_may_end_by_itself(void **state) {
+  (void)state;
+  static const struct {
+    const char *line, *body;
+  } cases[] = {
+      {"coxswain node disable a --for 2h --reason fan", "{\"expires_s\": 7200.0, \"reason\": \"fan\"}"},
+      {"coxswain node disable a --for 1h30m", "{\"expires_s\": 5400.0}"},
+      {"coxswain node disable a --for 0.5s", "{\"expires_s\": 0.5}"},
+      {"coxswain node disable a --until 2026-02-01T00:00:00Z", "{\"expires_at\": \"2026-02-01T00:00:00Z\"}"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    answer(200, "{\"message\":\"node disabled successfully\",\"node_id\":\"a\"}");
+    assert_int_equal(go(cases[i].line), 0);
+    body_is(0, cases[i].body);
+    console_daemon_reset();
+  }
+  static const char *const wrong[] = {"--for 2x", "--for h", "--for 30m1h", "--for 0s", "--for -1h", "--for 1h --until 2026-02-01T00:00:00Z"};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    char line[128];
+    snprintf(line, sizeof line, "coxswain node disable a %s", wrong[i]);
+    assert_int_equal(go(line), 2);
+  }
+  assert_int_equal(go("coxswain node enable a --for 1h"), 2);
+}
+
 static void body_is(size_t call, const char *json) {
   json_t *const sent = json_loads(console_daemon.asked[call].body, 0, NULL), *const wanted = json_loads(json, 0, NULL);
   assert_non_null(wanted);
@@ -771,6 +798,7 @@ int main(void) {
       TEST(ids_stay_one_segment_of_the_path),
       TEST(a_reason_goes_with_the_state_that_it_explains),
       TEST(several_nodes_are_all_tried),
+      TEST(a_disable_may_end_by_itself),
       TEST(a_node_is_added_from_pairs),
       TEST(a_file_of_nodes_is_added_as_a_batch),
       TEST(a_file_of_one_node_is_added_alone_and_other_files_are_refused),

@@ -12,7 +12,7 @@ static int64_t wall_ms(void *ctx) { return 1700000000000 + ((struct fake *)ctx)-
 static int lookup(void *ctx, const char *name, enum cox_priority *priority) {
   (void)ctx;
   static const char *const names[] = {"register", "update", "remove", "admin", "intend", "block", "due", "half",
-                                      "skip",     "fail",   "reconcile", "probe", "low", "read"};
+                                      "skip",     "fail",   "reconcile", "probe", "low", "read", "expire_admin_state"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     if (strcmp(names[i], name) != 0) continue;
     *priority = strcmp(name, "low") == 0 ? COX_PRIORITY_LOW : COX_PRIORITY_HIGH;
@@ -46,6 +46,16 @@ static int intend(struct cox_txn *txn, const json_t *args, struct cox_err *err) 
   return cox_txn_intend(txn, slot, cox_target_create(object, json_string_value(json_object_get(args, "reason")), err), err);
 }
 
+/* "expires_ms" of the arguments is on the fake's wall clock. */
+static int set_admin(struct cox_txn *txn, const json_t *args, struct cox_err *err) {
+  const json_t *const enabled = json_object_get(args, "enabled");
+  struct cox_admin admin = {.is_enabled = enabled == NULL || json_is_true(enabled), .epoch = 7, .reason = json_string("because"),
+                            .expires_ms = json_integer_value(json_object_get(args, "expires_ms"))};
+  const int rc = cox_txn_set_admin(txn, json_string_value(json_object_get(args, "node_id")), &admin, err);
+  json_decref(admin.reason);
+  return rc;
+}
+
 static void run(void *ctx, const char *name, json_t *args, struct cox_txn *txn, struct cox_answer *answer) {
   struct fake *const fake = ctx;
   json_array_append_new(fake->served, json_string(name));
@@ -55,7 +65,7 @@ static void run(void *ctx, const char *name, json_t *args, struct cox_txn *txn, 
   if (strcmp(name, "register") == 0) rc = cox_txn_register(txn, json_object_get(args, "node"), &err);
   else if (strcmp(name, "update") == 0) rc = cox_txn_update(txn, json_object_get(args, "node"), &err);
   else if (strcmp(name, "remove") == 0) rc = cox_txn_remove(txn, id);
-  else if (strcmp(name, "admin") == 0) rc = cox_txn_set_admin(txn, id, json_is_true(json_object_get(args, "enabled")), 7, "because", &err);
+  else if (strcmp(name, "admin") == 0 || strcmp(name, "expire_admin_state") == 0) rc = set_admin(txn, args, &err);
   else if (strcmp(name, "intend") == 0) rc = intend(txn, args, &err);
   else if (strcmp(name, "reconcile") == 0) rc = cox_txn_reconcile(txn, id);
   else if (strcmp(name, "probe") == 0) rc = cox_txn_probe(txn, id);

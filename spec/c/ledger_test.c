@@ -440,6 +440,57 @@ static void a_store_that_shuts_by_itself_is_noticed_at_the_next_change(void **st
   assert_true(manual.settled > 0);
 }
 
+static bool is_enabled(const char *id) {
+  json_t *const node = cox_broker_node_json(f->broker, id);
+  const bool is_so = json_is_true(json_object_get(json_object_get(json_object_get(node, "state"), "admin_state"), "enabled"));
+  json_decref(node);
+  return is_so;
+}
+
+/* What was undone comes back with its end, and what could not be ended is tried again. */
+static void a_disable_that_ends_while_the_store_cannot_be_written_ends_when_it_can(void **state) {
+  (void)state;
+  struct question question;
+  add("node1", 5000);
+  json_t *const args = admin("node1", false);
+  json_object_set_new(args, "expires_ms", json_integer(cox_clock_wall_ms(&f->clock) + 60000));
+  must("admin", args);
+  send(&question, "admin", admin("node1", true));
+  manual_burn(f, false);
+  refused(&question);
+  assert_false(is_enabled("node1"));
+  const size_t served = json_array_size(f->served);
+  fake_pass_time(f, 600);
+  assert_false(is_enabled("node1"));
+  assert_int_equal(json_array_size(f->served), served); /* it would only be refused */
+  manual_put_out(f);
+  manual_commit_all(f);
+  fake_pass_time(f, 6);
+  manual_commit_all(f);
+  assert_true(is_enabled("node1"));
+}
+
+/* Nobody else does: the loop would sleep until the next command. */
+static void what_is_owed_to_a_full_store_wakes_the_command_loop_by_itself(void **state) {
+  (void)state;
+  struct question question;
+  int64_t next_us;
+  add("node1", 5000);
+  manual.is_full = true;
+  send(&question, "intend", intent("node1", fake_target("POC", "GENERATING")));
+  manual.is_full = false;
+  f->broker->commands.is_woken = false;
+  cox_broker_step_reconcile(f->broker, &next_us);
+  assert_true(f->broker->ledger.owes);
+  assert_in_range(next_us - f->now_us, 0, 1000000);
+  f->now_us = next_us;
+  cox_broker_step_reconcile(f->broker, &next_us);
+  assert_true(f->broker->commands.is_woken);
+  assert_true(next_us > f->now_us); /* once */
+  manual_commit_all(f);
+  assert_false(f->broker->ledger.owes);
+}
+
 /* The command loop must not go round and round meanwhile, and must not forget. */
 static void a_store_without_room_for_the_whole_state_is_asked_again_a_second_later(void **state) {
   (void)state;
@@ -519,6 +570,8 @@ int main(void) {
       TEST(a_store_that_fails_again_while_the_state_is_written_anew_stays_degraded),
       TEST(a_store_that_shuts_by_itself_is_noticed_at_the_next_change),
       TEST(a_store_without_room_for_the_whole_state_is_asked_again_a_second_later),
+      TEST(what_is_owed_to_a_full_store_wakes_the_command_loop_by_itself),
+      TEST(a_disable_that_ends_while_the_store_cannot_be_written_ends_when_it_can),
       TEST(a_full_store_refuses_operators_and_counts_what_others_did),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,13 @@ static void leases_carry_the_number_of_the_start_and_are_taken_over_after_it(voi
   end(&rig);
 }
 
+static void run_sql(const char *sql) {
+  sqlite3 *db;
+  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+  sqlite3_close(db);
+}
+
 static void a_restart_keeps_what_is_durable_and_believes_no_status(void **state) {
   (void)state;
   struct store_rig rig = {0};
@@ -440,13 +447,6 @@ static void make_store(void) {
   must_open(&rig);
   serve(&rig);
   end(&rig);
-}
-
-static void run_sql(const char *sql) {
-  sqlite3 *db;
-  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-  assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-  sqlite3_close(db);
 }
 
 static void files_that_are_no_store_are_refused_with_a_way_out(void **state) {

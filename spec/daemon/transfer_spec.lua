@@ -27,11 +27,14 @@ describe("export and import", function()
     local from = daemon_of(system.write("nodes.json", nodes), "from")
     assert.equal(200, (system.http("POST", from.url .. "/admin/v1/nodes/node1/disable", { reason = "disk" })))
     assert.equal("done", system.command(from, "new_block", system.block(350, 3, 300)).status)
-    assert.equal(200, (system.http("POST", from.url .. "/admin/v1/nodes/node3/disable", "{}")))
+    assert.equal(200, (system.http("POST", from.url .. "/admin/v1/nodes/node3/disable", { expires_s = 3600 })))
     local exported, text = export(from)
-    assert.same({ enabled = false, epoch = 0, reason = "disk" }, exported.admin_states.node1)
+    local actor = "http anonymous 127.0.0.1"
+    assert.same({ enabled = false, epoch = 0, reason = "disk", actor = actor }, exported.admin_states.node1)
     assert.same({ enabled = true, epoch = 0 }, exported.admin_states["a b/ä"])
-    assert.same({ enabled = false, epoch = 3 }, exported.admin_states.node3)
+    local ending = exported.admin_states.node3
+    assert.truthy(ending.expires_at:match "^%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d%.%d%d%dZ$")
+    assert.same({ enabled = false, epoch = 3, actor = actor, expires_at = ending.expires_at }, ending)
 
     local to = daemon_of(system.write("none.json", "[]"), "to")
     assert.equal("done", system.command(to, "new_block", system.block(450, 4, 400)).status)
@@ -40,13 +43,24 @@ describe("export and import", function()
       local code, out, err = system.run("import", "--admin", to.url, file)
       assert.equal(0, code, err)
       assert.equal("3 nodes were imported\n", out)
-      assert.same(exported, (export(to)))
+      local imported = export(to)
+      for id, admin in pairs(imported.admin_states) do admin.actor = exported.admin_states[id].actor end -- who brought it is who set it
+      assert.same(exported, imported)
     end
     assert.equal("STOPPED", system.states(to).node1.intended_status) -- disabled since an epoch that is over
     local _, events = system.http("GET", to.url .. "/v1/events?format=json&kind=admin&max=100")
     local changes = 0
     for _, event in ipairs(events.events) do changes = changes + (event.node_id == "node1" and 1 or 0) end
     assert.equal(2, changes) -- at its registration, and once more
+  end)
+
+  it("take a disable whose time is over since the export for none", function()
+    local daemon = daemon_of(system.write("nodes.json", nodes), "over")
+    local exported = export(daemon)
+    exported.admin_states.node1 = { enabled = false, epoch = 0, reason = "disk", expires_at = "2020-01-01T00:00:00.000Z" }
+    local code, _, err = system.run("import", "--admin", daemon.url, system.write("over.json", json_text.encode(exported)))
+    assert.equal(0, code, err)
+    assert.is_true(export(daemon).admin_states.node1.enabled)
   end)
 
   it("know the network's own shape, and refuse what is neither", function()
@@ -81,6 +95,6 @@ describe("export and import", function()
     assert.truthy(err:find("node a b/ä: max_concurrent must be greater than 0", 1, true), err)
     local states = system.states(daemon)
     assert.is_nil(states["a b/ä"])
-    assert.same({ enabled = false, epoch = 2 }, states.node3.admin_state)
+    assert.same({ enabled = false, epoch = 2, actor = "http anonymous 127.0.0.1" }, states.node3.admin_state)
   end)
 end)

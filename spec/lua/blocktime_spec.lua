@@ -37,6 +37,14 @@ describe("a block's time", function()
     end
   end)
 
+  it("is written as it was read", function()
+    for _, text in ipairs { "1970-01-01T00:00:00.000Z", "2000-02-29T23:59:59.999Z", "2023-11-14T22:13:20.125Z", "2024-12-31T00:00:00.000Z",
+      "2100-03-01T12:00:00.000Z", "9999-12-31T23:59:59.000Z" } do
+      assert.are.equal(text, blocktime.format(blocktime.parse(text)))
+    end
+    for day = 0, 400 do assert.are.equal(day * 86400, blocktime.parse(blocktime.format(day * 86400))) end
+  end)
+
   it("lies behind now, never before it", function()
     assert.are.equal(20, blocktime.staleness "2023-11-14T22:13:00Z")
     assert.are.equal(0, blocktime.staleness "2023-11-14T22:14:00Z")

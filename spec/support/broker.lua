@@ -162,10 +162,10 @@ function Broker:remove(id)
   return is_known
 end
 
-function Broker:set_admin(id, is_enabled, epoch, reason)
+function Broker:set_admin(id, is_enabled, epoch, reason, expires_at)
   local entry = self.entries[id]
   if not entry then return nil, ("node %s is not registered"):format(id), "not_found" end
-  entry.admin = { enabled = is_enabled, epoch = epoch, reason = reason }
+  entry.admin = { enabled = is_enabled, epoch = epoch, reason = reason, expires_at = expires_at }
   self.fleet_version = self.fleet_version + 1
   return true
 end

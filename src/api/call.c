@@ -6,7 +6,7 @@
 #include "api/server.h"
 #include "base/clock.h"
 
-enum { NAME_SHOWN = 12 };
+enum { CALLER_MAX = 64 };
 
 struct call {
   struct cox_calls *calls;
@@ -19,7 +19,7 @@ struct cox_calls {
   struct cox_wait wait;
   struct cox_broker *broker;
   const struct cox_condition *condition; /* the request's: used while its handler runs */
-  char caller[64]; /* for the journal */
+  char caller[CALLER_MAX]; /* for the journal */
   atomic_size_t left; /* without an answer, and one for the sender */
   size_t count;
   struct call call[];
@@ -46,12 +46,15 @@ static void keep(void *arg, const struct cox_answer *answer) {
 
 void cox_request_caller(const struct cox_request *request, char caller[64]) {
   const char *const address = request->connection != NULL ? request->connection->address : "";
+  const size_t room = CALLER_MAX - sizeof "http " - 1 - strlen(address); /* an address has at most 45 bytes */
   char *at = stpcpy(caller, "http ");
-  const size_t len = strnlen(request->caller->name, NAME_SHOWN);
+  size_t len = strlen(request->caller->name);
+  if (len > room) len = room;
+  while (len > 0 && len == room && ((unsigned char)request->caller->name[len] & 0xc0) == 0x80) len--; /* no half character */
   memcpy(at, request->caller->name, len);
   at += len;
   if (*address != '\0') *at++ = ' ';
-  strcpy(at, address); /* at most 5 + 12 + 1 + 45 */
+  strcpy(at, address);
 }
 
 struct cox_calls *cox_calls_begin(struct cox_request *request, size_t count, int64_t deadline_us) {

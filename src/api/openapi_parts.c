@@ -52,8 +52,7 @@ static const struct part {
                         "poc_current_status": {"$ref": "#/components/schemas/PocStatus"}, "reconcile_info": {"type": "object",
                         "description": "the attempt that is under way"}, "lock_count": {"type": "integer", "minimum": 0},
                         "failure_reason": {"type": "string"}, "status_timestamp": {"type": "string"}, "checked_at": {"type": "string"},
-                        "admin_state": {"type": "object", "required": ["enabled", "epoch"], "properties": {"enabled": {"type": "boolean"},
-                        "epoch": {"type": "integer"}, "reason": {"type": "string"}}, "additionalProperties": false},
+                        "admin_state": {"$ref": "#/components/schemas/AdminState"},
                         "training_task": {"type": "object"}, "epoch_models": {"type": "object"}, "epoch_ml_nodes": {"type": "object"},
                         "generation": {"type": "integer"}, "registration": {"type": "integer"}, "attempts": {"type": "array", "items":
                         {"type": "object"}}, "next_attempt_at": {"type": "string"}, "explain": {"type": "object", "required": ["doing",
@@ -62,9 +61,6 @@ static const struct part {
                          {"type": "string"}}, "additionalProperties": false})},
     {"BatchPart", JSON({"type": "object", "required": ["nodes", "errors"], "properties": {"nodes": {"$ref": "#/components/schemas/Nodes"},
                         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/BatchError"}}}, "additionalProperties": false})},
-    {"Reason", JSON({"type": "object", "properties": {"reason": {"type": "string"}}, "additionalProperties": false})},
-    {"Switched", JSON({"type": "object", "required": ["message", "node_id"], "properties": {"message": {"type": "string"}, "node_id":
-                       {"type": "string"}}, "additionalProperties": false})},
     {"Config", JSON({"type": "object", "required": ["nodes"], "properties": {"nodes": {"$ref": "#/components/schemas/Nodes"}}})},
     {"Commands", JSON({"type": "array", "items": {"type": "object", "required": ["name", "help"], "properties": {"name": {"type":
                        "string"}, "help": {"type": "string"}, "priority": {"type": "string"}, "scope": {"enum": ["operate",
@@ -117,6 +113,20 @@ static const struct part {
                    "#/components/schemas/PlannedChange"}}}})},
 };
 
+/* Who wants a node to work, and how that is said. */
+static const struct part admin_schemas[] = {
+    {"AdminState", JSON({"type": "object", "required": ["enabled", "epoch"], "properties": {"enabled": {"type": "boolean"}, "epoch":
+                         {"type": "integer"}, "reason": {"type": "string"}, "actor": {"type": "string", "description":
+                         "the caller that set it"}, "expires_at": {"type": "string", "description": "when it ends by itself"}},
+                         "additionalProperties": false})},
+    {"Reason", JSON({"type": "object", "properties": {"reason": {"type": "string"}}, "additionalProperties": false})},
+    {"Disable", JSON({"type": "object", "properties": {"reason": {"type": "string"}, "expires_s": {"type": "number", "exclusiveMinimum": 0,
+                      "description": "seconds after which it ends by itself"}, "expires_at": {"type": "string", "description":
+                      "the time (RFC 3339) at which it ends by itself"}}, "additionalProperties": false})},
+    {"Switched", JSON({"type": "object", "required": ["message", "node_id"], "properties": {"message": {"type": "string"}, "node_id":
+                       {"type": "string"}}, "additionalProperties": false})},
+};
+
 static const struct part parameters[] = {
     {"If-Match", JSON({"name": "If-Match", "in": "header", "required": false, "schema": {"type": "string"}, "description":
                        "ETags of GET /admin/v1/nodes/:id, or *: nobody may have changed the node since then"})},
@@ -141,5 +151,11 @@ static json_t *load(const struct part *parts, size_t count) {
   return all;
 }
 
-json_t *cox_openapi_schemas(void) { return load(schemas, sizeof schemas / sizeof *schemas); }
+json_t *cox_openapi_schemas(void) {
+  json_t *const all = load(schemas, sizeof schemas / sizeof *schemas), *const more = load(admin_schemas, sizeof admin_schemas / sizeof *admin_schemas);
+  json_object_update(all, more);
+  json_decref(more);
+  return all;
+}
+
 json_t *cox_openapi_parameters(void) { return load(parameters, sizeof parameters / sizeof *parameters); }

@@ -11,6 +11,7 @@
 #include "api/request.h"
 #include "api/server.h"
 #include "base/clock.h"
+#include "core/record.h"
 
 enum {
   PAGE = 256,                    /* records rendered at a time */
@@ -53,6 +54,10 @@ static bool read_question(struct cox_request *request, struct question *question
     is_bad = !question->is_json && strcmp(format, "sse") != 0;
   }
   if (!is_bad) cox_request_query(request, "kind", question->kind, sizeof question->kind, &is_bad);
+  if (!is_bad && question->kind[0] != '\0' && !cox_record_kind_is_known(question->kind)) {
+    cox_request_fail(request, 400, "%s /v1/events: there is no kind %s; the kinds are " COX_RECORD_KIND_NAMES, request->method, question->kind);
+    return false;
+  }
   if (!is_bad) cox_request_query(request, "node", question->node_id, sizeof question->node_id, &is_bad);
   question->max = (size_t)max;
   if (!is_bad) return true;

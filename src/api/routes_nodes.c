@@ -64,9 +64,10 @@ static void switched(struct cox_request *request, struct cox_wait *wait, bool is
 static void enabled(struct cox_request *request, struct cox_wait *wait) { switched(request, wait, true); }
 static void disabled(struct cox_request *request, struct cox_wait *wait) { switched(request, wait, false); }
 
-/* The body may say why: {"reason"}. */
+/* The body may say why, and a disable when it ends by itself: {"reason", "expires_s" or "expires_at"}. */
 static void switch_node(struct cox_request *request, bool is_enabled) {
-  static const char *const keys[] = {"reason", NULL};
+  static const char *const enable_keys[] = {"reason", NULL}, *const disable_keys[] = {"reason", "expires_s", "expires_at", NULL};
+  const char *const *const keys = is_enabled ? enable_keys : disable_keys;
   if (!cox_request_require(request, request->match.param[0])) return;
   json_t *const args = cox_request_object(request);
   if (args != NULL && cox_request_has_only(request, args, keys)) {

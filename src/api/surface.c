@@ -32,7 +32,7 @@ static const struct cox_surface surfaces[] = {
     {"POST", "/admin/v1/nodes/:id/enable", COX_SCOPE_OPERATE, "Lets a node take part.", "If-Match " KEY, "Reason",
      "200:Switched 404:Error 412:Error" COMMAND},
     {"POST", "/admin/v1/nodes/:id/disable", COX_SCOPE_OPERATE, "Takes a node out once the running epoch is over.", "If-Match " KEY,
-     "Reason", "200:Switched 404:Error 412:Error" COMMAND},
+     "Disable", "200:Switched 404:Error 412:Error" COMMAND},
     {"GET", "/admin/v1/config", COX_SCOPE_ADMIN, "The effective configuration, secrets masked, with the nodes as they are now.", NULL,
      NULL, "200:Config"},
     {"GET", "/v1/commands", COX_SCOPE_READ, "The commands that POST /v1/commands/:name knows.", NULL, NULL, "200:Commands"},

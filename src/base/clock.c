@@ -1,5 +1,6 @@
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <time.h>
 
 static int64_t system_mono_us(void *ctx) {
@@ -61,4 +62,16 @@ void cox_clock_format(int64_t wall_ms, char out[COX_CLOCK_TEXT]) {
   at = put_digits(at, millis < 0 ? 0 : millis, 3);
   *at++ = 'Z';
   *at = '\0';
+}
+
+int64_t cox_clock_parse(const char *text) {
+  struct tm parts = {0};
+  int millis = 0, end = 0;
+  if (text == NULL) return 0;
+  const int count = sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &parts.tm_year, &parts.tm_mon, &parts.tm_mday, &parts.tm_hour,
+                           &parts.tm_min, &parts.tm_sec, &millis, &end);
+  if (count != 7 || end == 0 || text[end] != '\0') return 0;
+  parts.tm_year -= 1900;
+  parts.tm_mon -= 1;
+  return (int64_t)timegm(&parts) * 1000 + millis;
 }

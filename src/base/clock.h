@@ -23,5 +23,7 @@ int64_t cox_clock_busy_us(void);
 #define COX_CLOCK_TEXT 32
 /* RFC 3339 UTC with milliseconds, "2026-01-02T03:04:05.678Z"; `out` holds COX_CLOCK_TEXT bytes. */
 void cox_clock_format(int64_t wall_ms, char out[COX_CLOCK_TEXT]);
+/* Such a text back, milliseconds since 1970; 0: it is none (NULL is none). */
+int64_t cox_clock_parse(const char *text);
 
 #endif

@@ -50,6 +50,7 @@ void cox_mutex_unlock(struct cox_mutex *mutex) COX_RELEASE(mutex);
 
 void cox_cond_init(struct cox_cond *cond);
 void cox_cond_fini(struct cox_cond *cond);
+/* Best after the mutex was given up: who is woken while it is held goes to sleep on it again. */
 void cox_cond_signal(struct cox_cond *cond);
 void cox_cond_broadcast(struct cox_cond *cond);
 void cox_cond_wait(struct cox_cond *cond, struct cox_mutex *mutex) COX_REQUIRES(mutex);

@@ -1,21 +1,22 @@
 /* `coxswain events`: the journal, a line for each record. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "console/client_commands.h"
 #include "console/request.h"
 #include "console/text.h"
 
-enum { PAGE = 1000, SHOWN = 100 /* of the newest, when nobody says from where */, FOLLOW_MS = 500 };
+enum { PAGE = 1000, SHOWN = 100 /* of the newest, when nobody says from where */, FOLLOW_MS = 500, STOPPING = 503 };
 
 static int run(void *ctx, int argc, char **argv);
 
 static const struct cox_cli_option options[] = {
-    {"follow", 'f', NULL, "goes on until Ctrl-C"},
+    {"follow", 'f', NULL, "goes on until Ctrl-C, also when the daemon is started anew"},
     {"since", 0, "SEQ", "begins after that number; without it, with the last 100"},
     {"node", 0, "ID", "only what is about that node"},
     {"kind", 0, "KIND", "only that kind: command, target, attempt, status, admin, reload, gap, …"},
@@ -93,25 +94,52 @@ static json_t *fetch(struct cox_cli_session *session, uint64_t since, unsigned m
   cox_buf_addf(&path, "/v1/events?format=json&since=%llu&max=%u", (unsigned long long)since, max);
   add_filter(&path, &session->args, "kind");
   add_filter(&path, &session->args, "node");
-  if (cox_cli_request(session, "GET", path.data, NULL, &page, exit_code) != 0 && json_object_get(page, "events") == NULL) {
+  const int status = cox_cli_request_any(session, "GET", path.data, NULL, &page, exit_code);
+  const bool is_page = status > 0 && status < 300 && json_is_array(json_object_get(page, "events"));
+  if (status == STOPPING && session->is_patient) {
+    *exit_code = COX_EXIT_NO_DAEMON;
+  } else if (status >= 300) {
+    *exit_code = cox_cli_report_refusal(session, status, page);
+  } else if (status > 0 && !is_page) {
     *exit_code = cox_cli_fail(session->args.program, "%s answered something else than events: is it a coxswain?",
                               cox_cli_target_place(&session->target));
-    json_decref(page);
-    page = NULL;
   }
   cox_buf_fini(&path);
-  return page;
+  if (is_page) return page;
+  json_decref(page);
+  return NULL;
 }
 
 static uint64_t number(const json_t *page, const char *key) { return (uint64_t)json_integer_value(json_object_get(page, key)); }
 
+/* What is known of the record after which to go on. */
+enum known { UNKNOWN, AWAITED /* it is not there yet, and that was told */, SEEN };
+
+/* The journal ends before that record. One that was seen is there for ever: it is another journal then. */
+static enum known look_back(const struct cox_cli_session *session, uint64_t last, enum known known, uint64_t *since) {
+  const unsigned long long end = last, asked = *since;
+  const char *const program = session->args.program;
+  if (known == UNKNOWN) fprintf(stderr, "%s: there is no record %llu yet, the journal ends at %llu\n", program, asked, end);
+  if (known != SEEN) return AWAITED;
+  fprintf(stderr, "%s: the journal began anew, it ends at record %llu: going on from its beginning\n", program, end);
+  *since = 0;
+  return SEEN;
+}
+
 /* Prints all there is now; false: `*exit_code` says why. */
-static bool show(struct cox_cli_session *session, uint64_t *since, int *exit_code) {
+static bool show(struct cox_cli_session *session, uint64_t *since, enum known *known, int *exit_code) {
   const bool is_json = cox_cli_args_has(&session->args, "json");
   for (;;) {
     json_t *const page = fetch(session, *since, PAGE, exit_code);
     if (page == NULL) return false;
     const uint64_t next = number(page, "next"), last = number(page, "last");
+    if (last < *since) {
+      *known = look_back(session, last, *known, since);
+      json_decref(page);
+      if (*known == SEEN) continue;
+      return true;
+    }
+    *known = SEEN;
     print_page(page, is_json);
     json_decref(page);
     const bool is_end = next >= last || next <= *since;
@@ -129,10 +157,29 @@ static void on_signal(int signal_number) {
   is_stopped = 1;
 }
 
+/* False: it is to end. A reader that has gone away (`| head`) is seen at once, and not with the next record. */
 static bool pause_between(const struct cox_cli_env *env) {
   if (env->pause != NULL) return env->pause(env->pause_arg, FOLLOW_MS);
-  if (is_stopped == 0) nanosleep(&(struct timespec){.tv_nsec = FOLLOW_MS * 1000000L}, NULL); /* a signal ends it */
+  struct pollfd reader = {.fd = STDOUT_FILENO}; /* no events: errors and hang-ups are always told */
+  if (is_stopped == 0 && poll(&reader, 1, FOLLOW_MS) > 0) return false; /* a signal ends it, too */
   return is_stopped == 0;
+}
+
+/* A daemon that is started anew is waited for, and nothing of what it did meanwhile is missing. */
+static void go_on(struct cox_cli_session *session, uint64_t since, int *exit_code) {
+  enum known known = UNKNOWN;
+  bool is_away = false;
+  for (;;) {
+    const bool is_shown = show(session, &since, &known, exit_code);
+    if (!is_shown && (*exit_code != COX_EXIT_NO_DAEMON || !session->is_patient)) return;
+    if (is_shown == is_away) {
+      fprintf(stderr, "%s: %s\n", session->args.program, is_shown ? "the daemon is back" : "the daemon cannot be reached: waiting for it, Ctrl-C ends this");
+    }
+    is_away = !is_shown;
+    session->is_patient = true;
+    if (!pause_between(session->env)) break;
+  }
+  *exit_code = COX_EXIT_DONE;
 }
 
 static int follow(struct cox_cli_session *session, uint64_t since) {
@@ -141,7 +188,7 @@ static int follow(struct cox_cli_session *session, uint64_t since) {
   is_stopped = 0;
   sigaction(SIGINT, &stop, &before[0]);
   sigaction(SIGTERM, &stop, &before[1]);
-  while (show(session, &since, &exit_code) && pause_between(session->env)) {}
+  go_on(session, since, &exit_code);
   sigaction(SIGINT, &before[0], NULL);
   sigaction(SIGTERM, &before[1], NULL);
   return is_stopped != 0 ? COX_EXIT_DONE : exit_code;
@@ -169,11 +216,12 @@ static bool begin(struct cox_cli_session *session, uint64_t *since, int *exit_co
 static int run(void *ctx, int argc, char **argv) {
   struct cox_cli_session session;
   uint64_t since;
+  enum known known = UNKNOWN;
   int exit_code;
   if (!cox_cli_session_begin(&session, &cox_cli_events, 0, 0, ctx, argc, argv, &exit_code)) return exit_code;
   if (begin(&session, &since, &exit_code)) {
     if (cox_cli_args_has(&session.args, "follow")) exit_code = follow(&session, since);
-    else if (show(&session, &since, &exit_code)) exit_code = COX_EXIT_DONE;
+    else if (show(&session, &since, &known, &exit_code)) exit_code = COX_EXIT_DONE;
   }
   cox_cli_session_end(&session);
   return exit_code;

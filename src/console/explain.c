@@ -113,9 +113,16 @@ static void add_target(const struct context *context) {
 
 static void add_admin(const struct context *context) {
   struct cox_buf text = {0};
-  const char *const reason = cox_node_view_text(json_object_get(context->state, "admin_state"), "reason");
-  cox_buf_addf(&text, "%s in epoch %lld%s%s", context->view.is_enabled ? "enabled" : "disabled", (long long)context->view.admin_epoch,
-               *reason != '\0' ? ": " : "", reason);
+  char left[COX_MOMENT_AGE];
+  const json_t *const admin = json_object_get(context->state, "admin_state");
+  const char *const reason = cox_node_view_text(admin, "reason"), *const actor = cox_node_view_text(admin, "actor");
+  const int64_t expires_ms = cox_moment_parse(cox_node_view_text(admin, "expires_at"));
+  cox_buf_addf(&text, "%s in epoch %lld", context->view.is_enabled ? "enabled" : "disabled", (long long)context->view.admin_epoch);
+  if (*actor != '\0') cox_buf_addf(&text, " by %s", actor);
+  if (expires_ms != 0) {
+    cox_buf_addf(&text, ", until %s (another %s)", cox_node_view_text(admin, "expires_at"), cox_moment_age(expires_ms - context->now_ms, left));
+  }
+  cox_buf_addf(&text, "%s%s", *reason != '\0' ? ": " : "", reason);
   add_built(context, "admin", COX_STYLE_PLAIN, &text);
 }
 

@@ -1,18 +1,29 @@
 #include "console/moment.h"
 
 #include <stdio.h>
-#include <time.h>
+#include <stdlib.h>
 
-int64_t cox_moment_parse(const char *text) {
-  struct tm parts = {0};
-  int millis = 0, end = 0;
-  if (text == NULL) return 0;
-  const int count = sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &parts.tm_year, &parts.tm_mon, &parts.tm_mday, &parts.tm_hour,
-                           &parts.tm_min, &parts.tm_sec, &millis, &end);
-  if (count != 7 || end == 0 || text[end] != '\0') return 0;
-  parts.tm_year -= 1900;
-  parts.tm_mon -= 1;
-  return (int64_t)timegm(&parts) * 1000 + millis;
+#include "base/clock.h"
+
+int64_t cox_moment_parse(const char *text) { return cox_clock_parse(text); }
+
+int64_t cox_moment_duration(const char *text) {
+  static const struct {
+    char unit;
+    double ms;
+  } units[] = {{'d', 86400000}, {'h', 3600000}, {'m', 60000}, {'s', 1000}, {'\0', 0}};
+  double total_ms = 0;
+  size_t unit = 0;
+  while (*text != '\0') { /* each unit once, the largest first */
+    char *end;
+    if ((*text < '0' || *text > '9') && *text != '.') return 0;
+    const double number = strtod(text, &end);
+    while (units[unit].unit != '\0' && units[unit].unit != *end) unit++;
+    if (end == text || *end == '\0' || units[unit].unit == '\0') return 0;
+    total_ms += number * units[unit++].ms;
+    text = end + 1;
+  }
+  return total_ms >= 1 && total_ms <= 36500.0 * units[0].ms ? (int64_t)total_ms : 0;
 }
 
 const char *cox_moment_age(int64_t age_ms, char out[COX_MOMENT_AGE]) {

@@ -4,6 +4,7 @@
 
 #include "console/client_commands.h"
 #include "console/explain.h"
+#include "console/moment.h"
 #include "console/node_input.h"
 #include "console/node_view.h"
 #include "console/request.h"
@@ -20,6 +21,13 @@ static int run_disable(void *ctx, int argc, char **argv);
 
 static const struct cox_cli_option json_options[] = {{"json", 0, NULL, "prints JSON"}, {0}};
 static const struct cox_cli_option switch_options[] = {
+    {"reason", 0, "TEXT", "why; it is shown with the node and kept with its state"},
+    {"json", 0, NULL, "prints JSON"},
+    {0},
+};
+static const struct cox_cli_option disable_options[] = {
+    {"for", 0, "DURATION", "ends by itself after that: 30m, 2h, 1h30m, 7d"},
+    {"until", 0, "TIME", "ends by itself then: 2026-01-31T12:00:00Z"},
     {"reason", 0, "TEXT", "why; it is shown with the node and kept with its state"},
     {"json", 0, NULL, "prints JSON"},
     {0},
@@ -92,9 +100,9 @@ static const struct cox_cli_entry verbs[VERBS] = {
     [DISABLE] =
         {
             .name = "disable",
-            .synopsis = "ID… [--reason TEXT] [--json]",
+            .synopsis = "ID… [--for DURATION|--until TIME] [--reason TEXT] [--json]",
             .summary = "Takes nodes out of service once the running epoch is over",
-            .options = switch_options,
+            .options = disable_options,
             .is_client = true,
             .run = run_disable,
         },
@@ -305,14 +313,31 @@ static int remove_one(struct cox_cli_session *session, const char *id) {
   return exit_code;
 }
 
+/* {"reason"?, "expires_s"?, "expires_at"?} of the options; NULL: `exit_code` says what is wrong with them. */
+static json_t *switch_body(const struct cox_cli_args *args, bool is_disable, int *exit_code) {
+  const char *const reason = cox_cli_args_value(args, "reason");
+  const char *const length = is_disable ? cox_cli_args_value(args, "for") : NULL, *const until = is_disable ? cox_cli_args_value(args, "until") : NULL;
+  const int64_t ms = length != NULL ? cox_moment_duration(length) : 0;
+  json_t *const body = json_object();
+  const bool has_reason = reason == NULL || json_object_set_new(body, "reason", json_string(reason)) == 0;
+  const bool has_until = until == NULL || json_object_set_new(body, "expires_at", json_string(until)) == 0;
+  if (length != NULL) json_object_set_new(body, "expires_s", json_real((double)ms / 1000));
+  *exit_code = COX_EXIT_DONE;
+  if (!has_reason || !has_until) *exit_code = cox_cli_misuse(args->program, "the %s is no UTF-8 text", has_reason ? "time" : "reason");
+  else if (length != NULL && until != NULL) *exit_code = cox_cli_misuse(args->program, "give either --for or --until");
+  else if (length != NULL && ms == 0) *exit_code = cox_cli_misuse(args->program, "--for %s is no duration: say 30m, 2h, 1h30m or 7d", length);
+  if (*exit_code == COX_EXIT_DONE) return body;
+  json_decref(body);
+  return NULL;
+}
+
 static int set_admin(struct cox_cli_session *session, const char *id, const char *verb) {
   int exit_code;
   char tail[16];
   snprintf(tail, sizeof tail, "/%s", verb);
-  const char *const reason = cox_cli_args_value(&session->args, "reason");
-  json_t *const body = reason != NULL ? json_pack("{ss}", "reason", reason) : NULL;
-  if (reason != NULL && body == NULL) return cox_cli_misuse(session->args.program, "the reason is no UTF-8 text");
-  json_t *const answer = ask(session, "POST", id, tail, body, &exit_code);
+  json_t *const body = switch_body(&session->args, strcmp(verb, "disable") == 0, &exit_code);
+  if (body == NULL) return exit_code;
+  json_t *const answer = ask(session, "POST", id, tail, json_object_size(body) > 0 ? body : NULL, &exit_code);
   if (answer != NULL && cox_cli_args_has(&session->args, "json")) cox_cli_print_json(answer, false);
   else if (answer != NULL) print_done(id, strcmp(verb, "enable") == 0 ? "is enabled" : "is disabled: it stops once the running epoch is over");
   json_decref(answer);

@@ -37,25 +37,10 @@ const struct cox_cli_entry cox_cli_report = {
 
 /* ---- from when ---- */
 
-/* "90m" and the like; 0: no such thing. */
-static int64_t duration_ms(const char *text) {
-  static const struct {
-    char unit;
-    int64_t ms;
-  } units[] = {{'s', 1000}, {'m', 60000}, {'h', 3600000}, {'d', DAY_MS}};
-  char *end;
-  const double number = strtod(text, &end);
-  for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-    const double ms = number * (double)units[i].ms;
-    if (end != text && end[0] == units[i].unit && end[1] == '\0' && ms >= 1 && ms <= 36500.0 * (double)DAY_MS) return (int64_t)ms;
-  }
-  return 0;
-}
-
 /* 0: neither a duration nor a time. */
 static int64_t since_ms(const char *text, int64_t now_ms) {
   char whole[48];
-  const int64_t back_ms = duration_ms(text);
+  const int64_t back_ms = cox_moment_duration(text);
   if (back_ms > 0) return now_ms - back_ms;
   const size_t len = strlen(text);
   if (len == 20 && text[19] == 'Z') { /* seconds: the journal has milliseconds */

@@ -37,6 +37,7 @@ static int report_no_exchange(const struct cox_cli_session *session, int code, c
     cox_cli_fail(program, "%s", err->text[0] != '\0' ? err->text : "asking the daemon failed");
     return is_usage ? COX_EXIT_USAGE : COX_EXIT_FAILED;
   }
+  if (session->is_patient) return COX_EXIT_NO_DAEMON;
   if (strncmp(err->text, "no daemon at", 12) == 0 && target->config == NULL) {
     cox_cli_fail(program, "%s", err->text);
   } else {

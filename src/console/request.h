@@ -11,6 +11,7 @@ struct cox_cli_session {
   const struct cox_cli_env *env;
   struct cox_cli_args args;
   struct cox_cli_target target;
+  bool is_patient; /* that no daemon can be reached is no news: the caller tries again */
 };
 
 /* Parses the options and finds the daemon. False: the call ends with `*exit_code`. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "console/client_commands.h"
+#include "console/moment.h"
 #include "console/request.h"
 
 static const char nodes_path[] = "/admin/v1/nodes", batch_path[] = "/admin/v1/nodes/batch";
@@ -99,19 +100,40 @@ static int send_nodes(struct cox_cli_session *session, const json_t *nodes) {
   return exit_code;
 }
 
-static int send_state(struct cox_cli_session *session, const char *id, json_t *state) {
+/* What set_admin_state takes. A disable whose time is over since it was exported is none. */
+static json_t *state_args(const struct cox_cli_session *session, const char *id, const json_t *state) {
+  static const char *const keys[] = {"enabled", "epoch", "reason", "expires_at"};
   json_t *const args = json_pack("{ss}", "node_id", id);
-  json_t *answer = NULL;
-  int exit_code;
-  static const char *const keys[] = {"enabled", "epoch", "reason"};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     json_t *const value = json_object_get(state, keys[i]);
     if (value != NULL) json_object_set(args, keys[i], value);
   }
+  const int64_t expires_ms = cox_moment_parse(json_string_value(json_object_get(state, "expires_at")));
+  if (expires_ms == 0 || expires_ms > cox_cli_session_now_ms(session)) return args;
+  json_object_set_new(args, "enabled", json_true());
+  json_object_del(args, "expires_at");
+  return args;
+}
+
+static int send_state(struct cox_cli_session *session, const char *id, json_t *state) {
+  json_t *const args = state_args(session, id, state);
+  json_t *answer = NULL;
+  int exit_code;
   cox_cli_request(session, "POST", "/v1/commands/set_admin_state", args, &answer, &exit_code);
   json_decref(answer);
   json_decref(args);
   return exit_code;
+}
+
+/* Whoever brings a state back is the one who sets it. */
+static bool is_same_state(const json_t *left, const json_t *right) {
+  json_t *const one = json_copy((json_t *)(uintptr_t)left), *const other = json_copy((json_t *)(uintptr_t)right);
+  json_object_del(one, "actor");
+  json_object_del(other, "actor");
+  const bool is_same = one != NULL && json_equal(one, other);
+  json_decref(one);
+  json_decref(other);
+  return is_same;
 }
 
 /* Only those that differ: with their epochs, or what was disabled for an epoch that is over would count from the present one. */
@@ -123,7 +145,7 @@ static int send_states(struct cox_cli_session *session, json_t *states) {
   const char *id;
   json_t *state;
   json_object_foreach(states, id, state) {
-    if (json_equal(state, json_object_get(present, id))) continue;
+    if (is_same_state(state, json_object_get(present, id))) continue;
     const int exit_code = send_state(session, id, state);
     if (exit_code != COX_EXIT_DONE) worst = exit_code;
   }

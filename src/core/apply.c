@@ -19,7 +19,7 @@ void cox_txn_fini(struct cox_txn *txn) {
     struct cox_change *const next = change->next;
     cox_node_destroy(change->fresh);
     json_decref(change->config);
-    json_decref(change->admin_reason);
+    cox_admin_fini(&change->admin);
     cox_target_release(change->target);
     cox_target_release(change->old_applied);
     json_decref(change->old_memory);
@@ -129,11 +129,7 @@ static void change_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   if (node == NULL) return; /* registered and removed by one handler */
   change->node = node;
   if (change->config != NULL) reconfigure_locked(txn, change);
-  if (change->has_admin) {
-    SWAP(bool, node->admin.is_enabled, change->is_enabled);
-    SWAP(int64_t, node->admin.epoch, change->admin_epoch);
-    SWAP(json_t *, node->admin.reason, change->admin_reason);
-  }
+  if (change->has_admin) SWAP(struct cox_admin, node->admin, change->admin);
   if (change->target != NULL) intend_locked(txn, change);
   if (change->wants_restart) restart_locked(txn, node, true);
   if (change->wants_probe) node->wants_probe = true;
@@ -264,7 +260,10 @@ int cox_txn_apply(struct cox_txn *txn, struct cox_batch *batch, struct cox_err *
   cox_rwlock_write_unlock(&LOCK);
   push_leases(txn);
   if (episode != broker->registry.episodes) cox_batch_add(batch, cox_record_episode(&broker->registry));
-  for (const struct cox_change *change = txn->first; change != NULL; change = change->next) record(change, batch);
-  if (has_work) cox_broker_trigger(broker);
+  for (const struct cox_change *change = txn->first; change != NULL; change = change->next) {
+    record(change, batch);
+    if (change->has_admin && change->node != NULL) cox_expiry_follow(broker, change->node);
+  }
+  if (has_work) broker->owes_trigger = true;
   return 0;
 }

@@ -49,6 +49,8 @@ struct cox_broker *cox_broker_create(const struct cox_broker_options *options, s
   cox_queue_init(&broker->results, false, NULL);
   cox_queue_init(&broker->extensions, false, NULL);
   cox_reconciler_init(&broker->reconciler);
+  cox_expiry_init(&broker->expiry);
+  atomic_init(&broker->alarm_us, INT64_MAX);
   const bool is_whole = cox_ledger_init(&broker->ledger) == 0 && (options->callback_url == NULL || broker->callback_url != NULL);
   if (is_whole) return broker;
   cox_broker_destroy(broker);
@@ -69,6 +71,7 @@ void cox_broker_destroy(struct cox_broker *broker) {
     free(extension);
   }
   cox_ledger_fini(broker);
+  cox_expiry_fini(&broker->expiry);
   cox_queue_fini(&broker->extensions);
   cox_queue_fini(&broker->results);
   cox_reconciler_fini(&broker->reconciler);
@@ -107,21 +110,30 @@ static bool turn_policy(struct cox_broker *broker) {
   return true;
 }
 
+/* This loop sleeps on its queue; what it must do at some moment, cox-reconcile wakes it for: that one has timers. */
+static void set_alarm(struct cox_broker *broker) {
+  const int64_t expiry_us = cox_expiry_next_us(broker), retry_us = cox_ledger_next_us(broker);
+  const int64_t at_us = expiry_us < retry_us ? expiry_us : retry_us;
+  if (at_us < atomic_exchange(&broker->alarm_us, at_us)) cox_broker_trigger(broker);
+}
+
 /* Results before commands: a command must see what has come back. */
 size_t cox_broker_step_commands(struct cox_broker *broker) {
   size_t total = 0;
   struct moment since = moment_now(broker);
   for (;;) {
     atomic_store_explicit(&broker->heart.command_us, cox_clock_mono_us(broker->options.clock), memory_order_relaxed);
-    const size_t results = cox_ledger_handle(broker) + cox_results_handle(broker) + cox_lease_journal(broker);
+    const size_t results = cox_ledger_handle(broker) + cox_results_handle(broker) + cox_lease_journal(broker) + cox_expiry_handle(broker);
     const bool has_turned = turn_policy(broker);
     note_stall(broker, &since, results > 0 || has_turned);
     struct cox_command *const command = cox_commands_take(&broker->commands);
     if (command != NULL) cox_serve(broker, command);
     note_stall(broker, &since, command != NULL);
-    if (results == 0 && command == NULL && !has_turned) return total;
+    if (results == 0 && command == NULL && !has_turned) break;
     total += results + (command != NULL) + has_turned;
   }
+  set_alarm(broker);
+  return total;
 }
 
 static void run_commands(void *arg) {
@@ -229,8 +241,8 @@ static void answer_ticket(void *arg, const struct cox_answer *answer) {
   cox_mutex_lock(&ticket->mutex);
   cox_answer_copy(&ticket->answer, answer);
   ticket->is_answered = true;
-  cox_cond_signal(&ticket->cond);
   cox_mutex_unlock(&ticket->mutex);
+  cox_cond_signal(&ticket->cond);
   release_ticket(ticket);
 }
 

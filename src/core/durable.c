@@ -65,7 +65,8 @@ static enum cox_record_kind kind_of(const json_t *record) {
 }
 
 void cox_durable_fold(const json_t *record, cox_durable_write_fn *write, void *arg) {
-  static const char *const admin_keys[] = {"enabled", "epoch", "reason", NULL}, *const target_keys[] = {"generation", "target", NULL};
+  static const char *const admin_keys[] = {"enabled", "epoch", "reason", "actor", "expires_at", NULL};
+  static const char *const target_keys[] = {"generation", "target", NULL};
   static const char *const episode_keys[] = {"height", "hash", "node_count", NULL};
   const struct sink sink = {write, arg};
   const char *const id = json_string_value(json_object_get(record, "node_id"));
@@ -152,9 +153,8 @@ struct cox_record *cox_record_config(enum cox_record_kind kind, const struct cox
 struct cox_record *cox_record_admin(const struct cox_node *node) {
   struct cox_record *const record = cox_record_create(COX_RECORD_ADMIN, node->id);
   if (record == NULL) return NULL;
-  bool is_good = cox_record_set(record, "enabled", json_boolean(node->admin.is_enabled)) && set_number(record, "epoch", node->admin.epoch);
-  if (node->admin.reason != NULL) is_good = is_good && cox_record_set(record, "reason", json_incref(node->admin.reason));
-  return checked(record, is_good);
+  record->fields = json_object();
+  return checked(record, record->fields != NULL && cox_admin_write(&node->admin, record->fields));
 }
 
 struct cox_record *cox_record_target(const struct cox_node *node) {

@@ -1,7 +1,7 @@
 /* The durable state: what it consists of, how records make it, how it becomes a registry again.
  *
  * Tables, by name → value:
- *   node     id  → {node_num, registration, node}                  admin  id → {enabled, epoch, reason?}
+ *   node     id  → {node_num, registration, node}                  admin  id → {enabled, epoch, reason?, actor?, expires_at?}
  *   target   id  → {generation, target}                            driver id → {applied?, memory?, unanswered?}
  *   freed    num → start height of the episode that holds it back  episode "current" → {height, hash, node_count}
  *   counter  "registrations" → number                              keep:<table> name → value (keep.c)

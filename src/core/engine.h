@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "core/broker.h"
 #include "core/command.h"
+#include "core/expiry.h"
 #include "core/ledger.h"
 #include "core/lease_push.h"
 #include "core/metrics.h"
@@ -72,9 +73,12 @@ struct cox_broker {
   struct cox_leases *leases;
   struct cox_counters counters;
   struct cox_metrics metrics;
+  bool owes_trigger;                     /* cox-command only: a transaction left work for cox-reconcile */
   uint64_t world_version, fleet_version; /* cox-command only: they move when something that policy decides from changes */
   struct cox_due due;                    /* cox-command only */
   struct cox_ledger ledger;
+  struct cox_expiry expiry;              /* cox-command only */
+  atomic_int_fast64_t alarm_us;          /* cox-reconcile wakes cox-command then, monotonic; INT64_MAX: nothing is planned */
   atomic_bool is_stopping;               /* nothing is dispatched any more, everything in flight is cancelled */
   struct cox_thread command_thread, reconcile_thread;
 };

@@ -163,6 +163,7 @@ static void undo(struct cox_pending *pending) {
   if (cox_fault("ledger.forgets_undo")) return;
   for (struct cox_txn *txn = pending->undo; txn != NULL; txn = txn->older) cox_txn_undo(txn);
   if (pending->undo == NULL) return;
+  cox_expiry_forget(pending->broker);
   pending->broker->fleet_version++; /* the phase's command decides anew from what is in force again */
   pending->broker->ledger.owes = true;
   cox_broker_trigger(pending->broker);
@@ -400,12 +401,18 @@ static size_t take_outcomes(struct cox_broker *broker) {
   return count;
 }
 
+/* The store works, and does not know all of the state. */
+static bool is_behind(struct cox_ledger *ledger) {
+  return ledger->owes && ledger->first == NULL && ledger->rewrite.pending == NULL && !is_degraded(ledger);
+}
+
+int64_t cox_ledger_next_us(struct cox_broker *broker) { return is_behind(&broker->ledger) ? broker->ledger.owes_from_us : INT64_MAX; }
+
 size_t cox_ledger_handle(struct cox_broker *broker) {
   struct cox_ledger *const ledger = &broker->ledger;
   const size_t count = take_outcomes(broker) + take_notes(broker);
   const bool is_back = atomic_exchange(&ledger->is_back, false);
-  const bool is_behind = ledger->owes && ledger->first == NULL && ledger->rewrite.pending == NULL && !is_degraded(ledger);
-  const bool is_time = is_behind && cox_clock_mono_us(broker->options.clock) >= ledger->owes_from_us;
+  const bool is_time = is_behind(ledger) && cox_clock_mono_us(broker->options.clock) >= ledger->owes_from_us;
   if (is_back || is_time) cox_rewrite_begin(broker);
   return count + cox_rewrite_step(broker);
 }

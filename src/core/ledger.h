@@ -99,6 +99,8 @@ int cox_ledger_admits(struct cox_broker *broker, struct cox_err *err);
 void cox_ledger_submit(struct cox_broker *broker, struct cox_pending *pending);
 /* What the store has said and others have reported since. Returns how much there was. */
 size_t cox_ledger_handle(struct cox_broker *broker);
+/* When a rewrite that is owed may be tried again, on the monotonic clock; INT64_MAX: nothing waits for a moment. */
+int64_t cox_ledger_next_us(struct cox_broker *broker);
 /* keep.c: any thread; never blocks. Sends a record to cox-command, which gives it its number and stores it. Takes `record` (NULL: out of
  * memory), also when it fails; `done` as in cox_broker_keep. `what` is what it is called in an error. 0, COX_ENOMEM, COX_EFULL.        */
 int cox_note_send(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,

@@ -46,7 +46,7 @@ struct cox_node *cox_node_create(json_t *config) {
 void cox_node_hold_parts(struct cox_node *copy) {
   json_incref(copy->id);
   json_incref(copy->config);
-  json_incref(copy->admin.reason);
+  cox_admin_hold(&copy->admin);
   json_incref(copy->failure_reason);
   json_incref(copy->last_failure);
   json_incref(copy->memory);
@@ -60,7 +60,7 @@ void cox_node_hold_parts(struct cox_node *copy) {
 void cox_node_release_parts(struct cox_node *copy) {
   json_decref(copy->id);
   json_decref(copy->config);
-  json_decref(copy->admin.reason);
+  cox_admin_fini(&copy->admin);
   json_decref(copy->failure_reason);
   json_decref(copy->last_failure);
   json_decref(copy->memory);

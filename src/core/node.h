@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/admin.h"
 #include "core/attempt.h"
 #include "core/status.h"
 #include "core/target.h"
@@ -50,11 +51,7 @@ struct cox_node {
   json_t *config;
   uint64_t url_hash;       /* of the management URL: two registrations of one machine share it */
   uint64_t inference_hash; /* of the inference URL */
-  struct {
-    bool is_enabled;
-    int64_t epoch;
-    json_t *reason; /* string or NULL */
-  } admin;
+  struct cox_admin admin;
   struct cox_target *target; /* NULL: nothing intended yet */
   uint64_t generation;       /* of the target */
   enum cox_status current;

@@ -56,8 +56,8 @@ void cox_reconciler_end(struct cox_reconciler *reconciler) {
 void cox_broker_trigger(struct cox_broker *broker) {
   cox_mutex_lock(&broker->reconciler.mutex);
   broker->reconciler.is_triggered = true;
-  cox_cond_signal(&broker->reconciler.cond);
   cox_mutex_unlock(&broker->reconciler.mutex);
+  cox_cond_signal(&broker->reconciler.cond);
 }
 
 /* Seconds a driver of the node's kind may need; negative: not asked yet. */
@@ -213,20 +213,44 @@ static void stop_departing_locked(struct cox_broker *broker, struct pass *pass) 
   }
 }
 
+enum { CACHE_LINE = 64, ALIKE_US = 1000 };
+
+static void fetch(const void *start, size_t size) {
+  for (size_t at = 0; at < size; at += CACHE_LINE) __builtin_prefetch((const char *)start + at);
+}
+
+/* Ten thousand nodes fit into no cache, and waiting for them is most of a pass: the one after the next is asked for while this one is
+ * looked at, and what the next one points to.                                                                                     */
+static void fetch_ahead_locked(const struct cox_broker *broker) COX_REQUIRES_SHARED(LOCK) {
+  const struct cox_node *const next = broker->registry.dirty_first;
+  if (next == NULL) return;
+  if (next->dirty_next != NULL) fetch(next->dirty_next, sizeof *next);
+  fetch(next->config, sizeof *next->config);
+  if (next->target != NULL) fetch(next->target, sizeof *next->target);
+  if (next->applied != NULL && next->applied != next->target) fetch(next->applied, CACHE_LINE);
+}
+
 /* One write section; returns the nodes looked at. */
 static size_t section_locked(struct cox_broker *broker, struct pass *pass) COX_REQUIRES(LOCK) {
   stop_departing_locked(broker, pass);
-  size_t looked = 0;
+  size_t looked = 0, alike = 0; /* a command marks its nodes at one moment, all but a millisecond: they waited equally long */
+  int64_t dirty_at_us = 0;
   while (looked < COX_PASS_NODES && pass->cancels < COX_PASS_NODES && broker->reconciler.spares > 0) {
     struct cox_node *const node = cox_registry_take_dirty_locked(&broker->registry);
     if (node == NULL) break;
+    fetch_ahead_locked(broker);
     looked++;
-    cox_histogram_add(&broker->metrics.queued_s, pass->now_us - node->dirty_at_us, 1);
+    if (alike > 0 && llabs(node->dirty_at_us - dirty_at_us) > ALIKE_US) {
+      cox_histogram_add(&broker->metrics.queued_s, pass->now_us - dirty_at_us, alike);
+      alike = 0;
+    }
+    if (alike++ == 0) dirty_at_us = node->dirty_at_us;
     if (look_locked(broker, node, pass)) continue;
     pass->unknown_kind = json_incref(json_object_get(node->config, "kind"));
     cox_registry_mark_locked(&broker->registry, node);
     break;
   }
+  if (alike > 0) cox_histogram_add(&broker->metrics.queued_s, pass->now_us - dirty_at_us, alike);
   return looked;
 }
 
@@ -287,12 +311,26 @@ static void resync_due(struct cox_broker *broker, int64_t now_us) COX_EXCLUDES(L
   cox_rwlock_write_unlock(&LOCK);
 }
 
+/* cox-command has something to do by now. It plans anew when it has turned. Returns 1, or 0 when it is not time yet. */
+static size_t alarm_due(struct cox_broker *broker, int64_t now_us) {
+  int64_t at_us = atomic_load(&broker->alarm_us);
+  if (at_us > now_us || !atomic_compare_exchange_strong(&broker->alarm_us, &at_us, INT64_MAX)) return 0;
+  cox_commands_wake(&broker->commands);
+  return 1;
+}
+
 /* Each of the nodes took its share. */
 static void note_work(struct cox_broker *broker, int64_t since_us, size_t count) {
   atomic_store(&broker->metrics.working_since_us, 0);
   if (count == 0) return;
   const int64_t took_us = cox_clock_mono_us(broker->options.clock) - since_us;
   cox_histogram_add(&broker->metrics.work_s, took_us / (int64_t)count, count);
+}
+
+/* Encoding ten thousand targets beside a pass over their nodes slows both down; nobody waits for the store but its own answers. */
+static void hold_store(const struct cox_broker *broker, bool is_held) {
+  const struct cox_store *const store = broker->options.store;
+  if (store != NULL && store->hold != NULL) store->hold(store->ctx, is_held);
 }
 
 size_t cox_broker_step_reconcile(struct cox_broker *broker, int64_t *next_us) {
@@ -307,9 +345,9 @@ size_t cox_broker_step_reconcile(struct cox_broker *broker, int64_t *next_us) {
   resync_due(broker, pass.now_us);
   timers_due(broker, pass.now_us);
   int64_t lease_us;
-  size_t looked = cox_lease_turn(broker, &lease_us);
+  size_t looked = cox_lease_turn(broker, &lease_us) + alarm_due(broker, pass.now_us);
   cox_drain_mark_ended(broker);
-  bool has_more;
+  bool has_more, is_long = false;
   do {
     refill(reconciler);
     pass.starts = pass.cancels = 0;
@@ -321,14 +359,18 @@ size_t cox_broker_step_reconcile(struct cox_broker *broker, int64_t *next_us) {
     has_more = broker->registry.dirty_first != NULL && reconciler->spares + count > 0;
     cox_rwlock_write_unlock(&LOCK);
     note_work(broker, since_us, count);
+    if (has_more && !is_long) hold_store(broker, is_long = true);
     if (pass.unknown_kind != NULL) ask_limits(broker, pass.unknown_kind);
     hand_over(broker, &pass);
     looked += count;
   } while (has_more || pass.cancels >= COX_PASS_NODES);
+  if (is_long) hold_store(broker, false);
   const int64_t timer_us = cox_timers_next(&reconciler->timers);
   int64_t next = reconciler->tick_at_us < reconciler->resync_at_us ? reconciler->tick_at_us : reconciler->resync_at_us;
   if (timer_us < next) next = timer_us;
   if (lease_us < next) next = lease_us;
+  const int64_t alarm_us = atomic_load(&broker->alarm_us);
+  if (alarm_us < next) next = alarm_us;
   if (next_us != NULL) *next_us = next;
   return looked;
 }

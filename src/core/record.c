@@ -18,6 +18,13 @@ static const char *const names[COX_RECORD_KINDS] = {
 
 const char *cox_record_kind_name(enum cox_record_kind kind) { return names[kind]; }
 
+bool cox_record_kind_is_known(const char *name) {
+  for (int kind = 0; kind < COX_RECORD_KEEP; kind++) {
+    if (strcmp(names[kind], name) == 0) return true;
+  }
+  return false;
+}
+
 struct cox_record *cox_record_create(enum cox_record_kind kind, json_t *node_id) {
   struct cox_record *const record = malloc(sizeof *record);
   if (record == NULL) return NULL;

@@ -26,7 +26,7 @@ enum cox_record_kind {
   COX_RECORD_REGISTER, /* fields: node_num, registration, node */
   COX_RECORD_UPDATE,   /* same, and `forgets` when the node is another machine now */
   COX_RECORD_REMOVE,   /* fields: node_num, and freed_at: start height of the episode that holds the number back */
-  COX_RECORD_ADMIN,    /* fields: enabled, epoch, reason */
+  COX_RECORD_ADMIN,    /* fields: enabled, epoch, reason, actor, expires_at */
   COX_RECORD_TARGET,   /* generation and target */
   COX_RECORD_EPISODE,  /* fields: height, hash, node_count */
   COX_RECORD_DRIVER,   /* what is known about what runs on a node, when it is written anew */
@@ -82,6 +82,11 @@ void cox_record_release(struct cox_record *record);
 /* {"seq", "time", "kind", "node_id"?, …}; a new reference, NULL: out of memory. */
 json_t *cox_record_json(const struct cox_record *record);
 const char *cox_record_kind_name(enum cox_record_kind kind);
+/* Of those in the journal. */
+bool cox_record_kind_is_known(const char *name);
+#define COX_RECORD_KIND_NAMES                                                                                                        \
+  "start, store, command, reload, note, gap, status, attempt, register, update, remove, admin, target, episode, driver, freed, counter " \
+  "and reset"
 bool cox_record_is_state(const struct cox_record *record);
 
 /* Fields of a record under construction, by hand and without checks of what is ours: there are many. False, and the record

@@ -41,11 +41,7 @@ static int read_driver(const char *id, const json_t *value, struct cox_node *nod
 static int read_parts(const char *id, const json_t *tables, struct cox_node *node, struct cox_err *err) {
   const json_t *const admin = row(tables, "admin", id), *const target = row(tables, "target", id);
   struct cox_err why = {0};
-  if (admin != NULL) {
-    node->admin.is_enabled = json_is_true(json_object_get(admin, "enabled"));
-    node->admin.epoch = number(admin, "epoch");
-    node->admin.reason = json_incref(json_object_get(admin, "reason"));
-  }
+  if (admin != NULL) cox_admin_read(&node->admin, admin);
   if (!read_target(json_object_get(target, "target"), &node->target, &why)) return refuse(id, "target", &why, err);
   const uint64_t generation = (uint64_t)number(target, "generation");
   if (generation > node->generation) node->generation = generation;

@@ -21,6 +21,13 @@ static void arm(struct cox_broker *broker) {
   cox_broker_trigger(broker);
 }
 
+/* At once for what a phase asks. An operator waits for the store, which is given the change first: woken before it, the reconciler only
+ * takes the processor away from it.                                                                                              */
+static void trigger_owed(struct cox_broker *broker) {
+  if (broker->owes_trigger) cox_broker_trigger(broker);
+  broker->owes_trigger = false;
+}
+
 /* Keeps what an applied transaction replaced until it is stored; takes `kept`. */
 static void keep_image(struct cox_pending *pending, struct cox_txn *txn, struct cox_txn *kept) {
   *kept = *txn;
@@ -52,6 +59,7 @@ static bool apply(struct cox_broker *broker, const char *name, struct cox_txn *t
     return false;
   }
   if (is_durable) keep_image(pending, txn, kept);
+  else trigger_owed(broker);
   return true;
 }
 
@@ -80,11 +88,12 @@ static void tell(struct cox_pending *pending, const char *name, const char *call
 }
 
 /* Runs a handler as one transaction. Returns the names it issued (new reference) or NULL; `has_world`: it set the world. */
-static json_t *execute(struct cox_broker *broker, const char *name, json_t *args, struct cox_answer *answer, struct cox_pending *pending,
-                       bool *has_world) {
+static json_t *execute(struct cox_broker *broker, const char *name, const char *caller, json_t *args, struct cox_answer *answer,
+                       struct cox_pending *pending, bool *has_world) {
   const struct cox_policy *const policy = broker->options.policy;
   struct cox_txn txn;
   cox_txn_init(&txn, broker);
+  txn.caller = caller;
   policy->run(policy->ctx, name, args, &txn, answer);
   json_t *issued = NULL;
   *has_world = false;
@@ -106,7 +115,7 @@ static json_t *issue(struct cox_broker *broker, const char *name, const char *by
   struct cox_answer answer = {0};
   bool has_world;
   json_t *const args = json_object();
-  json_decref(execute(broker, name, args, &answer, pending, &has_world)); /* what it issues itself is not followed */
+  json_decref(execute(broker, name, by, args, &answer, pending, &has_world)); /* what it issues itself is not followed */
   tell(pending, name, by, args, &answer);
   json_decref(args);
   atomic_fetch_add_explicit(&broker->counters.commands, 1, memory_order_relaxed);
@@ -127,7 +136,7 @@ static void run(struct cox_broker *broker, struct cox_pending *pending) {
   struct cox_answer *const answer = &pending->answer;
   const struct cox_command *const command = pending->command;
   bool has_world;
-  json_t *const names = execute(broker, command->name, command->args, answer, pending, &has_world);
+  json_t *const names = execute(broker, command->name, command->caller, command->args, answer, pending, &has_world);
   tell(pending, command->name, command->caller, command->args, answer);
   if (names == NULL && !has_world) return;
   json_t *const issued = json_array();
@@ -158,6 +167,7 @@ void cox_serve(struct cox_broker *broker, struct cox_command *command) {
   }
   cox_metrics_command(&broker->metrics, command->name, (enum cox_command_outcome)pending->answer.outcome);
   cox_ledger_submit(broker, pending);
+  trigger_owed(broker);
 }
 
 void cox_serve_due(struct cox_broker *broker) {
@@ -170,6 +180,7 @@ void cox_serve_due(struct cox_broker *broker) {
   if (pending != NULL) {
     json_decref(issue(broker, name, "reload", pending));
     cox_ledger_submit(broker, pending);
+    trigger_owed(broker);
   }
   json_decref(world);
 }

@@ -186,9 +186,7 @@ static json_t *explain_json(const struct cox_node *node, const struct cox_snapsh
 
 static json_t *admin_json(const struct cox_node *node) {
   json_t *const object = json_object();
-  json_object_set_new(object, "enabled", json_boolean(node->admin.is_enabled));
-  json_object_set_new(object, "epoch", json_integer(node->admin.epoch));
-  set_text(object, "reason", node->admin.reason);
+  cox_admin_write(&node->admin, object);
   return object;
 }
 

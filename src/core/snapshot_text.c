@@ -189,6 +189,8 @@ static void add_admin(struct out *out, const struct cox_node *node) {
   truth(out, "enabled", node->admin.is_enabled);
   integer(out, "epoch", node->admin.epoch);
   optional(out, "reason", node->admin.reason);
+  optional(out, "actor", node->admin.actor);
+  moment(out, "expires_at", node->admin.expires_ms);
   close(out);
 }
 

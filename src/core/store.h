@@ -56,6 +56,8 @@ struct cox_store_read {
 uint64_t cox_store_read_end(const struct cox_store_read *read, const json_t *records, uint64_t since, uint64_t until, uint64_t *from,
                             uint64_t *to);
 
+enum { COX_STORE_HOLD_MS = 50 };
+
 struct cox_store {
   void *ctx;
   /* Start-up only, first of all. 0, or a code with the reason. NULL: there is nothing to load (tests). */
@@ -74,6 +76,9 @@ struct cox_store {
   /* Any thread; never blocks: keeps at most so many records, and none older than so many seconds (0: as it is). The next quiet
    * moment does it.                                                                                                           */
   void (*compact)(void *ctx, uint64_t records_max, int64_t age_max_s);
+  /* Any thread; never blocks. NULL: this store is no burden. True: a long pass is under way, which shares caches and processors with
+   * the store's thread; what was taken may wait until it is over (false), but not longer than COX_STORE_HOLD_MS.                   */
+  void (*hold)(void *ctx, bool is_held);
   /* Commits what it has taken and ends; every `done` is called before it returns. */
   void (*close)(void *ctx);
 };

@@ -1,4 +1,4 @@
-/* Moments at which the reconciler wants to look at a node again: a binary heap owned by cox-reconcile alone.
+/* Moments at which the reconciler wants to look at a node again: a binary heap owned by one thread (cox-reconcile; expiry.h: cox-command).
  * Entries are never taken back: an entry that came due is checked against the node and ignored when outdated. */
 #ifndef COX_CORE_TIMERS_H
 #define COX_CORE_TIMERS_H
@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum cox_timer_kind { COX_TIMER_LOOK, COX_TIMER_PROBE };
+enum cox_timer_kind { COX_TIMER_LOOK, COX_TIMER_PROBE, COX_TIMER_EXPIRY };
 
 struct cox_timer {
   int64_t at_us;

@@ -103,18 +103,11 @@ bool cox_txn_read(struct cox_txn *txn, int slot, struct cox_txn_node *out) {
       .id = node->id,
       .node_num = node->num,
       .config = change != NULL && change->config != NULL ? change->config : node->config,
-      .is_enabled = node->admin.is_enabled,
-      .admin_epoch = node->admin.epoch,
-      .admin_reason = json_string_value(node->admin.reason),
+      .admin = change != NULL && change->has_admin ? change->admin : node->admin,
       .current = node->current,
       .current_poc = node->current_poc,
       .failure_reason = json_string_value(node->failure_reason),
   };
-  if (change != NULL && change->has_admin) {
-    out->is_enabled = change->is_enabled;
-    out->admin_epoch = change->admin_epoch;
-    out->admin_reason = json_string_value(change->admin_reason);
-  }
   read_target(target_of(txn, slot, node), out);
   read_world(txn, out);
   return true;
@@ -316,17 +309,16 @@ bool cox_txn_remove(struct cox_txn *txn, const char *id) {
   return true;
 }
 
-int cox_txn_set_admin(struct cox_txn *txn, const char *id, bool is_enabled, int64_t epoch, const char *reason,
-                      struct cox_err *err) {
+int cox_txn_set_admin(struct cox_txn *txn, const char *id, const struct cox_admin *admin, struct cox_err *err) {
   const int slot = cox_txn_find(txn, id);
   if (slot == COX_TXN_NONE) return cox_err_set(err, COX_ENOENT, "node %s is not registered", id);
   struct cox_change *const change = touch(txn, slot);
   if (change == NULL) return cox_err_set(err, COX_ENOMEM, "changing the admin state of node %s failed: out of memory", id);
+  if (change->has_admin) cox_admin_fini(&change->admin);
   change->has_admin = true;
-  change->is_enabled = is_enabled;
-  change->admin_epoch = epoch;
-  json_decref(change->admin_reason);
-  change->admin_reason = reason != NULL ? json_string(reason) : NULL;
+  change->admin = *admin;
+  change->admin.reason = json_incref(admin->reason);
+  change->admin.actor = txn->caller != NULL ? json_string(txn->caller) : NULL;
   return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "core/admin.h"
 #include "core/status.h"
 #include "core/target.h"
 
@@ -23,9 +24,7 @@ struct cox_txn_node {
   json_t *id; /* string */
   int node_num;
   json_t *config;
-  bool is_enabled;             /* admin state */
-  int64_t admin_epoch;
-  const char *admin_reason;    /* may be NULL */
+  struct cox_admin admin;
   enum cox_status intended, current; /* intended is UNKNOWN when there is no target */
   enum cox_poc intended_poc, current_poc;
   struct cox_target *target;   /* may be NULL */
@@ -60,8 +59,8 @@ int cox_txn_intend(struct cox_txn *txn, int slot, struct cox_target *target, str
 int cox_txn_register(struct cox_txn *txn, json_t *object, struct cox_err *err);
 int cox_txn_update(struct cox_txn *txn, json_t *object, struct cox_err *err);
 bool cox_txn_remove(struct cox_txn *txn, const char *id);
-/* 0 or COX_ENOENT. */
-int cox_txn_set_admin(struct cox_txn *txn, const char *id, bool is_enabled, int64_t epoch, const char *reason, struct cox_err *err);
+/* `admin`: without an actor, which is the command's caller; its reason is borrowed. 0, COX_ENOENT or COX_ENOMEM. */
+int cox_txn_set_admin(struct cox_txn *txn, const char *id, const struct cox_admin *admin, struct cox_err *err);
 
 /* Names the command that is due after this one; it runs next on the same thread as its own transaction when anything
  * that it decides from changed since it last succeeded, or resync_s passed. Its outcome stands in the answer's

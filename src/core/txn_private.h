@@ -13,9 +13,8 @@ struct cox_change {
   struct cox_node *fresh; /* to be registered; after applying a removal: the removed node */
   bool is_removed;
   json_t *config;
-  bool has_admin, is_enabled;
-  int64_t admin_epoch;
-  json_t *admin_reason;
+  bool has_admin;
+  struct cox_admin admin;
   struct cox_target *target;
   bool wants_restart, wants_probe;
   struct cox_target *old_applied;
@@ -45,6 +44,7 @@ struct cox_world_nodes {
 struct cox_txn {
   struct cox_txn *older; /* of the same command, applied before: kept until they are stored */
   struct cox_broker *broker;
+  const char *caller; /* of the command, borrowed while its handler runs: whom an admin state is put down to; NULL: nobody */
   struct cox_change **changes; /* by slot */
   size_t capacity;
   size_t end; /* highest slot of a fresh node + 1; 0: none */
@@ -67,7 +67,7 @@ struct cox_txn {
 void cox_txn_init(struct cox_txn *txn, struct cox_broker *broker);
 /* Frees everything, the collected changes too. */
 void cox_txn_fini(struct cox_txn *txn);
-/* Applies all of it in one write section and wakes the reconciler when there is work. 0, or COX_ENOMEM and nothing happened.
+/* Applies all of it in one write section; when there is work, the reconciler is owed a trigger (serve.c). 0, or COX_ENOMEM and nothing happened.
  * Appends one record per durable change to `batch`.                                                                           */
 int cox_txn_apply(struct cox_txn *txn, struct cox_batch *batch, struct cox_err *err) COX_EXCLUDES(txn->broker->registry.lock);
 /* Is it an operator's change: one that nothing could compute again? (Nodes, admin states, training; other targets are what a

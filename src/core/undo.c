@@ -88,11 +88,7 @@ static void undo_change_locked(struct cox_txn *txn, struct cox_change *change) C
     node->failures = 0;
     node->next_at_us = 0;
   }
-  if (change->has_admin) {
-    SWAP(bool, node->admin.is_enabled, change->is_enabled);
-    SWAP(int64_t, node->admin.epoch, change->admin_epoch);
-    SWAP(json_t *, node->admin.reason, change->admin_reason);
-  }
+  if (change->has_admin) SWAP(struct cox_admin, node->admin, change->admin);
   if (change->has_config) undo_config_locked(txn, change);
   node->change++;
   cox_lease_push_locked(txn->broker, node);

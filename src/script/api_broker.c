@@ -9,6 +9,8 @@
 
 #define BROKER_TYPE "coxswain.Broker"
 
+#define EXPIRES_MAX_S 253402300799.0 /* the end of year 9999: a later time has no RFC 3339 text */
+
 static const char broker_key, world_key, skip_key;
 
 static struct cox_txn *check_txn(lua_State *L) {
@@ -143,10 +145,15 @@ static int set_admin(lua_State *L) {
   struct cox_txn *const txn = check_txn(L);
   const char *const id = check_text(L, 2, "a node's id");
   luaL_checktype(L, 3, LUA_TBOOLEAN);
-  const lua_Integer epoch = luaL_checkinteger(L, 4);
+  struct cox_admin admin = {.is_enabled = lua_toboolean(L, 3) != 0, .epoch = luaL_checkinteger(L, 4)};
   const char *const reason = lua_isnoneornil(L, 5) ? NULL : check_text(L, 5, "a reason");
+  const lua_Number expires_s = luaL_optnumber(L, 6, 0);
+  if (!(expires_s >= 0 && expires_s <= EXPIRES_MAX_S)) return luaL_error(L, "expires_at must be seconds since 1970, at most %f", EXPIRES_MAX_S);
+  admin.expires_ms = (int64_t)(expires_s * 1000 + 0.5);
   struct cox_err err;
-  const int rc = cox_txn_set_admin(txn, id, lua_toboolean(L, 3) != 0, epoch, reason, &err);
+  admin.reason = reason != NULL ? json_string(reason) : NULL;
+  const int rc = cox_txn_set_admin(txn, id, &admin, &err);
+  json_decref(admin.reason);
   if (rc != 0) return cox_policy_refuse(L, rc, err.text);
   lua_pushboolean(L, 1);
   return 1;
@@ -199,8 +206,8 @@ static const struct cox_binding methods[] = {
     {"register", register_node, "(node: table) → coxswain.Node?, string?, string?", "Registers a new node; nil, why not, and a code."},
     {"update", update, "(node: table) → coxswain.Node?, string?, string?", "Replaces the configuration of a registered node."},
     {"remove", remove_node, "(id: string) → boolean", "Unregisters a node; false: it was not registered."},
-    {"set_admin", set_admin, "(id: string, enabled: boolean, epoch: integer, reason?: string) → true?, string?, string?",
-     "Sets a node's admin state."},
+    {"set_admin", set_admin, "(id: string, enabled: boolean, epoch: integer, reason?: string, expires_at?: number) → true?, string?, string?",
+     "Sets a node's admin state; from `expires_at` on, in seconds since 1970, the broker ends it with the command expire_admin_state."},
     {"reconcile", reconcile, "(id?: string) → integer?, string?, string?",
      "Ends backoffs; with an id also starts the attempt in flight anew. Returns the nodes triggered."},
     {"probe", probe, "(id?: string) → integer?, string?, string?", "Probes now. Returns the nodes triggered."},

@@ -13,10 +13,11 @@
 
 enum { CONFIG_UPVALUE = 1, MODELS_UPVALUE = 2, JSON_UPVALUES = 2, ADMIN_UPVALUE = 3, UPVALUES = 3 };
 
-/* What the kept table of the admin state says; it has no reason. */
+/* What the kept table of the admin state says, beside the texts. */
 struct kept_admin {
   bool is_kept, is_enabled;
-  int64_t epoch;
+  int64_t epoch, expires_ms;
+  struct cox_held *reason, *actor;
 };
 
 struct policy_node {
@@ -112,30 +113,46 @@ static void push_cached(lua_State *L, struct policy_node *node, int place, json_
   cox_vm_hold_json(L, held, value);
 }
 
-static void push_new_admin(lua_State *L, const struct cox_txn_node *view) {
-  lua_createtable(L, 0, 3);
-  lua_pushboolean(L, view->is_enabled);
+static void push_new_admin(lua_State *L, const struct cox_admin *admin) {
+  lua_createtable(L, 0, 5);
+  lua_pushboolean(L, admin->is_enabled);
   lua_setfield(L, -2, "enabled");
-  lua_pushinteger(L, view->admin_epoch);
+  lua_pushinteger(L, admin->epoch);
   lua_setfield(L, -2, "epoch");
-  if (view->admin_reason == NULL) return;
-  lua_pushstring(L, view->admin_reason);
+  lua_pushstring(L, json_string_value(admin->reason)); /* NULL pushes nil */
   lua_setfield(L, -2, "reason");
+  lua_pushstring(L, json_string_value(admin->actor));
+  lua_setfield(L, -2, "actor");
+  if (admin->expires_ms == 0) return;
+  lua_pushnumber(L, (lua_Number)admin->expires_ms / 1000);
+  lua_setfield(L, -2, "expires_at");
 }
 
-/* With a reason it is made anew: most have none. */
+static bool is_held(const struct cox_held *held, const json_t *value) { return (held != NULL ? held->value : NULL) == value; }
+
+static void hold(lua_State *L, struct cox_held **held, json_t *value) {
+  cox_vm_release(L, held);
+  if (value != NULL) cox_vm_hold_json(L, held, value);
+}
+
 static void push_admin(lua_State *L, struct policy_node *node) {
-  const struct cox_txn_node *const view = &node->view;
-  const bool is_same = node->admin.is_kept && node->admin.is_enabled == view->is_enabled && node->admin.epoch == view->admin_epoch;
-  if (is_same && view->admin_reason == NULL) {
+  const struct cox_admin *const admin = &node->view.admin;
+  struct kept_admin *const kept = &node->admin;
+  if (kept->is_kept && kept->is_enabled == admin->is_enabled && kept->epoch == admin->epoch && kept->expires_ms == admin->expires_ms &&
+      is_held(kept->reason, admin->reason) && is_held(kept->actor, admin->actor)) {
     lua_getiuservalue(L, 1, ADMIN_UPVALUE);
     return;
   }
-  push_new_admin(L, view);
-  if (view->admin_reason != NULL) return;
+  kept->is_kept = false;
+  push_new_admin(L, admin);
   lua_pushvalue(L, -1);
   lua_setiuservalue(L, 1, ADMIN_UPVALUE);
-  node->admin = (struct kept_admin){.is_kept = true, .is_enabled = view->is_enabled, .epoch = view->admin_epoch};
+  hold(L, &kept->reason, admin->reason);
+  hold(L, &kept->actor, admin->actor);
+  kept->is_enabled = admin->is_enabled;
+  kept->epoch = admin->epoch;
+  kept->expires_ms = admin->expires_ms;
+  kept->is_kept = true;
 }
 
 static void push_target(lua_State *L, const struct cox_target *target) {
@@ -230,6 +247,8 @@ static int node_newindex(lua_State *L) {
 static int node_gc(lua_State *L) {
   struct policy_node *const node = lua_touserdata(L, 1);
   for (int i = 0; i < JSON_UPVALUES; i++) cox_vm_release(L, &node->held[i]);
+  cox_vm_release(L, &node->admin.reason);
+  cox_vm_release(L, &node->admin.actor);
   return 0;
 }
 

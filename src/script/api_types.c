@@ -68,6 +68,8 @@ static const struct cox_api_field admin_state[] = {
     {"enabled", "boolean", "as an operator set it"},
     {"epoch", "integer", "in which that was"},
     {"reason", "string?", "the operator's words"},
+    {"actor", "string?", "who set it: the caller of the command; nil: nobody has"},
+    {"expires_at", "number?", "when it ends by itself, in seconds since 1970"},
     {NULL, NULL, NULL},
 };
 

@@ -6,7 +6,7 @@
 #include "core/txn_private.h"
 #include "sim/world_private.h"
 
-enum { QUEUE_MAX = 64, TIMERS_PER_NODE = 4096 };
+enum { QUEUE_MAX = 64, TIMERS_PER_NODE = 4096, LATE_MS = 10000 };
 
 #define REGISTRY (&world->broker->registry)
 
@@ -237,10 +237,21 @@ static void check_episode(struct cox_world *world, uint64_t count) {
                   REGISTRY->episode.height, REGISTRY->episode.node_count, highest_num(world));
 }
 
+/* Unless it was tried and could not be stored, or the loop was late: then it is tried again. */
+static void check_admin(struct cox_world *world, const struct cox_node *node) {
+  struct cox_broker *const broker = world->broker;
+  const int64_t wall_ms = cox_clock_wall_ms(broker->options.clock) - LATE_MS;
+  if (!cox_admin_is_over(&node->admin, wall_ms) || broker->expiry.not_before_us > world->now_us - LATE_MS * 1000) return;
+  const char *const id = cox_node_id(node);
+  cox_world_break(world, "an admin state ends at its time", id, "the disable of %s is over since more than %d ms", id, LATE_MS);
+}
+
 void cox_world_check_commands(struct cox_world *world, uint64_t count) {
   if (count == 0) return;
   for (size_t i = 0; i < REGISTRY->num_count; i++) {
-    if (REGISTRY->by_num[i] != NULL) check_target(world, REGISTRY->by_num[i], count);
+    if (REGISTRY->by_num[i] == NULL) continue;
+    check_target(world, REGISTRY->by_num[i], count);
+    check_admin(world, REGISTRY->by_num[i]);
   }
   check_episode(world, count);
   remember(world);

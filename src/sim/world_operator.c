@@ -101,7 +101,10 @@ static void change(struct cox_world *world) {
 
 static void set_admin(struct cox_world *world) {
   const char *const id = any_id(world);
-  cox_world_order(world, "set_admin_state", json_pack("{ss sb ss}", "node_id", id, "enabled", (int)below(world, 2), "reason", "by hand"));
+  const bool is_enabled = below(world, 2) != 0, ends = !is_enabled && below(world, 2) == 0;
+  json_t *const args = json_pack("{ss sb ss}", "node_id", id, "enabled", (int)is_enabled, "reason", "by hand");
+  if (ends) json_object_set_new(args, "expires_s", json_real(0.2 + (double)below(world, 60))); /* also while the daemon is down */
+  cox_world_order(world, "set_admin_state", args);
 }
 
 static void stop_training(struct cox_world *world, unsigned task) {

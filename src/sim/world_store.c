@@ -19,9 +19,8 @@ static const char invariant_durable[] = "what was acknowledged is durable", inva
 struct picture_node {
   int num;
   uint64_t registration;
-  json_t *config, *reason; /* held; `reason` may be NULL */
-  bool is_enabled;
-  int64_t epoch;
+  json_t *config; /* held */
+  struct cox_admin admin;
   struct cox_target *target, *applied; /* held, may be NULL */
 };
 
@@ -48,9 +47,9 @@ static struct cox_world_picture *take_picture(struct cox_world *world) {
     const struct cox_node *const node = registry->by_num[i];
     if (node == NULL) continue;
     picture->nodes[picture->count++] = (struct picture_node){
-        .num = node->num, .registration = node->registration, .config = json_incref(node->config), .reason = json_incref(node->admin.reason),
-        .is_enabled = node->admin.is_enabled, .epoch = node->admin.epoch, .target = cox_target_hold(node->target),
-        .applied = cox_target_hold(node->applied)};
+        .num = node->num, .registration = node->registration, .config = json_incref(node->config), .admin = node->admin,
+        .target = cox_target_hold(node->target), .applied = cox_target_hold(node->applied)};
+    cox_admin_hold(&picture->nodes[picture->count - 1].admin);
   }
   return picture;
 }
@@ -59,7 +58,7 @@ static void free_picture(struct cox_world_picture *picture) {
   for (size_t i = 0; picture != NULL && i < picture->count; i++) {
     struct picture_node *const node = &picture->nodes[i];
     json_decref(node->config);
-    json_decref(node->reason);
+    cox_admin_fini(&node->admin);
     cox_target_release(node->target);
     cox_target_release(node->applied);
   }
@@ -77,8 +76,11 @@ static const char *what_was_changed(const struct cox_node *node, const struct pi
   if (node == NULL) return "it is not registered any more";
   if (node->registration != was->registration) return "its registration number is another one";
   if (!json_equal(node->config, was->config)) return "its configuration is another one";
-  if (node->admin.is_enabled != was->is_enabled || node->admin.epoch != was->epoch) return "its admin state is another one";
-  if (!is_same_json(node->admin.reason, was->reason)) return "the reason of its admin state is another one";
+  const struct cox_admin *const admin = &node->admin;
+  if (admin->is_enabled != was->admin.is_enabled || admin->epoch != was->admin.epoch) return "its admin state is another one";
+  if (admin->expires_ms != was->admin.expires_ms) return "its admin state ends at another time";
+  if (!is_same_json(admin->reason, was->admin.reason)) return "the reason of its admin state is another one";
+  if (!is_same_json(admin->actor, was->admin.actor)) return "the actor of its admin state is another one";
   return NULL;
 }
 

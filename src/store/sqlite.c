@@ -30,9 +30,9 @@ static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
     if (self->last != NULL) self->last->next = batch;
     else self->first = batch;
     self->last = batch;
-    cox_cond_signal(&self->cond);
   }
   cox_mutex_unlock(&self->mutex);
+  if (rc == 0) cox_cond_signal(&self->cond);
   return rc;
 }
 
@@ -90,6 +90,15 @@ static void compact(void *ctx, uint64_t records_max, int64_t age_max_s) {
   cox_mutex_unlock(&self->mutex);
 }
 
+static void hold(void *ctx, bool is_held) {
+  struct cox_sqlite *const self = ctx;
+  cox_mutex_lock(&self->mutex);
+  self->held_until_us = cox_clock_mono_us(self->clock) + COX_STORE_HOLD_MS * 1000;
+  atomic_store(&self->is_held, is_held);
+  if (!is_held) cox_cond_signal(&self->cond);
+  cox_mutex_unlock(&self->mutex);
+}
+
 static int load(void *ctx, struct cox_stored *out, struct cox_err *err) { /* before the thread has any work */
   struct cox_sqlite *const self = ctx;
   cox_mutex_lock(&self->mutex); /* hands the connection over, to this thread and back */
@@ -111,6 +120,17 @@ static void watch(void *ctx, void (*is_back)(void *arg), void *arg) {
 }
 
 /* ---- cox-store ---- */
+
+void cox_sqlite_rest(struct cox_sqlite *self) {
+  if (!atomic_load_explicit(&self->is_held, memory_order_relaxed)) return;
+  cox_mutex_lock(&self->mutex);
+  while (atomic_load(&self->is_held) && !self->is_closing) {
+    const int64_t left_us = self->held_until_us - cox_clock_mono_us(self->clock);
+    if (left_us <= 0 || !cox_cond_wait_us(&self->cond, &self->mutex, left_us)) break;
+  }
+  atomic_store(&self->is_held, false); /* it had its time */
+  cox_mutex_unlock(&self->mutex);
+}
 
 static void finish(struct cox_batch *batch, const struct cox_err *err) {
   while (batch != NULL) {
@@ -270,7 +290,7 @@ static struct cox_sqlite *allocate(const struct cox_sqlite_options *options) {
   cox_mutex_init(&self->mutex);
   cox_cond_init(&self->cond);
   self->store = (struct cox_store){.ctx = self, .load = load, .watch = watch, .append = append, .settle = settle, .read = read_records,
-                                   .backup = backup, .compact = compact, .close = close_store};
+                                   .backup = backup, .compact = compact, .hold = hold, .close = close_store};
   return self;
 }
 

@@ -25,6 +25,9 @@ static const char *const steps[] = {
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE state (tbl TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (tbl, key)) WITHOUT ROWID;"
     "CREATE TABLE journal (seq INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, node TEXT, record TEXT NOT NULL);",
+    /* Admin states have an actor and an end from here on. An older program would forget both, and a disable that was to end would
+     * never: so it must not take the file. Nothing that is in it changes.                                                       */
+    "SELECT 1",
 };
 enum { SCHEMA = sizeof steps / sizeof *steps };
 

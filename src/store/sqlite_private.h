@@ -3,6 +3,7 @@
 #define COX_STORE_SQLITE_PRIVATE_H
 
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #include "base/lock.h"
 #include "base/thread.h"
@@ -49,12 +50,15 @@ struct cox_sqlite {
   uint64_t untrimmed;    /* records since the journal was trimmed last */
   int64_t retry_at_us;
 
+  atomic_bool is_held; /* cox-store is asked to rest; written under the mutex */
+
   struct cox_mutex mutex; /* guards the rest */
   struct cox_cond cond;
   struct cox_batch *first, *last;
   struct cox_store_read *first_read, *last_read;
   size_t reads;
   struct cox_sqlite_backup *backup;
+  int64_t held_until_us; /* monotonic */
   uint64_t records_max;
   int64_t age_max_s;
   bool is_shut;     /* nothing is taken */
@@ -80,6 +84,9 @@ long cox_sqlite_holder(const char *path);
 int cox_sqlite_fail(const struct cox_sqlite *self, const char *what, struct cox_err *err);
 /* One statement without results. An SQLite code. */
 int cox_sqlite_exec(sqlite3 *db, const char *sql);
+
+/* sqlite.c, on cox-store: rests while the store is held. */
+void cox_sqlite_rest(struct cox_sqlite *self);
 
 /* sqlite_write.c; all on cox-store */
 /* Commits all of them in one transaction, or none. */

@@ -81,6 +81,7 @@ static int write_all(struct cox_sqlite *self, const struct cox_batch *batches, u
   int rc = run(self, COX_SQL_BEGIN);
   for (const struct cox_batch *batch = batches; batch != NULL && rc == SQLITE_OK; batch = batch->next) {
     for (size_t i = 0; i < batch->count && rc == SQLITE_OK; i++) {
+      cox_sqlite_rest(self);
       rc = write_record(self, batch->records[i]);
       if (batch->records[i]->seq > *seq) *seq = batch->records[i]->seq;
       ++*count;

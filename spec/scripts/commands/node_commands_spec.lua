@@ -157,12 +157,77 @@ describe("set_admin_state", function()
     refused(broker, "set_admin_state", { node_id = "node1", enabled = false, epoch = "3" }, "epoch must be an integer")
   end)
 
+  it("takes an end for a disable, and only one that lies ahead", function()
+    local broker, now = fleet_at(950), time.now()
+    assert.are.equal("2023-11-14T23:13:20.500Z", done(broker, "set_admin_state", { node_id = "node1", enabled = false, expires_s = 3600.5 }).expires_at)
+    assert.are.equal(now + 3600.5, broker.entries.node1.admin.expires_at)
+    done(broker, "set_admin_state", { node_id = "node1", enabled = false, expires_at = "2023-11-14T22:13:21Z" })
+    assert.are.equal(now + 1, broker.entries.node1.admin.expires_at)
+    done(broker, "set_admin_state", { node_id = "node1", enabled = false })
+    assert.is_nil(broker.entries.node1.admin.expires_at)
+    for pattern, args in pairs {
+      ["expires_at must be a time"] = { expires_at = "tomorrow" },
+      ["must lie in the future"] = { expires_at = "2023-11-14T22:13:20Z" },
+      ["within ten years"] = { expires_s = 1e12 },
+      ["give either"] = { expires_s = 5, expires_at = "2024-11-14T22:13:20Z" },
+      ["an enabled node stays enabled"] = { expires_s = 5, enabled = true },
+    } do
+      args.node_id = "node1"
+      if args.enabled == nil then args.enabled = false end
+      refused(broker, "set_admin_state", args, pattern)
+    end
+    for _, never in ipairs { 0, -1, 0 / 0 } do
+      refused(broker, "set_admin_state", { node_id = "node1", enabled = false, expires_s = never }, "must")
+    end
+  end)
+
   it("refuses an unknown node as not found, and wrong types", function()
     local broker = fleet_at(950)
     assert.are.equal("not_found", refused(broker, "set_admin_state", { node_id = "node9", enabled = true }, "node node9 is not registered").code)
     refused(broker, "set_admin_state", { node_id = "node1", enabled = "yes" }, "enabled must be a boolean")
     refused(broker, "set_admin_state", { node_id = "node1" }, "enabled is required")
     refused(broker, "set_admin_state", { node_id = "node1", enabled = true, reason = 5 }, "reason must be a string")
+  end)
+end)
+
+describe("expire_admin_state", function()
+  local function with(admin)
+    local broker = fleet_at(950)
+    broker.entries.node1.admin = admin
+    return broker
+  end
+
+  it("enables the node again, as of the present epoch", function()
+    local broker = with { enabled = false, epoch = 1, reason = "disk", expires_at = time.now() }
+    done(broker, "new_block", { height = 951, hash = "F4", preserved = { "node2" } })
+    assert.are.equal("STOPPED", broker:intent "node1")
+    assert.are.same({ node_id = "node1", enabled = true, epoch = 3 }, done(broker, "expire_admin_state", { node_id = "node1" }))
+    assert.are.equal("INFERENCE", broker:intent "node1")
+    assert.are.equal("the time of its disable was over, which was: disk", broker.entries.node1.admin.reason)
+    assert.is_nil(broker.entries.node1.admin.expires_at)
+  end)
+
+  it("does not take a node out of a PoC when its disable never came into force", function()
+    local broker = fleet_at(950)
+    done(broker, "new_block", { height = 1001, hash = "F2", epoch = { index = 4, poc_start_block_height = 1000, poc_start_block_hash = "F1" } })
+    assert.are.equal("POC/GENERATING", broker:intent "node1")
+    broker.entries.node1.admin = { enabled = false, epoch = 4, expires_at = time.now() - 1 }
+    assert.are.equal(3, done(broker, "expire_admin_state", { node_id = "node1" }).epoch)
+    assert.are.equal("POC/GENERATING", broker:intent "node1")
+  end)
+
+  it("waits for the next Inference phase in the middle of a PoC otherwise", function()
+    local broker = with { enabled = false, epoch = 2, expires_at = time.now() }
+    done(broker, "new_block", { height = 1001, hash = "F2", epoch = { index = 4, poc_start_block_height = 1000, poc_start_block_hash = "F1" } })
+    done(broker, "expire_admin_state", { node_id = "node1" })
+    assert.are.equal("STOPPED", broker:intent "node1")
+  end)
+
+  it("is skipped before the time and for a state without an end", function()
+    local broker = with { enabled = false, epoch = 1, expires_at = time.now() + 5 }
+    assert.are.equal("its admin state goes on for another 5 s", broker:command("expire_admin_state", { node_id = "node1" }).reason)
+    assert.are.equal("skipped", broker:command("expire_admin_state", { node_id = "node2" }).status)
+    assert.are.equal("not_found", refused(broker, "expire_admin_state", { node_id = "node9" }, "is not registered").code)
   end)
 end)
 

@@ -48,6 +48,13 @@ function leaseCard({ node, state }) {
   ]));
 }
 
+function administration(admin, now) {
+  if (!admin) return "";
+  const by = admin.actor ? ` by ${admin.actor}` : "";
+  const until = admin.expires_at ? `, until ${admin.expires_at} (another ${roughly(Math.max(0, Date.parse(admin.expires_at) - now))})` : "";
+  return `${admin.enabled ? "enabled" : "disabled"} as of epoch ${admin.epoch}${by}${until}${admin.reason ? `: ${admin.reason}` : ""}`;
+}
+
 function machineCard({ node, state }, now) {
   const hardware = (node.hardware ?? []).map((item) => `${item.count} × ${item.type}`).join(", ");
   return card("Machine", facts([
@@ -57,7 +64,7 @@ function machineCard({ node, state }, now) {
     ["Driver", `${node.kind ?? "mlnode"}${node.version ? `, version ${node.version}` : ""}`],
     ["Number", `${node.node_num}; registration ${state.registration}, target ${state.generation}`],
     ["Last probe", state.checked_at ? `${roughly(now - Date.parse(state.checked_at))} ago` : "none yet"],
-    ["Administration", `${state.admin_state?.enabled ? "enabled" : "disabled"} as of epoch ${state.admin_state?.epoch}${state.admin_state?.reason ? `: ${state.admin_state.reason}` : ""}`],
+    ["Administration", administration(state.admin_state, now)],
   ]));
 }
 
