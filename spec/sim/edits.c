@@ -46,7 +46,7 @@ static bool applies(const struct cox_sources *from, unsigned which, struct cox_f
   return false;
 }
 
-struct cox_sources *edits_read(unsigned which, const char *scripts, const char *library, struct cox_faults *faults) {
+static struct cox_sources *make(unsigned which, const char *scripts, const char *library, struct cox_faults *faults) {
   const struct cox_sources *const from = shipped(scripts, library, faults);
   if (from == NULL || !applies(from, which, faults)) return NULL;
   struct cox_sources *const sources = cox_sources_begin(from->folders);
@@ -56,4 +56,30 @@ struct cox_sources *edits_read(unsigned which, const char *scripts, const char *
     return NULL;
   }
   return sources != NULL ? cox_sources_end(sources, library, faults) : NULL;
+}
+
+/* Each life counts its own sets: the same bytes, without reading, checking and hashing them again. */
+static struct cox_sources *copy(const struct cox_sources *from) {
+  struct cox_sources *const sources = cox_sources_begin(from->folders);
+  for (size_t i = 0; sources != NULL && i < from->count; i++) {
+    const struct cox_source *const file = &from->list[i];
+    if (!cox_sources_add(sources, file->name, file->path, file->text, file->len, file->from)) {
+      cox_sources_release(sources);
+      return NULL;
+    }
+    sources->list[i].hash = file->hash;
+    sources->list[i].is_trusted = file->is_trusted;
+    sources->list[i].shadows = file->shadows;
+  }
+  if (sources == NULL) return NULL;
+  sources->hash = from->hash;
+  sources->scripts_hash = from->scripts_hash;
+  sources->drivers_hash = from->drivers_hash;
+  return sources;
+}
+
+struct cox_sources *edits_read(unsigned which, const char *scripts, const char *library, struct cox_faults *faults) {
+  static const struct cox_sources *made[EDITS];
+  if (made[which] == NULL) made[which] = make(which, scripts, library, faults);
+  return made[which] != NULL ? copy(made[which]) : NULL;
 }

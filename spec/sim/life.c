@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "edits.h"
+#include "script/chunks.h"
 #include "script/reload.h"
 #include "script/script.h"
 
@@ -120,6 +121,7 @@ static void on_abort(int number) {
 extern void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
 void life_watch(void) {
+  cox_chunks_keep(true);
   signal(SIGABRT, on_abort);
   if (__sanitizer_set_death_callback != NULL) __sanitizer_set_death_callback(say);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "script/api_libraries.h"
+#include "script/chunks.h"
 #include "script/vm.h"
 
 static const char environment_key, modules_key, frozen_key;
@@ -207,7 +208,7 @@ void cox_sandbox_load(lua_State *L, const struct cox_source *source) {
   size_t len;
   const char *const text = text_of(source, &len);
   lua_pushfstring(L, "@%s", source->name);
-  const int rc = luaL_loadbufferx(L, text, len, lua_tostring(L, -1), "t");
+  const int rc = cox_chunks_load(L, source, text, len, lua_tostring(L, -1));
   lua_remove(L, -2);
   if (rc != LUA_OK) lua_error(L);
   push_environment(L);

@@ -38,7 +38,9 @@ static int model_of(const char *name) {
   return COX_BOOK_NONE;
 }
 
-static int place_of(struct cox_book *book, uint64_t registration) {
+/* `guess`: where it may well be. */
+static int place_of(struct cox_book *book, uint64_t registration, size_t guess) {
+  if (guess < (size_t)book->places && book->nodes[guess].is_registered && book->nodes[guess].life == registration) return (int)guess;
   int free_place = book->places;
   for (int i = 0; i < book->places; i++) {
     if (!book->nodes[i].is_registered) free_place = i;
@@ -70,7 +72,7 @@ void cox_world_leases_sync(struct cox_world *world) {
   }
   for (size_t i = 0; i < registry->num_count; i++) {
     const struct cox_node *const node = registry->by_num[i];
-    if (node != NULL) sync_node(world, node, &book->nodes[place_of(book, node->registration)]);
+    if (node != NULL) sync_node(world, node, &book->nodes[place_of(book, node->registration, i)]);
   }
 }
 
@@ -296,7 +298,7 @@ void cox_world_check_leases(struct cox_world *world) {
   cox_world_leases_sync(world);
   for (size_t i = 0; i < registry->num_count; i++) {
     if (registry->by_num[i] == NULL) continue;
-    const int place = place_of(world->book, registry->by_num[i]->registration);
+    const int place = place_of(world->book, registry->by_num[i]->registration, i);
     check_node(world, registry->by_num[i], &book->nodes[place]);
   }
   const struct cox_leases *const leases = world->broker->leases;

@@ -1,6 +1,6 @@
 /* Every fact of a world as a line: hashed, so that two lives can be compared, the last ones kept for the report. */
+#include <inttypes.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "sim/world_private.h"
@@ -12,7 +12,7 @@ static uint64_t hash_of(uint64_t hash, const char *text) {
 
 void cox_world_trace(struct cox_world *world, const char *format, ...) {
   char *const line = world->ring[world->lines++ % COX_WORLD_RING];
-  const int head = snprintf(line, COX_WORLD_LINE, "%12.6f ", (double)world->now_us / 1e6);
+  const int head = snprintf(line, COX_WORLD_LINE, "%5" PRId64 ".%06" PRId64 " ", world->now_us / COX_WORLD_S, world->now_us % COX_WORLD_S);
   va_list args;
   va_start(args, format);
   vsnprintf(line + head, COX_WORLD_LINE - (size_t)head, format, args);
@@ -22,10 +22,27 @@ void cox_world_trace(struct cox_world *world, const char *format, ...) {
   if (world->options.trace != NULL && (only == NULL || strstr(line, only) != NULL)) fprintf(world->options.trace, "%s\n", line);
 }
 
+/* As much of a text as a line has room for. */
+struct cut {
+  char text[COX_WORLD_LINE];
+  size_t len;
+};
+
+/* Ends the dump when it is full: the rest would not be seen. */
+static int take_piece(const char *piece, size_t len, void *arg) {
+  struct cut *const cut = arg;
+  const size_t room = sizeof cut->text - 1 - cut->len, taken = len < room ? len : room;
+  memcpy(cut->text + cut->len, piece, taken);
+  cut->len += taken;
+  return taken < len ? -1 : 0;
+}
+
 void cox_world_trace_json(struct cox_world *world, const char *what, const json_t *json) {
-  char *const text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
-  cox_world_trace(world, "%s %s", what, text);
-  free(text);
+  struct cut cut;
+  cut.len = 0;
+  json_dump_callback(json, take_piece, &cut, JSON_COMPACT | JSON_SORT_KEYS);
+  cut.text[cut.len] = '\0';
+  cox_world_trace(world, "%s %s", what, cut.text);
 }
 
 void cox_world_last_words(const struct cox_world *world, FILE *out) {
