@@ -8,7 +8,8 @@
 --   load_stopped_at  wall seconds: when a load was stopped; nil once the node has done other work since
 --   rests_from       the same, and it stays: a new node must not be loaded for some seconds from then on
 --   failed_at        wall seconds: when a load failed, so that the node's process is about to end
---   poc              { stage, key }: the init body that was last answered
+--   poc              { stage, key, is_open }: the init body that was last sent; is_open: and not answered
+--   poc_in_doubt     an init of something else was not answered and may still be read by the node
 --   training         the key of the task that was last started; false: none; nil: unknown
 
 local STOP_TIMEOUT_S     = 70   -- a stop takes up to 60 s
@@ -18,6 +19,7 @@ local START_TIMEOUT_S    = 100  -- pow/init takes 1 s and more per group of GPUs
 local LOAD_MAX_S         = 1500 -- a load that is not done by then is begun anew
 local READY_AFTER_UP_S   = 60   -- /health may lag 5 s behind inference/up
 local REST_AFTER_LOAD_S  = 5    -- between a stop during a load and the next load, or a new node hangs
+local INIT_DOUBT_S       = 0.2  -- so long after ours was answered an init that was sent before it may still be read
 local OLD_ENDS_S         = 10   -- so long after a failed load the process may still be about to end
 local NEW_ENDS_S         = 50
 local HEALTH_TIMEOUT_S   = 5
@@ -128,6 +130,7 @@ local function is_serving(node, state)
 end
 
 local begins_work = { ["inference/up"] = true, ["train/start"] = true }
+local begins_poc  = { ["pow/init/generate"] = true, ["pow/init/validate"] = true }
 
 -- Stop --------------------------------------------------------------------------------------------------------------
 
@@ -382,24 +385,38 @@ end
 -- Is the node at this very stage of this very episode? pow/status names no episode: what we were answered does.
 local function is_at(node, stage, key)
   local poc = node.memory.poc
-  if not poc or poc.stage ~= stage or poc.key ~= key or open_call(node) then return false end
+  if not poc or poc.is_open or poc.stage ~= stage or poc.key ~= key or open_call(node) then return false end
   local answer = node:get("/api/v1/pow/status", { accept = { 409 } })
   return answer.status == 200 and answer.json and answer.json.status == stage
 end
 
+-- An init of something else that was not answered may be read after ours, because requests of two connections have no order:
+-- then ours is sent once more. Kept until that is done, whatever becomes of this attempt.
+local function note_doubt(node, stage, key)
+  local memory = node.memory
+  local poc = memory.poc
+  local is_same = poc and poc.stage == stage and poc.key == key
+  if begins_poc[open_call(node)] and not is_same then memory.poc_in_doubt = true end
+end
+
 -- A node in POW is never stopped: the same init body changes nothing there, another one begins the other episode.
 local function reach_poc(node, target)
-  local state, key = begin(node), episode_key(target)
+  local state, key, memory = begin(node), episode_key(target), node.memory
   if state.state == "POW" then
     if is_at(node, target.poc, key) then return end
   elseif state.state ~= "STOPPED" or begins_work[open_call(node)] then
     stop(node, state)
   end
   local path = target.poc == "VALIDATING" and "/api/v1/pow/init/validate" or "/api/v1/pow/init/generate"
-  node.memory.poc = nil
+  note_doubt(node, target.poc, key)
+  memory.poc = { stage = target.poc, key = key, is_open = true }
   node:post(path, init_body(target), { timeout_s = START_TIMEOUT_S })
-  local memory = node.memory
-  memory.loaded, memory.load_stopped_at, memory.poc = false, nil, { stage = target.poc, key = key }
+  if memory.poc_in_doubt then
+    node:sleep(INIT_DOUBT_S)
+    node:post(path, init_body(target), { timeout_s = START_TIMEOUT_S })
+  end
+  memory.loaded, memory.load_stopped_at, memory.poc_in_doubt = false, nil, nil
+  memory.poc = { stage = target.poc, key = key }
 end
 
 -- Training ----------------------------------------------------------------------------------------------------------
