@@ -65,6 +65,18 @@ static void it_ends_at_its_moment_without_a_command(void **state) {
   assert_int_equal(expired(), 1);
 }
 
+static void moments_that_do_not_hold_any_more_are_forgotten(void **state) {
+  (void)state;
+  for (int i = 0; i < 1000; i++) {
+    disable("node1", 7200 + i);
+    assert_in_range(f->broker->expiry.timers.count, 1, 70);
+  }
+  fake_pass_time(f, 8198);
+  assert_false(is_enabled("node1"));
+  fake_pass_time(f, 1);
+  assert_true(is_enabled("node1"));
+}
+
 /* The loop of commands sleeps on its queue. */
 static void the_reconciler_wakes_who_ends_it(void **state) {
   (void)state;
@@ -260,6 +272,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
       TEST(it_ends_at_its_moment_without_a_command),
+      TEST(moments_that_do_not_hold_any_more_are_forgotten),
       TEST(the_reconciler_wakes_who_ends_it),
       TEST(what_is_said_later_counts),
       TEST(a_node_that_is_gone_or_came_back_is_left_alone),

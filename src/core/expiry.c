@@ -7,6 +7,7 @@ enum {
   AT_A_TIME = 16,          /* then other commands have their turn */
   RETRY_US = 5000000,      /* after one that could not be ended */
   LOOK_MAX_US = 60000000,  /* the wall clock may be set meanwhile */
+  OLD_MAX = 64,
 };
 
 void cox_expiry_init(struct cox_expiry *expiry) { *expiry = (struct cox_expiry){.is_incomplete = true}; }
@@ -18,7 +19,11 @@ static void add(struct cox_expiry *expiry, const struct cox_node *node) {
   if (cox_timers_add(&expiry->timers, node->admin.expires_ms, node->registration, COX_TIMER_EXPIRY) != 0) expiry->is_incomplete = true;
 }
 
-void cox_expiry_follow(struct cox_broker *broker, const struct cox_node *node) { add(&broker->expiry, node); }
+/* Moments that do not hold any more are forgotten once they are more than the nodes. */
+void cox_expiry_follow(struct cox_broker *broker, const struct cox_node *node) {
+  add(&broker->expiry, node);
+  if (broker->expiry.timers.count > OLD_MAX + 2 * broker->registry.num_count) broker->expiry.is_incomplete = true;
+}
 
 void cox_expiry_forget(struct cox_broker *broker) { broker->expiry.is_incomplete = true; }
 
