@@ -31,9 +31,10 @@ local function write(path, text)
   file:close()
 end
 
--- What the build itself was compiled with, so that a sanitized library links.
+-- What the build itself was compiled with, so that a sanitized or counted library links.
 local function flags_of(cache)
   local sanitizer = cache:match "COX_SANITIZE:STRING=(%w+)"
+  if cache:find "COX_COVERAGE:BOOL=ON" then return "--coverage" end
   if sanitizer == "address" then return "-fsanitize=address,undefined" end
   return sanitizer == "thread" and "-fsanitize=thread" or ""
 end
