@@ -737,12 +737,34 @@ static void a_skipped_command_prints_the_reason_and_is_no_failure(void **state) 
 
 static void a_refused_command_is_exit_1_with_the_daemons_words(void **state) {
   (void)state;
-  static const int statuses[] = {400, 404, 422, 429, 504};
+  static const int statuses[] = {400, 422, 429, 504};
   for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
     answer(statuses[i], "{\"error\":\"commands/x.lua:3: \\u001b[2Jno\"}");
     assert_int_equal(go("coxswain command x"), 1);
     assert_string_equal(run.out, "");
     assert_string_equal(run.err, "coxswain command: commands/x.lua:3: \\x1b[2Jno\n");
+  }
+}
+
+static void an_unknown_command_is_told_with_the_nearest_there_is(void **state) {
+  (void)state;
+  static const char list[] = "[{\"name\":\"probe\"},{\"name\":\"reconcile\"}]";
+  static const struct {
+    const char *line, *list, *err;
+  } cases[] = {
+      {"coxswain command prob", list, "coxswain command: there is no command prob: did you mean probe? `coxswain commands` lists them\n"},
+      {"coxswain command fly", list, "coxswain command: there is no command fly: `coxswain commands` lists them\n"},
+      {"coxswain command probe node_id=x", list, "coxswain command: no such thing\n"}, /* the command is there, its node is not */
+      {"coxswain command fly", "{}", "coxswain command: no such thing\n"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    answer(404, "{\"error\":\"no such thing\"}");
+    answer(200, cases[i].list);
+    assert_int_equal(go(cases[i].line), 1);
+    assert_string_equal(run.out, "");
+    assert_string_equal(run.err, cases[i].err);
+    assert_string_equal(console_daemon.asked[1].path, "/v1/commands");
+    console_daemon_reset();
   }
 }
 
@@ -809,6 +831,7 @@ int main(void) {
       TEST(pairs_are_added_to_the_object),
       TEST(a_skipped_command_prints_the_reason_and_is_no_failure),
       TEST(a_refused_command_is_exit_1_with_the_daemons_words),
+      TEST(an_unknown_command_is_told_with_the_nearest_there_is),
       TEST(values_are_read_as_numbers_and_truths_only_when_they_are_written_so),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
