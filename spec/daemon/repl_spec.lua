@@ -8,7 +8,7 @@ local nodes = [==[[
 
 describe("the console at a terminal", function()
   local server, daemon, configuration
-  local source = os.getenv "COXSWAIN_SOURCE" or "."
+  local source, program = os.getenv "COXSWAIN_SOURCE" or ".", os.getenv "COXSWAIN_BIN" or "build/coxswain"
 
   local function tmux(...)
     local words = { "tmux", "-S", server }
@@ -47,7 +47,6 @@ describe("the console at a terminal", function()
     configuration = system.config(system.write("nodes.json", nodes), "scripts = 'scripts', admin = { socket = 'c.sock' },")
     daemon = system.daemon(configuration)
     server = system.folder() .. "/tmux"
-    local program = os.getenv "COXSWAIN_BIN" or "build/coxswain"
     tmux("-f", "/dev/null", "new-session", "-d", "-s", "repl", "-x", "100", "-y", "40",
       ("env XDG_STATE_HOME=%s/state %s repl --socket %s/c.sock; echo left with $?; exec sleep 60"):format(system.folder(), program, system.folder()))
     see "coxswain>"
@@ -167,5 +166,13 @@ describe("the console at a terminal", function()
     assert.equal("600\n", pipe:read "a")
     pipe:close()
     assert.truthy(system.read(system.folder() .. "/state/coxswain/history"):find("double", 1, true))
+  end)
+  it("leaves at a Ctrl-D that is typed while a line runs", function()
+    tmux("respawn-pane", "-k", "-t", "repl", ("%s repl --socket %s/c.sock; echo then left with $?; exec sleep 60"):format(program, system.folder()))
+    see "nodes. `help` tells"
+    prompt "print('it ' .. 'began') for i = 1, 2e8 do end"
+    see "it began"
+    keys "C-d"
+    see "then left with 0"
   end)
 end)
