@@ -341,7 +341,7 @@ static void a_wrong_method_is_405_with_those_that_are_right(void **state) {
   assert_string_equal(reply_header(&reply, "Allow"), "POST");
   assert_int_equal(ask("POST", "/livez", "{}"), 405);
   assert_int_equal(ask("GET", "/admin/v1/nodes/batch", NULL), 404); /* a node of that name, not the batch */
-  assert_error(404, "GET", "/admin/v2/nodes", NULL, "/admin/v2/nodes");
+  assert_error(404, "GET", "/admin/v2/nodes", NULL, "there is nothing at /admin/v2/nodes: see GET /routes");
   assert_int_equal(ask("GET", "/admin/v1/nodes/", NULL), 404);
   assert_int_equal(ask("GET", "//livez", NULL), 404);
   assert_int_equal(ask("GET", "/a/b/c/d/e/f/g/h/i/j", NULL), 404);

@@ -58,7 +58,7 @@ static bool has_clear_framing(struct cox_request *request, const struct cox_head
 
 static void refuse_unknown(struct cox_request *request) {
   if (request->match.allow[0] == '\0') {
-    cox_request_fail(request, 404, "there is nothing at %.200s: see GET / for what there is", request->target);
+    cox_request_fail(request, 404, "there is nothing at %.200s: see GET /routes for what there is", request->target);
     return;
   }
   cox_request_fail(request, 405, "%.20s is not possible on %.200s: use %s", request->method, request->target, request->match.allow);
