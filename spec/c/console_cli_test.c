@@ -342,9 +342,6 @@ static void other_failures_of_the_exchange_are_exit_1(void **state) {
   answer(500, NULL);
   assert_int_equal(go("coxswain nodes"), 1);
   assert_has(run.err, "answered 500 without a reason");
-  answer(401, "{\"error\":\"no token\"}");
-  assert_int_equal(go("coxswain nodes"), 1);
-  assert_has(run.err, "--token-file FILE");
   answer(302, "{}");
   assert_int_equal(go("coxswain nodes"), 1);
 }
@@ -746,6 +743,18 @@ static void a_refused_command_is_exit_1_with_the_daemons_words(void **state) {
   }
 }
 
+static void a_refused_stranger_is_told_whether_a_token_was_given(void **state) {
+  (void)state;
+  answer(401, "{\"error\":\"send the header\"}");
+  assert_int_equal(go("coxswain nodes --admin http://h:1"), 1);
+  assert_string_equal(run.err, "coxswain nodes: the daemon at http://h:1 wants a token: give --token-file FILE, COXSWAIN_TOKEN, or the "
+                               "daemon's configuration with -c FILE\n");
+  write_file("token", "old\n");
+  answer(401, "{\"error\":\"send the header\"}");
+  assert_int_equal(go("coxswain nodes --admin http://h:1 --token-file token"), 1);
+  assert_has(run.err, "the daemon at http://h:1 does not know the token it was given: give --token-file FILE");
+}
+
 static void an_unknown_command_is_told_with_the_nearest_there_is(void **state) {
   (void)state;
   static const char list[] = "[{\"name\":\"probe\"},{\"name\":\"reconcile\"}]";
@@ -831,6 +840,7 @@ int main(void) {
       TEST(pairs_are_added_to_the_object),
       TEST(a_skipped_command_prints_the_reason_and_is_no_failure),
       TEST(a_refused_command_is_exit_1_with_the_daemons_words),
+      TEST(a_refused_stranger_is_told_whether_a_token_was_given),
       TEST(an_unknown_command_is_told_with_the_nearest_there_is),
       TEST(values_are_read_as_numbers_and_truths_only_when_they_are_written_so),
   };
