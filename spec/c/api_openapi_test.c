@@ -331,6 +331,35 @@ static void see_what_strangers_get(void) {
   close_rig();
 }
 
+/* A parameter with a slip in its name would quietly change nothing. */
+static void a_parameter_that_is_not_listed_is_refused_on_every_route(void **state) {
+  (void)state;
+  open_rig((struct cox_api_options){0}, 0);
+  size_t count;
+  const struct cox_route *const routes = cox_routes(&count);
+  for (size_t i = 0; i < count; i++) {
+    char path[128], target[160];
+    path_of(routes[i].pattern, path);
+    snprintf(target, sizeof target, "%s?difference_=1", path);
+    struct reply reply = rig_ask(rig, routes[i].method, target, NULL, NULL);
+    /* What probes and browsers ask for is open to everybody and takes no parameter: theirs do no harm. */
+    if (routes[i].is_public) assert_int_not_equal(reply.status, 400);
+    else if (reply.status != 400 || strstr(reply_error(&reply), "does not know the parameter difference_:") == NULL) fail_msg("%s", reply.body);
+    reply_fini(&reply);
+  }
+  struct reply reply = rig_ask(rig, "GET", "/v1/events?format=json&Last-Event-ID=1", NULL, NULL);
+  assert_int_equal(reply.status, 400);
+  assert_non_null(strstr(reply_error(&reply), "Last-Event-ID: leave it out; those there are: since, max, format, kind, node"));
+  reply_fini(&reply);
+  reply = rig_ask(rig, "HEAD", "/admin/v1/nodes?x", NULL, NULL);
+  assert_int_equal(reply.status, 400);
+  reply_fini(&reply);
+  reply = rig_ask(rig, "GET", "/admin/v1/nodes?", NULL, NULL);
+  assert_int_equal(reply.status, 200);
+  reply_fini(&reply);
+  close_rig();
+}
+
 static bool was_seen(const char *route, const char *code, const json_t *operation) {
   if (strcmp(code, "default") == 0) return true;
   const char *const scope = json_string_value(json_object_get(operation, "x-scope"));
@@ -424,6 +453,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_route_is_described_and_nothing_else_is),
       cmocka_unit_test(no_reference_leads_nowhere),
+      cmocka_unit_test(a_parameter_that_is_not_listed_is_refused_on_every_route),
       cmocka_unit_test(every_status_that_is_promised_can_be_had_and_looks_as_promised),
   };
   return cmocka_run_group_tests(tests, make_document, drop_document);

@@ -342,9 +342,6 @@ static void other_failures_of_the_exchange_are_exit_1(void **state) {
   answer(500, NULL);
   assert_int_equal(go("coxswain nodes"), 1);
   assert_has(run.err, "answered 500 without a reason");
-  answer(401, "{\"error\":\"no token\"}");
-  assert_int_equal(go("coxswain nodes"), 1);
-  assert_has(run.err, "--token-file FILE");
   answer(302, "{}");
   assert_int_equal(go("coxswain nodes"), 1);
 }
@@ -737,12 +734,46 @@ static void a_skipped_command_prints_the_reason_and_is_no_failure(void **state) 
 
 static void a_refused_command_is_exit_1_with_the_daemons_words(void **state) {
   (void)state;
-  static const int statuses[] = {400, 404, 422, 429, 504};
+  static const int statuses[] = {400, 422, 429, 504};
   for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
     answer(statuses[i], "{\"error\":\"commands/x.lua:3: \\u001b[2Jno\"}");
     assert_int_equal(go("coxswain command x"), 1);
     assert_string_equal(run.out, "");
     assert_string_equal(run.err, "coxswain command: commands/x.lua:3: \\x1b[2Jno\n");
+  }
+}
+
+static void a_refused_stranger_is_told_whether_a_token_was_given(void **state) {
+  (void)state;
+  answer(401, "{\"error\":\"send the header\"}");
+  assert_int_equal(go("coxswain nodes --admin http://h:1"), 1);
+  assert_string_equal(run.err, "coxswain nodes: the daemon at http://h:1 wants a token: give --token-file FILE, COXSWAIN_TOKEN, or the "
+                               "daemon's configuration with -c FILE\n");
+  write_file("token", "old\n");
+  answer(401, "{\"error\":\"send the header\"}");
+  assert_int_equal(go("coxswain nodes --admin http://h:1 --token-file token"), 1);
+  assert_has(run.err, "the daemon at http://h:1 does not know the token it was given: give --token-file FILE");
+}
+
+static void an_unknown_command_is_told_with_the_nearest_there_is(void **state) {
+  (void)state;
+  static const char list[] = "[{\"name\":\"probe\"},{\"name\":\"reconcile\"}]";
+  static const struct {
+    const char *line, *list, *err;
+  } cases[] = {
+      {"coxswain command prob", list, "coxswain command: there is no command prob: did you mean probe? `coxswain commands` lists them\n"},
+      {"coxswain command fly", list, "coxswain command: there is no command fly: `coxswain commands` lists them\n"},
+      {"coxswain command probe node_id=x", list, "coxswain command: no such thing\n"}, /* the command is there, its node is not */
+      {"coxswain command fly", "{}", "coxswain command: no such thing\n"},
+  };
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    answer(404, "{\"error\":\"no such thing\"}");
+    answer(200, cases[i].list);
+    assert_int_equal(go(cases[i].line), 1);
+    assert_string_equal(run.out, "");
+    assert_string_equal(run.err, cases[i].err);
+    assert_string_equal(console_daemon.asked[1].path, "/v1/commands");
+    console_daemon_reset();
   }
 }
 
@@ -809,6 +840,8 @@ int main(void) {
       TEST(pairs_are_added_to_the_object),
       TEST(a_skipped_command_prints_the_reason_and_is_no_failure),
       TEST(a_refused_command_is_exit_1_with_the_daemons_words),
+      TEST(a_refused_stranger_is_told_whether_a_token_was_given),
+      TEST(an_unknown_command_is_told_with_the_nearest_there_is),
       TEST(values_are_read_as_numbers_and_truths_only_when_they_are_written_so),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@ local nodes = [==[[
 
 describe("the console at a terminal", function()
   local server, daemon, configuration
-  local source = os.getenv "COXSWAIN_SOURCE" or "."
+  local source, program = os.getenv "COXSWAIN_SOURCE" or ".", os.getenv "COXSWAIN_BIN" or "build/coxswain"
 
   local function tmux(...)
     local words = { "tmux", "-S", server }
@@ -47,7 +47,6 @@ describe("the console at a terminal", function()
     configuration = system.config(system.write("nodes.json", nodes), "scripts = 'scripts', admin = { socket = 'c.sock' },")
     daemon = system.daemon(configuration)
     server = system.folder() .. "/tmux"
-    local program = os.getenv "COXSWAIN_BIN" or "build/coxswain"
     tmux("-f", "/dev/null", "new-session", "-d", "-s", "repl", "-x", "100", "-y", "40",
       ("env XDG_STATE_HOME=%s/state %s repl --socket %s/c.sock; echo left with $?; exec sleep 60"):format(system.folder(), program, system.folder()))
     see "coxswain>"
@@ -167,5 +166,20 @@ describe("the console at a terminal", function()
     assert.equal("600\n", pipe:read "a")
     pipe:close()
     assert.truthy(system.read(system.folder() .. "/state/coxswain/history"):find("double", 1, true))
+  end)
+  it("leaves at a Ctrl-D that is typed while a line runs", function()
+    tmux("respawn-pane", "-k", "-t", "repl", ("%s repl --socket %s/c.sock; echo then left with $?; exec sleep 60"):format(program, system.folder()))
+    see "nodes. `help` tells"
+    prompt "for i = 1, 1e8 do end"
+    -- The terminal reads lines while one runs. Where that is over before it was looked at, this shows less, and does not fail.
+    local terminal = tmux("display-message", "-p", "-t", "repl", "#{pane_tty}"):gsub("%s", "")
+    pcall(system.wait, "a line that runs", function()
+      local pipe = assert(io.popen(("stty -a -F %s"):format(terminal)))
+      local modes = pipe:read "a"
+      pipe:close()
+      return modes:find " icanon" ~= nil, modes
+    end, 3)
+    keys "C-d"
+    see "then left with 0"
   end)
 end)

@@ -58,7 +58,7 @@ static bool has_clear_framing(struct cox_request *request, const struct cox_head
 
 static void refuse_unknown(struct cox_request *request) {
   if (request->match.allow[0] == '\0') {
-    cox_request_fail(request, 404, "there is nothing at %.200s: see GET / for what there is", request->target);
+    cox_request_fail(request, 404, "there is nothing at %.200s: see GET /routes for what there is", request->target);
     return;
   }
   cox_request_fail(request, 405, "%.20s is not possible on %.200s: use %s", request->method, request->target, request->match.allow);
@@ -103,6 +103,15 @@ static void judge_access(struct cox_request *request, const struct cox_head *hea
   }
 }
 
+/* A parameter with a slip in its name would quietly change nothing. What is open to everybody takes none and is asked by probes and browsers,
+ * some of which add a parameter of their own: a daemon that works must not look dead for that.                                      */
+static void judge_query(struct cox_request *request) {
+  const struct cox_route *const route = request->match.route;
+  if (request->status != 0 || route->is_public) return;
+  const struct cox_surface *const surface = cox_surface_of(route);
+  cox_request_query_has_only(request, surface != NULL && surface->parameters != NULL ? surface->parameters : "");
+}
+
 /* The key stands in logs and errors, and in a header that was printable on its way here. */
 static void judge_key(struct cox_request *request, const char *key) {
   if (request->status != 0 || key == NULL || strcmp(request->match.route->method, "GET") == 0) return;
@@ -127,6 +136,7 @@ static void take_conditions(struct cox_request *request, const struct cox_head *
 void cox_request_judge(struct cox_request *request, const struct cox_head *head) {
   if (!has_clear_framing(request, head)) return;
   judge_access(request, head);
+  judge_query(request);
   judge_key(request, head->key);
   take_conditions(request, head);
   const size_t own_max = request->match.route != NULL ? request->match.route->body_max : 0;

@@ -41,7 +41,7 @@ static bool add_path(struct cox_buf *path, const char *pattern, json_t *paramete
 }
 
 static void add_named_parameters(json_t *parameters, const char *names) {
-  while (names != NULL && *(names += strspn(names, " ")) != '\0') {
+  while (names != NULL && *(names += strspn(names, " ?")) != '\0') {
     const size_t len = strcspn(names, " ");
     json_array_append_new(parameters, reference("parameters", names, len));
     names += len;
@@ -86,8 +86,8 @@ static json_t *responses_of(const struct cox_route *route, const struct cox_surf
     add_answer(responses, 401, "Error");
     add_answer(responses, 403, "Error");
   }
-  json_object_set_new(responses, "default", json_pack("{ss, so}", "description", "Any route: a request that cannot be read (400), a wrong "
-                      "method (405), no memory (500), the end of the daemon (503), an answer that takes too long (504).", "content",
+  json_object_set_new(responses, "default", json_pack("{ss, so}", "description", "Any route: a request that cannot be read or has a parameter "
+                      "that is not listed (400), a wrong method (405), no memory (500), the end of the daemon (503), an answer that takes too long (504).", "content",
                       content("Error")));
   return responses;
 }

@@ -137,7 +137,16 @@ static const struct part parameters[] = {
                               "the same request with the same key is carried out once, and gets the same answer for 24 h"})},
     {"difference", JSON({"name": "difference", "in": "query", "required": false, "schema": {"enum": ["0", "1"]}, "description":
                          "1: with the texts of the files that differ between the live set and the one before"})},
-    {"since", JSON({"name": "since", "in": "query", "required": false, "schema": {"type": "integer"}})},
+    {"since", JSON({"name": "since", "in": "query", "required": false, "schema": {"type": "integer", "minimum": 0}, "description":
+                    "the number of a record: those after it"})},
+    {"max", JSON({"name": "max", "in": "query", "required": false, "schema": {"type": "integer", "minimum": 1, "maximum": 5000},
+                  "description": "with format=json: at most so many records; by default 256"})},
+    {"format", JSON({"name": "format", "in": "query", "required": false, "schema": {"enum": ["sse", "json"]}, "description":
+                     "json: one page of records that are there, instead of a stream"})},
+    {"kind", JSON({"name": "kind", "in": "query", "required": false, "schema": {"type": "string"}, "description":
+                   "only records of this kind"})},
+    {"node", JSON({"name": "node", "in": "query", "required": false, "schema": {"type": "string"}, "description":
+                   "only records about this node"})},
     {"Last-Event-ID", JSON({"name": "Last-Event-ID", "in": "header", "required": false, "schema": {"type": "integer"}})},
 };
 

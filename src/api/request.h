@@ -87,8 +87,8 @@ void cox_request_answer_stream(struct cox_request *request, const char *content_
 struct cox_wait *cox_request_take_wait(struct cox_request *request);
 /* A parameter of the query, decoded: true, and it is in `out`; false: not given, or `*is_bad`: longer than `size` or broken. */
 bool cox_request_query(struct cox_request *request, const char *name, char *out, size_t size, bool *is_bad);
-/* False: the query has other parameters than those of the NULL-ended list; answered (400) and one is named. */
-bool cox_request_query_has_only(struct cox_request *request, const char *const *names);
+/* False: the query has a parameter that is not in `names` (cox_surface.parameters); answered (400), with its name and theirs. */
+bool cox_request_query_has_only(struct cox_request *request, const char *names);
 /* {"error": …}: what, on what, why, what next. */
 void cox_request_fail(struct cox_request *request, unsigned status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -39,12 +39,10 @@ static bool read_number(const char *text, uint64_t most, uint64_t *out) {
 
 /* False: answered (400). */
 static bool read_question(struct cox_request *request, struct question *question) {
-  static const char *const names[] = {"since", "max", "format", "kind", "node", NULL};
   char text[32] = "", format[8] = "";
   bool is_bad = false;
   uint64_t max = PAGE;
   *question = (struct question){0};
-  if (!cox_request_query_has_only(request, names)) return false;
   if (cox_request_query(request, "since", text, sizeof text, &is_bad)) is_bad = !read_number(text, INT64_MAX, &question->since);
   const char *const last = MHD_lookup_connection_value(request->native, MHD_HEADER_KIND, "Last-Event-ID");
   if (last != NULL && !is_bad) is_bad = !read_number(last, INT64_MAX, &question->since);

@@ -146,10 +146,9 @@ static struct cox_blob *render_difference(struct cox_api *api) {
 }
 
 void cox_get_scripts(struct cox_request *request) {
-  static const char *const names[] = {"difference", NULL};
   char value[8] = "0";
   bool is_bad = false;
-  if (scripts_of(request) == NULL || !cox_request_query_has_only(request, names)) return;
+  if (scripts_of(request) == NULL) return;
   cox_request_query(request, "difference", value, sizeof value, &is_bad);
   const bool is_wanted = strcmp(value, "1") == 0;
   if (is_bad || (!is_wanted && strcmp(value, "0") != 0)) {

@@ -13,7 +13,7 @@ struct cox_surface {
   const char *method, *pattern;
   enum cox_scope scope;    /* not asked for on public routes */
   const char *summary;
-  const char *parameters;  /* names of components, separated by spaces; "" or NULL: only those of the path */
+  const char *parameters;  /* names of components, separated by spaces, those of the query with a ? before them; NULL: only those of the path */
   const char *request;     /* name of the body's schema; NULL: no body */
   const char *answers;     /* "200:NodeView 404:Error"; statuses that any route can give are not said */
 };

@@ -5,6 +5,7 @@
 #include "console/client_commands.h"
 #include "console/pairs.h"
 #include "console/request.h"
+#include "console/suggest.h"
 #include "console/text.h"
 
 static int run(void *ctx, int argc, char **argv);
@@ -42,13 +43,41 @@ static void print_answer(const json_t *answer) {
   }
 }
 
+/* A command was not found, or a node that it is about: the daemon's list tells which. The API's words name a route. */
+static void refuse_unknown(struct cox_cli_session *session, const char *name, const json_t *answer) {
+  struct cox_suggestion near = {.word = name};
+  json_t *list = NULL, *command;
+  size_t i;
+  int ignored;
+  bool is_known = cox_cli_request_any(session, "GET", "/v1/commands", NULL, &list, &ignored) != 200 || !json_is_array(list);
+  json_array_foreach(list, i, command) {
+    const char *const known = json_string_value(json_object_get(command, "name"));
+    if (known == NULL) continue;
+    is_known = is_known || strcmp(known, name) == 0;
+    cox_suggest_offer(&near, known);
+  }
+  const bool is_near = near.best != NULL;
+  if (is_known) cox_cli_report_refusal(session, 404, answer);
+  else cox_cli_fail(session->args.program, "there is no command %s%s%s%s `coxswain commands` lists them", name,
+                    is_near ? ": did you mean " : ":", is_near ? near.best : "", is_near ? "?" : "");
+  json_decref(list);
+}
+
 static int send(struct cox_cli_session *session, const json_t *args) {
+  const char *const name = session->args.rest[0];
   struct cox_buf path = {0};
   json_t *answer = NULL;
   int exit_code;
   cox_buf_addf(&path, "/v1/commands/");
-  cox_cli_add_segment(&path, session->args.rest[0]);
-  if (cox_cli_request(session, "POST", path.data, args, &answer, &exit_code) != 0) print_answer(answer);
+  cox_cli_add_segment(&path, name);
+  const int status = cox_cli_request_any(session, "POST", path.data, args, &answer, &exit_code);
+  if (status >= 200 && status < 300) {
+    print_answer(answer);
+  } else if (status != 0) {
+    exit_code = COX_EXIT_FAILED;
+    if (status == 404) refuse_unknown(session, name, answer);
+    else cox_cli_report_refusal(session, status, answer);
+  }
   json_decref(answer);
   cox_buf_fini(&path);
   return exit_code;

@@ -177,6 +177,8 @@ struct cox_repl_edit *cox_repl_edit_create(const char *history_path, cox_repl_co
   el_source(edit->native, NULL);
   el_set(edit->native, EL_SETTY, "-d", "-isig", NULL); /* while a line is edited, Ctrl-C is a key */
   el_set(edit->native, EL_BIND, "^C", "coxswain-abandon", NULL);
+  /* Between two lines the terminal reads lines: a Ctrl-D typed then would be its end of file, which is lost when the editing begins. */
+  el_set(edit->native, EL_SETTY, "-x", "eof=", NULL);
   return edit;
 }
 

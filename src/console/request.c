@@ -47,13 +47,20 @@ static int report_no_exchange(const struct cox_cli_session *session, int code, c
   return COX_EXIT_NO_DAEMON;
 }
 
+/* The API's words for it are about a header. */
+static int report_stranger(const struct cox_cli_session *session) {
+  const struct cox_cli_target *const target = &session->target;
+  static const char ways[] = "give --token-file FILE, COXSWAIN_TOKEN, or the daemon's configuration with -c FILE";
+  if (target->token == NULL) return cox_cli_fail(session->args.program, "the daemon at %s wants a token: %s", cox_cli_target_place(target), ways);
+  return cox_cli_fail(session->args.program, "the daemon at %s does not know the token it was given: %s", cox_cli_target_place(target), ways);
+}
+
 int cox_cli_report_refusal(const struct cox_cli_session *session, int status, const json_t *answer) {
   const char *const program = session->args.program;
   const char *const words = json_string_value(json_object_get(answer, "error"));
-  if (words != NULL) cox_cli_fail(program, "%s", words);
-  else cox_cli_fail(program, "the daemon at %s answered %d without a reason", cox_cli_target_place(&session->target), status);
-  if (status == 401) cox_cli_fail(program, "a token is needed: give --token-file FILE, COXSWAIN_TOKEN, or the daemon's configuration with -c FILE");
-  return COX_EXIT_FAILED;
+  if (status == 401) return report_stranger(session);
+  if (words != NULL) return cox_cli_fail(program, "%s", words);
+  return cox_cli_fail(program, "the daemon at %s answered %d without a reason", cox_cli_target_place(&session->target), status);
 }
 
 /* A bare value is an answer, too: DELETE says true or false. */
