@@ -1,6 +1,9 @@
 /* `coxswain test`: the operator's own cases for scripts, on virtual time. */
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -65,19 +68,76 @@ static int finish(struct tally *tally, const char *dir, const struct cox_faults 
   return tally->failed == 0 && tally->count > 0 ? COX_EXIT_DONE : COX_EXIT_FAILED;
 }
 
-/* Takes `folders`; the cases of the first `own` of them are run (0: of all). */
-static int test(json_t *folders, unsigned own, const struct cox_paths *paths, const struct cox_cli_args *args) {
+/* ---- what is tested ---- */
+
+/* The cases that were asked for. */
+struct wanted {
+  char *path;       /* of the one file; NULL: a folder's */
+  const char *file; /* "spec/…_spec.lua" in it */
+  bool is_apart;    /* from all scripts: they are those of the configuration, or the shipped ones */
+  unsigned own;     /* the cases of so many of the first folders are run; 0: of all */
+  json_t *folders;
+};
+
+static bool is_folder(const char *dir, const char *name) {
+  char path[PATH_MAX];
+  struct stat info;
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+static bool has_scripts(const char *dir) {
+  return is_folder(dir, "policy") || is_folder(dir, "commands") || is_folder(dir, "drivers") || is_folder(dir, "jobs");
+}
+
+/* Splits the path of a file of cases at the folder spec that it is in. */
+static bool take_file(struct wanted *wanted, const char *given) {
+  static const char folder[] = "/spec/", ending[] = "_spec.lua";
+  const size_t len = strlen(given);
+  wanted->path = realpath(given, NULL);
+  if (wanted->path == NULL || len < sizeof ending || strcmp(given + len - (sizeof ending - 1), ending) != 0) return false;
+  char *at = NULL;
+  for (char *next = wanted->path; (next = strstr(next, folder)) != NULL; next++) at = next;
+  if (at == NULL) return false;
+  *at = '\0';
+  wanted->file = at + 1;
+  wanted->is_apart = !has_scripts(wanted->path);
+  return true;
+}
+
+static int test(const struct wanted *wanted, const struct cox_paths *paths, const struct cox_cli_args *args) {
   struct cox_faults faults = {0};
   struct tally tally = {.results = cox_cli_args_has(args, "json") ? json_array() : NULL};
-  const struct cox_script_options scripts = {.folders = folders, .library_dir = paths->library, .clock = cox_clock_system()};
-  const struct cox_trial_options options = {.scripts = &scripts, .folders_own = own, .only = cox_cli_args_value(args, "only"), .report = report, .print = print_line, .arg = &tally};
+  const struct cox_script_options scripts = {.folders = wanted->folders, .library_dir = paths->library, .clock = cox_clock_system()};
+  const struct cox_trial_options options = {.scripts = &scripts, .folders_own = wanted->own, .file = wanted->file, .beside = wanted->is_apart ? wanted->path : NULL,
+                                            .only = cox_cli_args_value(args, "only"), .report = report, .print = print_line, .arg = &tally};
   cox_log_setup(cox_cli_args_has(args, "verbose") ? COX_LOG_DEBUG : COX_LOG_ERROR, false, STDERR_FILENO);
   cox_trial_run(&options, &faults);
-  const int exit_code = finish(&tally, json_string_value(json_array_get(folders, 0)), &faults);
+  const int exit_code = finish(&tally, json_string_value(json_array_get(wanted->folders, 0)), &faults);
   json_decref(tally.results);
   cox_faults_fini(&faults);
-  json_decref(folders);
   return exit_code;
+}
+
+/* False with the exit code: said. */
+static bool choose(struct wanted *wanted, const struct cox_paths *paths, const struct cox_cli_args *args, int *exit_code) {
+  const char *const config_path = cox_cli_args_value(args, "config"), *const given = args->rest_count > 0 ? args->rest[0] : NULL;
+  struct stat info;
+  const bool is_file = given != NULL && stat(given, &info) == 0 && S_ISREG(info.st_mode);
+  if (is_file && !take_file(wanted, given)) {
+    *exit_code = cox_cli_fail(args->program, "%s is no file of cases: those are called …_spec.lua, and stand in a folder spec beside the scripts", given);
+    return false;
+  }
+  if (given != NULL && !wanted->is_apart) {
+    wanted->folders = json_pack("[s, s]", is_file ? wanted->path : given, paths->scripts); /* what DIR does not have comes from the shipped ones */
+    wanted->own = 1;
+    return true;
+  }
+  json_t *const config = config_path != NULL ? cox_load_config(config_path, NULL, exit_code) : json_object();
+  if (config == NULL) return false;
+  wanted->folders = cox_config_folders(config, paths->scripts);
+  json_decref(config);
+  return true;
 }
 
 static int run(void *ctx, int argc, char **argv) {
@@ -85,24 +145,13 @@ static int run(void *ctx, int argc, char **argv) {
   struct cox_cli_args args;
   struct cox_paths paths;
   struct cox_err err;
+  struct wanted wanted = {0};
   int exit_code;
   if (!cox_cli_args_parse(&args, &cox_test_entry, 0, 1, argc, argv, &exit_code)) return exit_code;
-  json_t *config = NULL, *folders = NULL;
-  const char *const path = cox_cli_args_value(&args, "config");
-  if (cox_paths_find(&paths, &err) != 0) {
-    exit_code = cox_cli_fail(args.program, "%s", err.text);
-    goto out;
-  }
-  if (args.rest_count > 0) {
-    folders = json_pack("[s, s]", args.rest[0], paths.scripts); /* what DIR does not have comes from the shipped ones */
-  } else {
-    config = path != NULL ? cox_load_config(path, NULL, &exit_code) : json_object();
-    if (config == NULL) goto out;
-    folders = cox_config_folders(config, paths.scripts);
-  }
-  exit_code = test(folders, args.rest_count > 0 ? 1 : 0, &paths, &args);
-out:
-  json_decref(config);
+  if (cox_paths_find(&paths, &err) != 0) exit_code = cox_cli_fail(args.program, "%s", err.text);
+  else if (choose(&wanted, &paths, &args, &exit_code)) exit_code = test(&wanted, &paths, &args);
+  json_decref(wanted.folders);
+  free(wanted.path);
   cox_cli_args_fini(&args);
   return exit_code;
 }
@@ -117,10 +166,11 @@ static const struct cox_cli_option options[] = {
 
 const struct cox_cli_entry cox_test_entry = {
     .name = "test",
-    .synopsis = "[DIR] [-c FILE] [--only TEXT] [--verbose] [--json]",
+    .synopsis = "[DIR|CASES] [-c FILE] [--only TEXT] [--verbose] [--json]",
     .summary = "Runs the cases in spec/ beside the scripts, on simulated nodes and time",
     .run = run,
-    .detail = "DIR is a folder of scripts, laid over the shipped ones; without it, the configuration's or the shipped ones are tested. Cases are written with describe, it and assert, and with "
+    .detail = "DIR is a folder of scripts, laid over the shipped ones; without it, the configuration's or the shipped ones are tested. CASES is one file spec/…_spec.lua: "
+              "its cases alone are run, on the scripts that its folder spec stands beside, else on the configuration's or the shipped ones. Cases are written with describe, it and assert, and with "
               "the helpers of require \"coxswain.testing\". The scripts run as they do in the daemon; nothing is sent anywhere, and no time is waited "
               "for.\n\nPrints ok or not ok for each case, with file and line of what does not hold.",
     .options = options,

@@ -183,13 +183,24 @@ static bool is_spec(const struct cox_source *source) {
          strcmp(source->name + len - (sizeof ending - 1), ending) == 0;
 }
 
+static bool is_wanted(const struct cox_trial_options *options, const struct cox_source *source) {
+  if (!is_spec(source)) return false;
+  if (options->file != NULL) return strcmp(source->name, options->file) == 0;
+  return options->folders_own == 0 || source->from < options->folders_own;
+}
+
+static struct cox_sources *read_sources(const struct cox_trial_options *options, struct cox_faults *faults) {
+  const struct cox_script_options *const scripts = options->scripts;
+  if (options->beside == NULL) return cox_inspect_read(scripts, faults);
+  return cox_sources_read_case(scripts->folders, scripts->library_dir, options->beside, options->file, faults);
+}
+
 bool cox_trial_run(const struct cox_trial_options *options, struct cox_faults *faults) {
   const size_t before = faults->count;
-  struct cox_sources *const sources = cox_inspect_read(options->scripts, faults);
+  struct cox_sources *const sources = read_sources(options, faults);
   if (sources == NULL) return false;
   for (size_t i = 0; i < sources->count && faults->count == before; i++) {
-    const bool is_own = options->folders_own == 0 || sources->list[i].from < options->folders_own;
-    if (is_own && is_spec(&sources->list[i])) try_file(options, sources, &sources->list[i], faults);
+    if (is_wanted(options, &sources->list[i])) try_file(options, sources, &sources->list[i], faults);
   }
   cox_sources_release(sources);
   return faults->count == before;

@@ -82,6 +82,7 @@ function M.open()
     teardown = into "teardowns",
     assert = check,
     print = show,
+    log = testing.log,
   }
 end
 
