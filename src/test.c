@@ -1,4 +1,5 @@
 /* `coxswain test`: the operator's own cases for scripts, on virtual time. */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 struct tally {
   size_t count, failed, pending;
+  uint64_t seed;
   json_t *results; /* for --json; NULL: each is printed as it comes */
 };
 
@@ -25,6 +27,11 @@ static void print_message(const char *file, json_int_t line, const char *text) {
     if (*text == '\n') printf("#   ");
   }
   putchar('\n');
+}
+
+/* A case has one line, whatever is in its name. */
+static void print_name(const char *name) {
+  for (; *name != '\0'; name++) putchar((unsigned char)*name < ' ' ? ' ' : *name);
 }
 
 static void report(void *arg, const json_t *result) {
@@ -41,8 +48,9 @@ static void report(void *arg, const json_t *result) {
     json_array_append_new(tally->results, json_deep_copy(result));
     return;
   }
-  printf("%s %zu - %s%s\n", has_failed ? "not ok" : "ok", tally->count, json_string_value(json_object_get(result, "name")),
-         is_pending ? " # TODO" : "");
+  printf("%s %zu - ", has_failed ? "not ok" : "ok", tally->count);
+  print_name(json_string_value(json_object_get(result, "name")));
+  puts(is_pending ? " # TODO" : "");
   if (has_failed) print_message(file, line, message != NULL ? message : "it failed");
 }
 
@@ -54,8 +62,8 @@ static void print_line(void *arg, const char *text) {
 static int finish(struct tally *tally, const char *dir, const struct cox_faults *faults) {
   cox_print_faults(faults);
   if (tally->results != NULL) {
-    json_t *const object = json_pack("{sO, sI, sI, sI}", "cases", tally->results, "count", (json_int_t)tally->count, "failed",
-                                     (json_int_t)tally->failed, "pending", (json_int_t)tally->pending);
+    json_t *const object = json_pack("{sO, sI, sI, sI, sI}", "cases", tally->results, "count", (json_int_t)tally->count, "failed",
+                                     (json_int_t)tally->failed, "pending", (json_int_t)tally->pending, "seed", (json_int_t)tally->seed);
     json_dumpf(object, stdout, JSON_INDENT(2));
     putchar('\n');
     json_decref(object);
@@ -65,6 +73,7 @@ static int finish(struct tally *tally, const char *dir, const struct cox_faults 
   if (faults->count > 0) return COX_EXIT_FAILED;
   if (tally->count == 0) fprintf(stderr, "%s: no cases: they stand in spec/…_spec.lua beside the scripts\n", dir);
   else fprintf(stderr, "%zu of %zu cases hold%s\n", tally->count - tally->failed - tally->pending, tally->count, tally->pending > 0 ? "; some are pending" : "");
+  if (tally->failed > 0) fprintf(stderr, "chance was that of --seed %llu\n", (unsigned long long)tally->seed);
   return tally->failed == 0 && tally->count > 0 ? COX_EXIT_DONE : COX_EXIT_FAILED;
 }
 
@@ -105,12 +114,12 @@ static bool take_file(struct wanted *wanted, const char *given) {
   return true;
 }
 
-static int test(const struct wanted *wanted, const struct cox_paths *paths, const struct cox_cli_args *args) {
+static int test(const struct wanted *wanted, const struct cox_paths *paths, const struct cox_cli_args *args, uint64_t seed) {
   struct cox_faults faults = {0};
-  struct tally tally = {.results = cox_cli_args_has(args, "json") ? json_array() : NULL};
+  struct tally tally = {.seed = seed, .results = cox_cli_args_has(args, "json") ? json_array() : NULL};
   const struct cox_script_options scripts = {.folders = wanted->folders, .library_dir = paths->library, .clock = cox_clock_system()};
   const struct cox_trial_options options = {.scripts = &scripts, .folders_own = wanted->own, .file = wanted->file, .beside = wanted->is_apart ? wanted->path : NULL,
-                                            .only = cox_cli_args_value(args, "only"), .report = report, .print = print_line, .arg = &tally};
+                                            .seed = seed, .only = cox_cli_args_value(args, "only"), .report = report, .print = print_line, .arg = &tally};
   cox_log_setup(cox_cli_args_has(args, "verbose") ? COX_LOG_DEBUG : COX_LOG_ERROR, false, STDERR_FILENO);
   cox_trial_run(&options, &faults);
   const int exit_code = finish(&tally, json_string_value(json_array_get(wanted->folders, 0)), &faults);
@@ -140,16 +149,30 @@ static bool choose(struct wanted *wanted, const struct cox_paths *paths, const s
   return true;
 }
 
+/* Another one each time unless it is given. */
+static bool take_seed(const struct cox_cli_args *args, uint64_t *seed, int *exit_code) {
+  const char *const text = cox_cli_args_value(args, "seed");
+  char *end;
+  *seed = (uint64_t)cox_clock_wall_ms(cox_clock_system());
+  if (text == NULL) return true;
+  errno = 0;
+  *seed = strtoull(text, &end, 10);
+  if (*text >= '0' && *text <= '9' && *end == '\0' && errno == 0 && *seed <= INT64_MAX) return true;
+  *exit_code = cox_cli_fail(args->program, "--seed %s is no whole number from 0 to 2^63 - 1: give the one that a failed run has printed", text);
+  return false;
+}
+
 static int run(void *ctx, int argc, char **argv) {
   (void)ctx;
   struct cox_cli_args args;
   struct cox_paths paths;
   struct cox_err err;
   struct wanted wanted = {0};
+  uint64_t seed;
   int exit_code;
   if (!cox_cli_args_parse(&args, &cox_test_entry, 0, 1, argc, argv, &exit_code)) return exit_code;
   if (cox_paths_find(&paths, &err) != 0) exit_code = cox_cli_fail(args.program, "%s", err.text);
-  else if (choose(&wanted, &paths, &args, &exit_code)) exit_code = test(&wanted, &paths, &args);
+  else if (take_seed(&args, &seed, &exit_code) && choose(&wanted, &paths, &args, &exit_code)) exit_code = test(&wanted, &paths, &args, seed);
   json_decref(wanted.folders);
   free(wanted.path);
   cox_cli_args_fini(&args);
@@ -159,6 +182,7 @@ static int run(void *ctx, int argc, char **argv) {
 static const struct cox_cli_option options[] = {
     {"config", 'c', "FILE", "the configuration whose scripts are tested"},
     {"only", 0, "TEXT", "only cases whose names contain it"},
+    {"seed", 0, "N", "of what math.random gives to cases; default: another one each time, printed when a case fails"},
     {"verbose", 'v', NULL, "show what the scripts log"},
     {"json", 0, NULL, "print the results as JSON"},
     {0},
@@ -166,7 +190,7 @@ static const struct cox_cli_option options[] = {
 
 const struct cox_cli_entry cox_test_entry = {
     .name = "test",
-    .synopsis = "[DIR|CASES] [-c FILE] [--only TEXT] [--verbose] [--json]",
+    .synopsis = "[DIR|CASES] [-c FILE] [--only TEXT] [--seed N] [--verbose] [--json]",
     .summary = "Runs the cases in spec/ beside the scripts, on simulated nodes and time",
     .run = run,
     .detail = "DIR is a folder of scripts, laid over the shipped ones; without it, the configuration's or the shipped ones are tested. CASES is one file spec/…_spec.lua: "
