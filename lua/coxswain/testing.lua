@@ -25,7 +25,7 @@ for _, level in ipairs { "debug", "info", "warn", "error" } do
   end
 end
 
---- What the scripts that this case calls by itself (require "policy.phases") have logged so far. What commands, drivers and jobs say while
+--- What the scripts that this case calls by itself, not through the broker, have logged so far. What commands, drivers and jobs say while
 --- the broker runs them is shown with --verbose.
 ---@return { level: string, message: string, fields: table }[]
 function M.logged() return said end
