@@ -118,8 +118,17 @@ static int test(const struct wanted *wanted, const struct cox_paths *paths, cons
   struct cox_faults faults = {0};
   struct tally tally = {.seed = seed, .results = cox_cli_args_has(args, "json") ? json_array() : NULL};
   const struct cox_script_options scripts = {.folders = wanted->folders, .library_dir = paths->library, .clock = cox_clock_system()};
-  const struct cox_trial_options options = {.scripts = &scripts, .folders_own = wanted->own, .file = wanted->file, .beside = wanted->is_apart ? wanted->path : NULL,
-                                            .seed = seed, .only = cox_cli_args_value(args, "only"), .report = report, .print = print_line, .arg = &tally};
+  const struct cox_trial_options options = {
+      .scripts = &scripts,
+      .folders_own = wanted->own,
+      .file = wanted->file,
+      .beside = wanted->is_apart ? wanted->path : NULL,
+      .seed = seed,
+      .only = cox_cli_args_value(args, "only"),
+      .report = report,
+      .print = print_line,
+      .arg = &tally,
+  };
   cox_log_setup(cox_cli_args_has(args, "verbose") ? COX_LOG_DEBUG : COX_LOG_ERROR, false, STDERR_FILENO);
   cox_trial_run(&options, &faults);
   const int exit_code = finish(&tally, json_string_value(json_array_get(wanted->folders, 0)), &faults);
@@ -134,11 +143,13 @@ static bool choose(struct wanted *wanted, const struct cox_paths *paths, const s
   struct stat info;
   const bool is_file = given != NULL && stat(given, &info) == 0 && S_ISREG(info.st_mode);
   if (is_file && !take_file(wanted, given)) {
-    *exit_code = cox_cli_fail(args->program, "%s is no file of cases: those are called …_spec.lua, and stand in a folder spec beside the scripts", given);
+    *exit_code = cox_cli_fail(args->program, "%s is no file of cases: those are called …_spec.lua, and stand in a folder spec beside the scripts",
+                              given);
     return false;
   }
   if (given != NULL && !wanted->is_apart) {
-    wanted->folders = json_pack("[s, s]", is_file ? wanted->path : given, paths->scripts); /* what DIR does not have comes from the shipped ones */
+    /* What DIR does not have comes from the shipped ones. */
+    wanted->folders = json_pack("[s, s]", is_file ? wanted->path : given, paths->scripts);
     wanted->own = 1;
     return true;
   }
