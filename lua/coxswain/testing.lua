@@ -81,6 +81,9 @@ function M.pass(seconds)
   run(time.now() + seconds)
 end
 
+--- The time of this case, for fake servers of one's own: `now_s`, `after(seconds, action)`, `pass(seconds)`.
+function M.timeline() return line end
+
 -- ---- commands and fleets ----
 
 --- Sends a command to the broker.
