@@ -14,6 +14,22 @@ local M = {
   PARAMS = samples.PARAMS,
 }
 
+local said -- what was logged in the present case
+
+--- For the runner: stands in for `log` in all that a case itself calls. The lines are logged, too.
+M.log = {}
+for _, level in ipairs { "debug", "info", "warn", "error" } do
+  M.log[level] = function(message, fields)
+    if said then said[#said + 1] = { level = level, message = message, fields = fields or {} } end
+    log[level](message, fields)
+  end
+end
+
+--- What the scripts that this case calls by itself, not through the broker, have logged so far. What commands, drivers and jobs say while
+--- the broker runs them is shown with --verbose.
+---@return { level: string, message: string, fields: table }[]
+function M.logged() return said end
+
 local native -- asks the rig (src/script/rig.h)
 local line   -- the present case's timeline
 local servers -- by node id, of the present case; [false]: for all others
@@ -29,7 +45,7 @@ end
 --- For the runner: a new broker and a new time.
 function M.begin()
   native("reset", { participant = { address = "gonka1test", pubkey = "Atest" }, callback_url = "http://10.0.0.5:9100" })
-  line, servers = timeline.new(time.now(), move), {}
+  line, servers, said = timeline.new(time.now(), move), {}, {}
   tasks.begin(native, line)
 end
 
@@ -64,6 +80,9 @@ function M.pass(seconds)
   if seconds < 0 then error("pass: seconds must be 0 or more", 2) end
   run(time.now() + seconds)
 end
+
+--- The time of this case, for fake servers of one's own: `now_s`, `after(seconds, action)`, `pass(seconds)`.
+function M.timeline() return line end
 
 -- ---- commands and fleets ----
 

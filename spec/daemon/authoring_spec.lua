@@ -212,6 +212,76 @@ describe("coxswain test", function()
     assert.equal(4, result.cases[1].line)
   end)
 
+  it("runs one file of cases, with helpers in spec/support, on the scripts beside it or the shipped ones", function()
+    local folder = copy()
+    os.execute(("rm -r '%s/spec'; mkdir -p '%s/spec/support' '%s/apart/spec/support'"):format(folder, folder, folder))
+    local cases = table.concat({
+      'local helper = require "spec.support.helper"',
+      'it("finds its helper", function() assert.equal(7, helper.seven, "seven") end)',
+      'it("says\\nwhy", function() assert.equal(8, helper.seven, "the helper") end)',
+      'it("raises in a script", function() require("policy.eligibility").is_operational(nil) end)',
+      'it("finds no other file", function() require("spec.other") end)',
+    }, "\n")
+    for _, place in ipairs { folder, folder .. "/apart" } do
+      write(place .. "/spec/a_spec.lua", cases)
+      write(place .. "/spec/b_spec.lua", "local x = = 1")
+      write(place .. "/spec/support/helper.lua", "return { seven = 7 }")
+    end
+    for place, scripts in pairs { [folder] = folder, [folder .. "/apart"] = "" } do
+      local code, out, err = system.run("test", place .. "/spec/a_spec.lua")
+      assert.equal(1, code)
+      assert.matches("ok 1 - finds its helper\n", out, 1, true)
+      assert.matches("not ok 2 - says why\n# " .. place .. "/spec/a_spec.lua:3: the helper: expected 8, got 7\n", out, 1, true)
+      assert.matches(scripts .. "/policy/eligibility.lua:", out, 1, true)
+      assert.is_nil(out:find("apart/policy", 1, true))
+      assert.matches("there is no module 'spec.other'", out, 1, true)
+      assert.matches("1 of 4 cases hold", err, 1, true)
+    end
+  end)
+
+  it("refuses a file that holds no cases, and says where they stand", function()
+    local folder = copy()
+    for _, file in ipairs { "/policy/phases.lua", "/phases_spec.lua" } do
+      if file == "/phases_spec.lua" then write(folder .. file, "") end
+      local code, _, err = system.run("test", folder .. file)
+      assert.is_true(code ~= 0)
+      assert.matches("is no file of cases: those are called …_spec.lua, and stand in a folder spec", err, 1, true)
+    end
+  end)
+
+  it("gives chance another seed each time, says which, and repeats one that is given", function()
+    local folder = copy()
+    os.execute(("rm -r '%s/spec'; mkdir '%s/spec'"):format(folder, folder))
+    write(folder .. "/spec/a_spec.lua", 'it("draws", function() error("drew " .. math.random(1000000000)) end)')
+    local _, out, err = system.run("test", folder)
+    local seed, drew = err:match "%-%-seed (%d+)", out:match "drew %d+"
+    local _, again = system.run("test", folder, "--seed", seed)
+    assert.equal(drew, again:match "drew %d+")
+    local _, other = system.run("test", folder, "--seed", "5")
+    assert.is_true(drew ~= other:match "drew %d+")
+    for _, wrong in ipairs { "x", "-1", "1.5", "99999999999999999999" } do
+      local code, _, why = system.run("test", folder, "--seed", wrong)
+      assert.is_true(code ~= 0)
+      assert.matches("is no whole number", why, 1, true)
+    end
+  end)
+
+  it("shows a case what the scripts that it calls have logged", function()
+    local folder = copy()
+    os.execute(("rm -r '%s/spec'; mkdir '%s/spec'"):format(folder, folder))
+    write(folder .. "/policy/says.lua", 'return { say = function() log.warn("this", { a = 1 }) end }')
+    write(folder .. "/spec/a_spec.lua", table.concat({
+      'local testing = require "coxswain.testing"',
+      'it("hears it", function()',
+      '  require("policy.says").say()',
+      '  assert.same({ { level = "warn", message = "this", fields = { a = 1 } } }, testing.logged())',
+      "end)",
+      'it("hears nothing of the case before", function() assert.same({}, testing.logged()) end)',
+    }, "\n"))
+    local code, out = system.run("test", folder)
+    assert.equal(0, code, out)
+  end)
+
   it("cuts a case that never ends, and goes on with the next file", function()
     local folder = copy()
     os.execute(("rm -r '%s/spec'; mkdir '%s/spec'"):format(folder, folder))

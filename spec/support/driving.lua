@@ -1,8 +1,8 @@
--- Runs a driver against a fake node on virtual time, with the node object that the runtime gives to drivers. What the core
--- keeps between attempts (memory, the unanswered call, the target last reached) is kept here.
+-- Runs a driver in a case of `coxswain test` against a fake node, and cuts it off at will, with the node object that the runtime gives
+-- to drivers. What the core keeps between attempts (memory, the unanswered call, the target last reached) is kept here.
 
 local mlnode   = require "coxswain.testing.mlnode"
-local timeline = require "coxswain.testing.timeline"
+local testing  = require "coxswain.testing"
 
 local driving = {}
 driving.__index = driving
@@ -19,15 +19,15 @@ local function plain(value, path)
   end
   local copy = {}
   for key, inner in pairs(value) do copy[key] = plain(inner, path .. "." .. tostring(key)) end
-  return setmetatable(copy, getmetatable(value))
+  return getmetatable(value) ~= nil and json.array(copy) or copy -- of plain values only lists are marked
 end
 
 --- options: as of coxswain.testing.mlnode, and driver (default mlnode), config, addresses; is_live: node.unanswered follows the calls
 --- of the attempt, else it stays what it was at the attempt's beginning. A driver must not care.
 function driving.new(options)
-  local line = timeline.new()
+  local line = testing.timeline()
   options.timeline = line
-  local self = setmetatable({ timeline = line, ml = mlnode.new(options), memory = {}, logged = {} }, driving)
+  local self = setmetatable({ timeline = line, ml = mlnode.new(options), memory = {} }, driving)
   self.is_live = options.is_live
   self.driver = options.driver or require "drivers.mlnode"
   self.config = options.config or { id = "node1", models = { m = { args = { "--own", "1" } } } }
@@ -208,11 +208,7 @@ local function try(self, limit_s, action, cancel)
     deadline_max_s = line.now_s + 4 * limit_s,
   }
   local node = node_for(self, attempt)
-  local now, info = time.now, log.info
-  time.now = function() return line.now_s end
-  log.info = function(message, fields) self.logged[#self.logged + 1] = { message, fields } end
   local is_run, outcome, value = pcall(run, self, attempt, function() return action(node) end, cancel)
-  time.now, log.info = now, info
   if not is_run then error(outcome, 0) end
   attempt.outcome, attempt.value = outcome, checked(outcome, value)
   attempt.error = outcome == "failed" and value or nil

@@ -1,7 +1,6 @@
 -- What the specs of the driver share: its routes, targets, and nodes brought into a state by somebody else.
 
-local assert  = require "luassert"
-local driving = require "support.driving"
+local driving = require "spec.support.driving"
 
 local M = {
   routes = {

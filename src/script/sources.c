@@ -208,15 +208,19 @@ static size_t bytes_of(const struct cox_sources *sources) {
   return bytes;
 }
 
+static struct reading reading_of(struct cox_sources *sources, const char *dir, unsigned from, bool is_trusted, struct cox_faults *faults) {
+  return (struct reading){.sources = sources,
+                          .faults = faults,
+                          .dir = dir,
+                          .is_trusted = is_trusted,
+                          .from = from,
+                          .bytes_left = COX_SOURCES_BYTES_MAX - bytes_of(sources),
+                          .root = realpath(dir, NULL)};
+}
+
 static void read_root(struct cox_sources *sources, const char *dir, unsigned from, bool is_trusted, struct cox_faults *faults) {
   struct stat info;
-  struct reading reading = {.sources = sources,
-                            .faults = faults,
-                            .dir = dir,
-                            .is_trusted = is_trusted,
-                            .from = from,
-                            .bytes_left = COX_SOURCES_BYTES_MAX - bytes_of(sources),
-                            .root = realpath(dir, NULL)};
+  struct reading reading = reading_of(sources, dir, from, is_trusted, faults);
   if (reading.root == NULL || stat(reading.root, &info) != 0) {
     cox_faults_add(faults, dir, 0, "the folder of %s cannot be read: %s; give its path with `scripts = …`",
                    is_trusted ? "the trusted library" : "scripts", strerror(errno));
@@ -224,6 +228,24 @@ static void read_root(struct cox_sources *sources, const char *dir, unsigned fro
     return;
   }
   enter(&reading, dir, "", &info, NULL);
+  free(reading.root);
+}
+
+/* One file of cases and what stands beside it; nothing else of that folder, which may hold anything. */
+static void read_case(struct cox_sources *sources, const char *dir, const char *name, struct cox_faults *faults) {
+  static const char support[] = "spec/support";
+  char path[PATH_MAX];
+  struct stat info;
+  struct reading reading = reading_of(sources, dir, 0, false, faults);
+  snprintf(path, sizeof path, "%s/%s", dir, name);
+  if (reading.root == NULL || stat(path, &info) != 0) {
+    cox_faults_add(faults, path, 0, "reading the cases failed: %s", strerror(errno));
+    goto out;
+  }
+  read_file(&reading, path, name, (size_t)info.st_size);
+  snprintf(path, sizeof path, "%s/%s", dir, support);
+  if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) enter(&reading, path, support, &info, NULL);
+out:
   free(reading.root);
 }
 
@@ -344,18 +366,25 @@ struct cox_sources *cox_sources_end(struct cox_sources *sources, const char *lib
   return finish(sources, faults->count == before);
 }
 
-struct cox_sources *cox_sources_read_folders(const json_t *folders, const char *library_dir, struct cox_faults *faults) {
+struct cox_sources *cox_sources_read_case(const json_t *folders, const char *library_dir, const char *dir, const char *name,
+                                          struct cox_faults *faults) {
   const size_t before = faults->count;
   struct cox_sources *const sources = cox_sources_begin(folders);
   if (sources == NULL) {
     cox_faults_add(faults, NULL, 0, "reading the scripts failed: out of memory");
     return NULL;
   }
+  const unsigned first = name != NULL ? 1 : 0; /* the case's folder lies over the others */
+  if (name != NULL) read_case(sources, dir, name, faults);
   for (size_t i = 0; i < json_array_size(folders); i++) {
-    read_root(sources, json_string_value(json_array_get(folders, i)), (unsigned)i, false, faults);
+    read_root(sources, json_string_value(json_array_get(folders, i)), (unsigned)i + first, false, faults);
   }
   read_root(sources, library_dir, 0, true, faults);
   return finish(sources, faults->count == before);
+}
+
+struct cox_sources *cox_sources_read_folders(const json_t *folders, const char *library_dir, struct cox_faults *faults) {
+  return cox_sources_read_case(folders, library_dir, NULL, NULL, faults);
 }
 
 struct cox_sources *cox_sources_read(const char *scripts_dir, const char *library_dir, struct cox_faults *faults) {

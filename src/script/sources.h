@@ -46,6 +46,10 @@ enum {
 struct cox_sources *cox_sources_read(const char *scripts_dir, const char *library_dir, struct cox_faults *faults);
 /* The same from several folders (a list of texts), one laid over the other: of scripts with the same name the first folder's counts. */
 struct cox_sources *cox_sources_read_folders(const json_t *folders, const char *library_dir, struct cox_faults *faults);
+/* The same with a file of cases that stands in none of them: `name` ("spec/…_spec.lua") below `dir`, and what is in spec/support there.
+ * No name: as cox_sources_read_folders.                                                                                              */
+struct cox_sources *cox_sources_read_case(const json_t *folders, const char *library_dir, const char *dir, const char *name,
+                                          struct cox_faults *faults);
 /* Made by hand, for scripts that were kept elsewhere: begin, add each, then end, which adds the library. `begin` gives NULL and `add`
  * false only when out of memory; `end` gives NULL with the reasons in `faults`, and takes the sources then too.                       */
 struct cox_sources *cox_sources_begin(const json_t *folders);

@@ -11,8 +11,13 @@
 #include "script/vm.h"
 
 /* Of processor time between two questions of a case. */
+#if defined(__SANITIZE_THREAD__) /* there budgets are of wall time, and machines are slow */
+#define STEP_BUDGET_S 20.0
+#define LOAD_BUDGET_S 20.0
+#else
 #define STEP_BUDGET_S 5.0
 #define LOAD_BUDGET_S 2.0
+#endif
 
 /* One file of cases. It runs in a coroutine that yields with each question to the rig: the scripts on trial have machines of their own,
  * with budgets of their own, and none of them runs inside of another's call.                                                         */
@@ -21,7 +26,8 @@ struct trial {
   struct cox_rig *rig;
   struct cox_vm *vm;
   lua_State *co;
-  const struct cox_source *source;
+  const struct cox_sources *sources;
+  const struct cox_source *source; /* of the cases */
   json_t *running;  /* name of the present case, owned; NULL: none runs */
   json_t *question; /* what it asked, owned; NULL: nothing */
   json_t *answer;   /* owned */
@@ -73,13 +79,20 @@ static int native(lua_State *L) {
   return lua_yieldk(L, 0, 0, answered);
 }
 
+/* Scripts know files by name, people by path: folders are laid over each other. */
+static void report(const struct trial *trial, json_t *result) {
+  const char *const name = json_string_value(json_object_get(result, "file"));
+  if (name != NULL) json_object_set_new(result, "file", json_string(cox_sources_path(trial->sources, name)));
+  trial->options->report(trial->options->arg, result);
+}
+
 static void ask(struct trial *trial) {
   const char *const operation = json_string_value(json_object_get(trial->question, "operation"));
   json_t *const args = json_object_get(trial->question, "args");
   json_decref(trial->answer);
   trial->answer = NULL;
   if (strcmp(operation, "report") == 0) {
-    trial->options->report(trial->options->arg, args);
+    report(trial, args);
     trial->answer = json_object();
   } else if (strcmp(operation, "print") == 0) {
     trial->options->print(trial->options->arg, json_string_value(json_object_get(args, "text")));
@@ -97,7 +110,7 @@ static void ask(struct trial *trial) {
 
 /* ---- running one file ---- */
 
-/* Leaves the coroutine ready: runner.run(native, file, name, path, only). */
+/* Leaves the coroutine ready: runner.run(native, file, name, only). */
 static int make(lua_State *L) {
   struct trial *const trial = lua_touserdata(L, 1);
   cox_sandbox_require(L, "coxswain.testing.runner");
@@ -112,9 +125,8 @@ static int make(lua_State *L) {
   lua_pushcfunction(L, native);
   cox_sandbox_load(L, trial->source);
   lua_pushstring(L, trial->source->name);
-  lua_pushstring(L, trial->source->path);
   lua_pushstring(L, trial->options->only);
-  lua_xmove(L, trial->co, 6);
+  lua_xmove(L, trial->co, 5);
   return 0;
 }
 
@@ -150,7 +162,7 @@ static void run_file(struct trial *trial) {
     report_failure(trial);
     return;
   }
-  int status = step(trial, 5);
+  int status = step(trial, 4);
   while (status == LUA_YIELD && trial->question != NULL) {
     ask(trial);
     status = step(trial, 0);
@@ -161,11 +173,11 @@ static void run_file(struct trial *trial) {
 
 static void try_file(const struct cox_trial_options *options, struct cox_sources *sources, const struct cox_source *source,
                      struct cox_faults *faults) {
-  struct trial trial = {.options = options, .source = source, .rig = cox_rig_create(options->scripts, faults)};
+  struct trial trial = {.options = options, .sources = sources, .source = source, .rig = cox_rig_create(options->scripts, faults)};
   if (trial.rig == NULL) return;
   /* As a console's: it waits for nothing but the rig, and has no effect but through it. */
   const struct cox_vm_options wanted = {
-      .context = COX_CONTEXT_CONSOLE, .sources = sources, .clock = cox_rig_clock(trial.rig), .owner = &trial, .seed = 1};
+      .context = COX_CONTEXT_CONSOLE, .sources = sources, .clock = cox_rig_clock(trial.rig), .owner = &trial, .seed = options->seed};
   trial.vm = cox_vm_create(&wanted, &trial.err);
   if (trial.vm != NULL) run_file(&trial);
   else report_failure(&trial);
@@ -183,13 +195,24 @@ static bool is_spec(const struct cox_source *source) {
          strcmp(source->name + len - (sizeof ending - 1), ending) == 0;
 }
 
+static bool is_wanted(const struct cox_trial_options *options, const struct cox_source *source) {
+  if (!is_spec(source)) return false;
+  if (options->file != NULL) return strcmp(source->name, options->file) == 0;
+  return options->folders_own == 0 || source->from < options->folders_own;
+}
+
+static struct cox_sources *read_sources(const struct cox_trial_options *options, struct cox_faults *faults) {
+  const struct cox_script_options *const scripts = options->scripts;
+  if (options->beside == NULL) return cox_inspect_read(scripts, faults);
+  return cox_sources_read_case(scripts->folders, scripts->library_dir, options->beside, options->file, faults);
+}
+
 bool cox_trial_run(const struct cox_trial_options *options, struct cox_faults *faults) {
   const size_t before = faults->count;
-  struct cox_sources *const sources = cox_inspect_read(options->scripts, faults);
+  struct cox_sources *const sources = read_sources(options, faults);
   if (sources == NULL) return false;
   for (size_t i = 0; i < sources->count && faults->count == before; i++) {
-    const bool is_own = options->folders_own == 0 || sources->list[i].from < options->folders_own;
-    if (is_own && is_spec(&sources->list[i])) try_file(options, sources, &sources->list[i], faults);
+    if (is_wanted(options, &sources->list[i])) try_file(options, sources, &sources->list[i], faults);
   }
   cox_sources_release(sources);
   return faults->count == before;

@@ -10,6 +10,9 @@
 struct cox_trial_options {
   const struct cox_script_options *scripts;
   unsigned folders_own; /* only the cases of so many of the first folders are run; 0: of all */
+  const char *file; /* the only file of cases that is run, "spec/…_spec.lua"; NULL: all */
+  const char *beside; /* the folder below which that stands, when it is none of the scripts'; NULL: it is */
+  uint64_t seed; /* of the cases' math.random; the broker on trial has always the same */
   const char *only; /* part of the names of the cases to run; NULL: all */
   /* After each case: {"name", "file", "line", "outcome": "ok"|"not ok"|"pending", "message"?}; borrowed. A file that does not
    * load is a case of its own.                                                                                                     */

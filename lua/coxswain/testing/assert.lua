@@ -5,7 +5,7 @@ local differences = require "coxswain.differences"
 
 local show = differences.show
 
--- Each returns whether it holds, and what to say if it does not.
+-- Each returns whether it holds, and what to say if it does not. A text behind what it takes is said, too.
 local checks = {}
 
 function checks.equal(expected, got) return expected == got, ("expected %s, got %s"):format(show(expected), show(got)) end
@@ -44,6 +44,8 @@ end
 
 checks.equals, checks.match, checks.errors = checks.equal, checks.matches, checks.error
 
+local takes = { equal = 2, equals = 2, same = 2, near = 3, matches = 2, match = 2, error = 2, errors = 2 } -- all others: 1
+
 local fillers = { is = true, are = true, has = true, a = true, an = true, be = true, to = true }
 
 local chain
@@ -56,12 +58,14 @@ local function resolve(key, is_negated)
     elseif not fillers[word] then words[#words + 1] = word end
   end
   if #words == 0 then return chain(is_negated) end
-  local check = checks[table.concat(words, "_")]
+  local name = table.concat(words, "_")
+  local check = checks[name]
   if not check then error(("assert.%s: there is no such check"):format(key), 3) end
   return function(...)
     local holds, why = check(...)
+    local remark = select((takes[name] or 1) + 1, ...)
     if is_negated then holds, why = not holds, ("assert.%s: it should not hold of %s"):format(key, show((...))) end
-    if not holds then error(why, 2) end
+    if not holds then error(remark ~= nil and ("%s: %s"):format(tostring(remark), why) or why, 2) end
   end
 end
 

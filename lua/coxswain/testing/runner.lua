@@ -7,7 +7,7 @@ local testing = require "coxswain.testing"
 local M = {}
 
 local block -- the describe that is being read; { name, parent, before, after, items }
-local file  -- { name, path, only, native }
+local file  -- { name, only, native }
 
 local function block_of(name, parent) return { name = name, parent = parent, before = {}, after = {}, setups = {}, teardowns = {}, items = {} } end
 
@@ -15,16 +15,15 @@ local function block_of(name, parent) return { name = name, parent = parent, bef
 local function place_of(message, line)
   message = type(message) == "table" and message.message or tostring(message)
   local name, at, words = message:match "^([%w_./-]+%.lua):(%d+): (.*)$"
-  if not name then return file.path, line, message end
-  if name:find "^coxswain/" then return file.path, line, words end
-  local folder = file.path:sub(1, #file.path - #file.name)
-  return folder .. name, math.tointeger(tonumber(at)), words
+  if not name then return file.name, line, message end
+  if name:find "^coxswain/" then return file.name, line, words end
+  return name, math.tointeger(tonumber(at)), words
 end
 
 local function report(case, outcome, message)
-  local path, line, words = file.path, case.line, nil
-  if message ~= nil then path, line, words = place_of(message, case.line) end
-  file.native("report", { name = case.name, file = path, line = line, outcome = outcome, message = words })
+  local name, line, words = file.name, case.line, nil
+  if message ~= nil then name, line, words = place_of(message, case.line) end
+  file.native("report", { name = case.name, file = name, line = line, outcome = outcome, message = words })
 end
 
 -- Who called the function that calls this.
@@ -82,6 +81,7 @@ function M.open()
     teardown = into "teardowns",
     assert = check,
     print = show,
+    log = testing.log,
   }
 end
 
@@ -153,10 +153,9 @@ end
 ---@param native fun(operation: string, args: table?): table
 ---@param body function the file
 ---@param name string as scripts know it: "spec/phases_spec.lua"
----@param path string as people know it
 ---@param only string? part of the names of those to run
-function M.run(native, body, name, path, only)
-  file = { name = name, path = path, only = only, native = native }
+function M.run(native, body, name, only)
+  file = { name = name, only = only, native = native }
   testing.bind(native)
   local whole = block_of(nil, nil)
   block = whole

@@ -1,6 +1,6 @@
 -- Commands about single nodes: registration, admin state, training, reconcile and probe.
 
-local fake = require "support.broker"
+local fake = require "spec.support.broker"
 
 local params = { epoch_length = 100, poc_stage_duration = 20, poc_validation_delay = 2, poc_validation_duration = 10 }
 local epoch = { index = 3, poc_start_block_height = 1000, poc_start_block_hash = "AB" }

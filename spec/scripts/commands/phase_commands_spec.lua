@@ -1,6 +1,7 @@
 -- start_poc, init_validate, inference_up_all: which phases take them, and what they do to a mixed fleet.
 
-local fake = require "support.broker"
+local fake    = require "spec.support.broker"
+local testing = require "coxswain.testing"
 
 local params = { epoch_length = 100, poc_stage_duration = 20, poc_validation_delay = 2, poc_validation_duration = 10 }
 local epoch = { index = 3, poc_start_block_height = 1000, poc_start_block_hash = "AB" }
@@ -99,14 +100,12 @@ describe("a mixed fleet", function()
   it("counts and names what it could not set, once for the whole fleet", function()
     local broker = fleet_at("PoCGenerate")
     broker.world.poc_start_hash = nil
-    local said = {}
-    local info = log.info
-    log.info = function(message, fields) said[#said + 1] = { message, fields } end
+    local before = #testing.logged()
     local answer = broker:command "start_poc"
-    log.info = info
     assert.are.equal(1, answer.result.changed) -- the preserved one
-    assert.are.equal(1, #said)
-    assert.are.equal(3, said[1][2].nodes)
-    assert.is_truthy(said[1][2].first:find("^node1: the hash of PoC start block 1000"))
+    local said = testing.logged()
+    assert.are.equal(before + 1, #said)
+    assert.are.equal(3, said[#said].fields.nodes)
+    assert.is_truthy(said[#said].fields.first:find("^node1: the hash of PoC start block 1000"))
   end)
 end)

@@ -1,7 +1,7 @@
 -- The driver where the releases differ: an old node's silence, a new node's rest, and what only a new one tells.
 
 local mlnode  = require "coxswain.testing.mlnode"
-local nodes   = require "support.nodes"
+local nodes   = require "spec.support.nodes"
 
 local routes = nodes.routes
 local STOP, UP, UP_STATUS, HEALTH = routes.STOP, routes.UP, routes.UP_STATUS, routes.HEALTH

@@ -3,7 +3,7 @@
 
 local driver  = require "drivers.mlnode"
 local mlnode  = require "coxswain.testing.mlnode"
-local nodes   = require "support.nodes"
+local nodes   = require "spec.support.nodes"
 
 local routes = nodes.routes
 local STATE, STOP, UP, DOWN, TRAIN = routes.STATE, routes.STOP, routes.UP, routes.DOWN, routes.TRAIN

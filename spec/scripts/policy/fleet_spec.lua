@@ -1,4 +1,4 @@
-local fake  = require "support.broker"
+local fake  = require "spec.support.broker"
 local fleet = require "policy.fleet"
 
 local params = { epoch_length = 100, poc_stage_duration = 20, poc_validation_delay = 2, poc_validation_duration = 10 }
