@@ -78,8 +78,21 @@ static struct cox_sources *copy(const struct cox_sources *from) {
   return sources;
 }
 
+static const struct cox_sources *made(unsigned which, const char *scripts, const char *library, struct cox_faults *faults) {
+  static const struct cox_sources *list[EDITS];
+  if (list[which] == NULL) list[which] = make(which, scripts, library, faults);
+  return list[which];
+}
+
 struct cox_sources *edits_read(unsigned which, const char *scripts, const char *library, struct cox_faults *faults) {
-  static const struct cox_sources *made[EDITS];
-  if (made[which] == NULL) made[which] = make(which, scripts, library, faults);
-  return made[which] != NULL ? copy(made[which]) : NULL;
+  const struct cox_sources *const sources = made(which, scripts, library, faults);
+  return sources != NULL ? copy(sources) : NULL;
+}
+
+bool edits_hash(unsigned which, const char *scripts, const char *library, char text[COX_SOURCES_HASH_TEXT]) {
+  struct cox_faults faults = {0};
+  const struct cox_sources *const sources = made(which, scripts, library, &faults);
+  if (sources != NULL) cox_sources_hash_text(sources->scripts_hash, text);
+  cox_faults_fini(&faults);
+  return sources != NULL;
 }

@@ -94,6 +94,7 @@ const char *const *cox_world_invariants(void) {
                                       "a refused reload changes nothing",
                                       "exchanges come to what was foretold",
                                       "scripts out of use are freed",
+                                      "a start runs the scripts that were chosen",
                                       "what was acknowledged is durable",
                                       "a start finds what was committed",
                                       "what was refused is undone",

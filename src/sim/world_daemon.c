@@ -42,6 +42,10 @@ int cox_world_daemon_start(struct cox_world *world) {
   struct cox_err err = {0};
   cox_world_store_begin(world);
   cox_world_worker_init(world);
+  if (world->scripts.begin(world->scripts.ctx, &world->scripts, &err) != 0) {
+    cox_world_break(world, "scripts load", NULL, "%s", err.text);
+    return err.code;
+  }
   const struct cox_broker_options options = options_of(world);
   world->broker = cox_broker_create(&options, &err);
   if (world->broker == NULL) abort(); /* out of memory */
@@ -56,6 +60,8 @@ int cox_world_daemon_start(struct cox_world *world) {
   cox_world_find_episode(world);
   cox_world_leases_start(world);
   world->scripts.set_broker(world->scripts.ctx, world->broker);
+  const int rc = cox_world_scripts_load(world);
+  if (rc != 0) return rc;
   for (unsigned i = 0; i < world->transport.workers; i++) {
     world->vms[i] = world->scripts.ops->vm_create(world->scripts.ops->ctx, &err);
     if (world->vms[i] == NULL) cox_world_break(world, "scripts load", NULL, "a worker's script machine: %s", err.text);

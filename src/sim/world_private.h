@@ -165,14 +165,17 @@ struct cox_world_client {
   int64_t until_us;
 };
 
-/* ---- world_scripts.c: which set is live, as it is foretold ---- */
-enum { COX_WORLD_NO_SET = -1 };
+/* ---- world_scripts.c, world_choice.c: which set is live, as it is foretold ---- */
+enum { COX_WORLD_NO_SET = -1, COX_WORLD_SETS = 256 };
 
 struct cox_world_exchange {
   int edited, live, previous; /* sets, by their number; NO_SET: nothing to go back to */
   uint64_t previous_number;   /* of its generation */
   bool is_open;               /* a request is being carried out */
   bool was_attended;          /* … and came as far as to wait for cox-command */
+  int sets[COX_WORLD_SETS];   /* that generations have or had, by number */
+  int64_t chosen_us;          /* when the live one was */
+  bool is_sure;               /* no commit has failed since, and none was refused */
   unsigned answers;
   enum cox_scripts_status status;
   uint64_t number;            /* that was answered */
@@ -396,6 +399,12 @@ void cox_world_look_around(struct cox_world *world);
 /* ---- world_scripts.c ---- */
 void cox_world_exchange_begin(struct cox_world *world);
 void cox_world_exchange(struct cox_world *world);
+
+/* ---- world_choice.c ---- */
+/* A process begins: the scripts that its files and its store say. 0 or a code. */
+int cox_world_scripts_load(struct cox_world *world);
+/* `exchange.live` is live now. */
+void cox_world_choose(struct cox_world *world);
 
 /* ---- world_oracle.c: what results must come to ---- */
 void cox_world_expect(struct cox_world *world, const struct cox_attempt *attempt);

@@ -73,6 +73,7 @@ static void take_over(struct cox_world *world, int set, uint64_t before) {
     exchange->previous_number = before;
   }
   exchange->live = set;
+  cox_world_choose(world);
   cox_world_check_intents(world);
 }
 
@@ -127,8 +128,7 @@ static void plan(struct cox_world *world, double from_s, double to_s) {
 }
 
 void cox_world_exchange_begin(struct cox_world *world) {
-  world->exchange = (struct cox_world_exchange){.previous = COX_WORLD_NO_SET};
-  if (world->scripts.exchange != NULL && cox_world_roll(world, COX_WORLD_SCRIPTS, LIVES_SHARE)) plan(world, 1, 60);
+  if (cox_world_roll(world, COX_WORLD_SCRIPTS, LIVES_SHARE)) plan(world, 1, 60);
 }
 
 void cox_world_exchange(struct cox_world *world) {
