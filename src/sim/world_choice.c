@@ -120,7 +120,8 @@ int cox_world_scripts_load(struct cox_world *world) {
   json_decref(choice);
   const int rc = world->scripts.load(world->scripts.ctx, &err);
   if (rc != 0) {
-    cox_world_break(world, "scripts load", NULL, "a start with set %d in the files, %d foretold: %s", exchange->edited, foretold.live, err.text);
+    cox_world_break(world, invariant_chosen, NULL, "a start with set %d in the files does not come up with set %d: %s", exchange->edited,
+                    foretold.live, err.text);
     return rc;
   }
   check_live(world, &foretold);

@@ -430,7 +430,8 @@ void cox_world_store_die(struct cox_world *world) {
   const bool is_through = cox_world_below(world, COX_WORLD_DISK, 2) == 0;
   if (store->in_commit > 0) cox_world_trace(world, "a commit of %zu is torn: %s", store->in_commit, is_through ? "all of it is there" : "nothing of it is");
   if (is_through) write_first(world, store->in_commit);
-  store->is_whole = store->picture != NULL && store->committed == store->appended;
+  const bool is_behind = store->is_shut || world->broker->ledger.is_degraded; /* blocks were followed in memory alone */
+  store->is_whole = store->picture != NULL && store->committed == store->appended && !is_behind;
   store->is_dead = true;
   fail(world, "the process has ended");
 }
