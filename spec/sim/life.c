@@ -96,7 +96,8 @@ static void find_files(struct life *life) {
 
 static void live(struct life *life, struct cox_world_outcome *outcome) {
   const struct cox_world_scripts scripts = {
-      .begin = begin, .load = load, .set_broker = set_broker, .ctx = life, .edit = edit, .good = EDITS_GOOD, .edits = EDITS, .hash = hash};
+      .begin = begin, .load = load, .set_broker = set_broker, .ctx = life, .edit = edit, .good = EDITS_GOOD, .edits = EDITS, .hash = hash,
+      .job = EDITS_JOB};
   cox_world_live(life->world, &scripts, outcome);
   note_leak(life);
   if (!outcome->has_failed && life->is_leaky) fail(outcome, "scripts out of use are freed", "more sets than two are held after the end of a process");

@@ -87,6 +87,7 @@ const char *const *cox_world_invariants(void) {
                                       "intents are explained",
                                       "handlers do not fail",
                                       "jobs do not fail",
+                                      "jobs carry over what they save",
                                       "scripts load",
                                       "the fleet converges",
                                       "machines are what they are called",

@@ -28,6 +28,13 @@ void cox_world_choose(struct cox_world *world) {
   exchange->is_sure = !world->disk.is_shut && world->disk.full_until_us <= world->now_us;
 }
 
+void cox_world_check_tally(struct cox_world *world, const json_t *args) {
+  const uint64_t said = (uint64_t)json_integer_value(json_object_get(args, "n"));
+  if (said == ++world->tally) return;
+  cox_world_break(world, "jobs carry over what they save", NULL, "%s says %" PRIu64 " where %" PRIu64 " comes next", world->scripts.job, said,
+                  world->tally);
+}
+
 /* Set of a kept entry {"generation", "hash"}, as its hash says; NO_SET: there is none. */
 static int set_of(struct cox_world *world, const json_t *entry) {
   const char *const hash = json_string_value(json_object_get(entry, "hash"));

@@ -69,6 +69,8 @@ int cox_world_daemon_start(struct cox_world *world) {
   }
   world->is_command_planned = world->is_reconcile_planned = false;
   cox_broker_trigger(world->broker); /* a thread that starts makes a pass at once */
+  world->tally = 0;
+  if (world->has[COX_WORLD_SCRIPTS] && !world->is_calm && cox_world_start_job(world, world->scripts.job) != 0) return COX_ESCRIPT;
   return world->is_clock_job ? cox_world_start_job(world, "clock") : 0;
 }
 
@@ -201,6 +203,7 @@ bool cox_world_ask(struct cox_world *world, const char *name, json_t *args, uint
   question->run = run;
   question->undos = world->undos;
   snprintf(question->name, sizeof question->name, "%s", name);
+  if (strcmp(name, world->scripts.job) == 0) cox_world_check_tally(world, args);
   if (strcmp(name, "new_block") == 0 && !json_is_false(json_object_get(args, "synced"))) world->has_block = true;
   const int rc = cox_broker_submit(world->broker, name, args, on_answer, question, err);
   if (rc != 0) {

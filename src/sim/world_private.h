@@ -104,6 +104,7 @@ struct cox_world_run {
   struct cox_world_run *next;
   uint64_t id;
   struct cox_attempt *attempt; /* NULL: a job */
+  const char *job;             /* its name */
   struct cox_fiber *fiber;
   unsigned worker;
   uint64_t token;              /* of the present wait */
@@ -279,6 +280,7 @@ struct cox_world {
   bool has_trained;
   bool is_blind; /* something they asked for was refused: what is registered must be looked up */
   struct cox_world_exchange exchange;
+  uint64_t tally; /* that the job has said in this process */
   /* clients of leases */
   struct cox_world_client clients[COX_WORLD_CLIENTS_MAX];
   unsigned client_count;
@@ -334,6 +336,8 @@ void cox_world_cancel(struct cox_world *world, uint64_t run);
 void cox_world_answered(struct cox_world *world, uint64_t call);
 void cox_world_replied(struct cox_world *world, uint64_t run);
 int cox_world_start_job(struct cox_world *world, const char *name);
+/* After an exchange: ends that job, if it runs, and begins it with the new scripts. */
+void cox_world_renew_job(struct cox_world *world, const char *name);
 void cox_world_end_jobs(struct cox_world *world);
 /* Ends all runs as a process that ends does. */
 void cox_world_end_runs(struct cox_world *world);
@@ -403,6 +407,8 @@ void cox_world_exchange(struct cox_world *world);
 /* ---- world_choice.c ---- */
 /* A process begins: the scripts that its files and its store say. 0 or a code. */
 int cox_world_scripts_load(struct cox_world *world);
+/* The job that counts says so. */
+void cox_world_check_tally(struct cox_world *world, const json_t *args);
 /* `exchange.live` is live now. */
 void cox_world_choose(struct cox_world *world);
 

@@ -76,6 +76,7 @@ static void take_over(struct cox_world *world, int set, uint64_t before) {
   }
   exchange->live = set;
   cox_world_choose(world);
+  cox_world_renew_job(world, world->scripts.job);
   cox_world_check_intents(world);
 }
 
