@@ -240,6 +240,12 @@ static int load(void *ctx, struct cox_stored *out, struct cox_err *err) {
 
 /* ---- the disk's side ---- */
 
+/* Not what is kept: scripts are long, and name folders that differ from one machine to the other. */
+static void trace_record(struct cox_world *world, const struct cox_record *record, const json_t *json) {
+  if (record->kind != COX_RECORD_KEEP) cox_world_trace_json(world, "record", json);
+  else cox_world_trace(world, "keeps %s", json_string_value(json_object_get(json, "name")));
+}
+
 /* The first `count` that wait are written: all of them, or none. */
 static void write_first(struct cox_world *world, size_t count) {
   struct cox_world_store *const store = &world->disk;
@@ -251,7 +257,7 @@ static void write_first(struct cox_world *world, size_t count) {
       if (!cox_record_is_state(record)) continue;
       json_t *const json = cox_record_json(record);
       cox_durable_fold_into(store->tables, json);
-      cox_world_trace_json(world, "record", json);
+      trace_record(world, record, json);
       json_decref(json);
     }
     if (entry->number == 0) continue;
