@@ -22,6 +22,7 @@ struct life {
   struct cox_world *world;
   struct cox_script *script;
   unsigned edit; /* what the files hold */
+  bool is_leaky; /* a process held sets that nobody uses */
   char scripts[512], library[512];
 };
 
@@ -48,30 +49,58 @@ static void fail(struct cox_world_outcome *outcome, const char *invariant, const
   snprintf(outcome->text, sizeof outcome->text, "%s", text);
 }
 
-static struct cox_script *load(struct life *life, struct cox_world_outcome *outcome) {
+/* ---- a process ---- */
+
+static void note_leak(struct life *life) {
+  if (life->script != NULL && cox_script_alive(life->script) > SETS_KEPT) life->is_leaky = true;
+}
+
+static int begin(void *ctx, struct cox_world_scripts *scripts, struct cox_err *err) {
+  struct life *const life = ctx;
+  const struct cox_script_options options = {.scripts_dir = life->scripts, .library_dir = life->library, .clock = cox_world_clock(life->world),
+                                             .config = cox_world_config(life->world), .command_budget_s = BUDGET_S, .resume_budget_s = BUDGET_S,
+                                             .is_deferred = true};
+  struct cox_faults faults = {0};
+  note_leak(life);
+  cox_script_destroy(life->script);
+  life->script = cox_script_create(&options, &faults);
+  if (life->script == NULL) cox_err_set(err, COX_ESCRIPT, "%s", faults.count > 0 ? faults.list[0].text : "for no reason");
+  cox_faults_fini(&faults);
+  if (life->script == NULL) return COX_ESCRIPT;
+  scripts->policy = cox_script_policy(life->script);
+  scripts->ops = cox_script_fiber_ops(life->script);
+  scripts->exchange = cox_script_scripts(life->script);
+  return 0;
+}
+
+static int load(void *ctx, struct cox_err *err) {
+  struct cox_faults faults = {0};
+  const int rc = cox_script_load(((struct life *)ctx)->script, &faults);
+  if (rc != 0) cox_err_set(err, rc, "%s", faults.count > 0 ? faults.list[0].text : "for no reason");
+  cox_faults_fini(&faults);
+  return rc;
+}
+
+static bool hash(void *ctx, unsigned which, char text[COX_WORLD_HASH]) {
+  const struct life *const life = ctx;
+  return edits_hash(which, life->scripts, life->library, text);
+}
+
+/* ---- a life ---- */
+
+static void find_files(struct life *life) {
   const char *const source = getenv("COXSWAIN_SOURCE");
   snprintf(life->scripts, sizeof life->scripts, "%s/scripts", source != NULL ? source : SPEC_SOURCE);
   snprintf(life->library, sizeof life->library, "%s/lua", source != NULL ? source : SPEC_SOURCE);
-  const struct cox_script_options options = {.scripts_dir = life->scripts, .library_dir = life->library, .clock = cox_world_clock(life->world),
-                                             .config = cox_world_config(life->world), .command_budget_s = BUDGET_S, .resume_budget_s = BUDGET_S};
-  struct cox_faults faults = {0};
-  struct cox_script *const script = cox_script_create(&options, &faults);
-  if (script == NULL) fail(outcome, "scripts load", faults.count > 0 ? faults.list[0].text : "for no reason");
-  cox_faults_fini(&faults);
-  return script;
 }
 
 static void live(struct life *life, struct cox_world_outcome *outcome) {
-  const struct cox_world_scripts scripts = {.policy = cox_script_policy(life->script),
-                                            .ops = cox_script_fiber_ops(life->script),
-                                            .set_broker = set_broker,
-                                            .ctx = life,
-                                            .exchange = cox_script_scripts(life->script),
-                                            .edit = edit,
-                                            .good = EDITS_GOOD,
-                                            .edits = EDITS};
+  const struct cox_world_scripts scripts = {
+      .begin = begin, .load = load, .set_broker = set_broker, .ctx = life, .edit = edit, .good = EDITS_GOOD, .edits = EDITS, .hash = hash,
+      .job = EDITS_JOB};
   cox_world_live(life->world, &scripts, outcome);
-  if (!outcome->has_failed && cox_script_alive(life->script) > SETS_KEPT) fail(outcome, "scripts out of use are freed", "more sets than two are held after the end");
+  note_leak(life);
+  if (!outcome->has_failed && life->is_leaky) fail(outcome, "scripts out of use are freed", "more sets than two are held after the end of a process");
 }
 
 void life_run(const struct cox_world_options *options, struct cox_world_outcome *outcome) {
@@ -85,8 +114,8 @@ void life_run(const struct cox_world_options *options, struct cox_world_outcome 
   living = world;
   living_options = *options;
   struct life life = {.world = world};
-  life.script = load(&life, outcome);
-  if (life.script != NULL) live(&life, outcome);
+  find_files(&life);
+  live(&life, outcome);
   living = NULL;
   cox_script_destroy(life.script);
   cox_world_destroy(world);

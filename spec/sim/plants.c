@@ -37,6 +37,8 @@ static const struct {
     {"lease_table.keeps_released", "a lease is released twice"},
     {"lease_wait.wakes_nobody", "a waiter's wake-up is lost when a node becomes free"},
     {"generation.freed_early", "a reload frees the scripts that an attempt in flight runs on"},
+    {"reload.forgets_choice", "a start takes scripts that were rejected, or left by a rollback"},
+    {"job.forgets_state", "what a job saves is lost when it begins anew with other scripts"},
     {"ledger.answers_early", "a commit is acknowledged before it is on the disk"},
     {"ledger.forgets_undo", "a change that could not be stored stays in force"},
 };

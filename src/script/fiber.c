@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "script/convert.h"
 #include "script/sandbox.h"
@@ -361,7 +362,7 @@ static int save_state(lua_State *L) {
 /* A job that is ended from outside, to be followed by another one. */
 static void save_job(struct cox_fiber *fiber) {
   struct cox_err err;
-  if (fiber->file_reference == LUA_NOREF || fiber->vm->is_lost) return;
+  if (fiber->file_reference == LUA_NOREF || fiber->vm->is_lost || cox_fault("job.forgets_state")) return;
   if (cox_vm_call(fiber->vm, save_state, fiber, SAVE_BUDGET_S, &err) == 0) return;
   cox_log(COX_LOG_ERROR, "jobs", "a job's state was not saved: it begins anew", "job", fiber->name, "file", err.file, "line", COX_LOG_INT(err.line),
           "reason", err.text, NULL);

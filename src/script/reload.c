@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "script/rehearsal.h"
 #include "script/reload_order.h"
@@ -212,7 +213,7 @@ static bool is_kept_as(const struct cox_sources *sources, const json_t *choice, 
 
 /* The set that was live goes on instead of files that were rejected. NULL: they were not, or the store does not have it. */
 static struct cox_generation *instead_of_rejected(struct cox_reload *reload, const struct cox_sources *found, const json_t *choice) {
-  if (!cox_rejected_has(&reload->rejected, found->scripts_hash)) return NULL;
+  if (!cox_rejected_has(&reload->rejected, found->scripts_hash) || cox_fault("reload.forgets_choice")) return NULL;
   struct cox_generation *const live = kept_one(reload, choice, "live");
   if (live == NULL) return NULL;
   cox_log(COX_LOG_WARN, "reload", "the scripts in the folders were rejected before: those that were live then go on", "generation",

@@ -77,7 +77,7 @@ void cox_reload_fini(struct cox_reload *reload);
  * (may be NULL) remembers, is not tried: the one that was live then is, from the store. 0, or a code with every fault in `faults`.     */
 int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struct cox_faults *faults);
 int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struct cox_err *err);
-/* Instead of a start, again for each broker: orders come by cox_reload_carry_out, on the thread that is cox-command too. */
+/* Instead of a start, before the first load: orders come by cox_reload_carry_out, on the thread that is cox-command too. */
 void cox_reload_drive(struct cox_reload *reload, struct cox_broker *broker, const struct cox_reload_drive *drive);
 /* Answers before it returns. */
 void cox_reload_carry_out(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request);

@@ -111,7 +111,6 @@ void cox_reload_drive(struct cox_reload *reload, struct cox_broker *broker, cons
   reload->drive = *drive;
   reload->options.generations->attend = drive->attend;
   reload->options.generations->attend_ctx = drive->ctx;
-  atomic_store(&reload->kept.is_lost, true); /* nobody knows what the store of this broker has */
 }
 
 void cox_reload_carry_out(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request) {

@@ -217,6 +217,7 @@ static void close_book(struct cox_world *world) {
 
 void cox_world_live(struct cox_world *world, const struct cox_world_scripts *scripts, struct cox_world_outcome *outcome) {
   world->scripts = *scripts;
+  world->exchange.previous = COX_WORLD_NO_SET;
   if (cox_world_daemon_start(world) == 0) {
     cox_world_declare(world);
     plan_life(world);

@@ -3,7 +3,7 @@
  * then the faults stop, and the fleet must converge.
  *
  *   world = cox_world_create(&options, &err);
- *   script = …(clock = cox_world_clock(world), config = cox_world_config(world))…     the caller wires: this room knows no scripts
+ *   scripts = { begin = …(clock = cox_world_clock(world), config = cox_world_config(world))…, … }   the caller wires: this room knows no scripts
  *   cox_world_live(world, &scripts, &outcome);
  *   cox_world_destroy(world);
  *
@@ -51,16 +51,25 @@ struct cox_world_options {
   const char *trace_of; /* only lines that contain this; NULL: all */
 };
 
+enum { COX_WORLD_HASH = 17 };
+
 struct cox_world_scripts {
+  /* A process begins: makes the rest of this anew, with nothing loaded. */
+  int (*begin)(void *ctx, struct cox_world_scripts *scripts, struct cox_err *err);
+  /* After set_broker: loads what the files hold, or what the broker's store says was chosen. 0 or a code; may be tried again. */
+  int (*load)(void *ctx, struct cox_err *err);
   const struct cox_policy *policy;
   const struct cox_fiber_ops *ops;
   void (*set_broker)(void *ctx, struct cox_broker *broker); /* a new broker is live, or NULL: none is */
   void *ctx;
-  /* The exchange: answers before it returns, and calls cox_world_attend while it waits. NULL: scripts stay as they are. */
+  /* The exchange: answers before it returns, and calls cox_world_attend while it waits. */
   const struct cox_scripts *exchange;
   /* From now on the files hold edit `which`: below `good` one that is accepted, 0 what is live first; then the broken ones. */
   void (*edit)(void *ctx, unsigned which);
   unsigned good, edits;
+  const char *job; /* all of them have it: it counts its commands, which have its name, from 1 in `n`, over exchanges too */
+  /* Of an edit's content, as people see it; false: there is none. */
+  bool (*hash)(void *ctx, unsigned which, char text[COX_WORLD_HASH]);
 };
 
 struct cox_world_outcome {

@@ -42,6 +42,10 @@ int cox_world_daemon_start(struct cox_world *world) {
   struct cox_err err = {0};
   cox_world_store_begin(world);
   cox_world_worker_init(world);
+  if (world->scripts.begin(world->scripts.ctx, &world->scripts, &err) != 0) {
+    cox_world_break(world, "scripts load", NULL, "%s", err.text);
+    return err.code;
+  }
   const struct cox_broker_options options = options_of(world);
   world->broker = cox_broker_create(&options, &err);
   if (world->broker == NULL) abort(); /* out of memory */
@@ -56,6 +60,8 @@ int cox_world_daemon_start(struct cox_world *world) {
   cox_world_find_episode(world);
   cox_world_leases_start(world);
   world->scripts.set_broker(world->scripts.ctx, world->broker);
+  const int rc = cox_world_scripts_load(world);
+  if (rc != 0) return rc;
   for (unsigned i = 0; i < world->transport.workers; i++) {
     world->vms[i] = world->scripts.ops->vm_create(world->scripts.ops->ctx, &err);
     if (world->vms[i] == NULL) cox_world_break(world, "scripts load", NULL, "a worker's script machine: %s", err.text);
@@ -63,6 +69,8 @@ int cox_world_daemon_start(struct cox_world *world) {
   }
   world->is_command_planned = world->is_reconcile_planned = false;
   cox_broker_trigger(world->broker); /* a thread that starts makes a pass at once */
+  world->tally = 0;
+  if (world->has[COX_WORLD_SCRIPTS] && !world->is_calm && cox_world_start_job(world, world->scripts.job) != 0) return COX_ESCRIPT;
   return world->is_clock_job ? cox_world_start_job(world, "clock") : 0;
 }
 
@@ -195,6 +203,7 @@ bool cox_world_ask(struct cox_world *world, const char *name, json_t *args, uint
   question->run = run;
   question->undos = world->undos;
   snprintf(question->name, sizeof question->name, "%s", name);
+  if (strcmp(name, world->scripts.job) == 0) cox_world_check_tally(world, args);
   if (strcmp(name, "new_block") == 0 && !json_is_false(json_object_get(args, "synced"))) world->has_block = true;
   const int rc = cox_broker_submit(world->broker, name, args, on_answer, question, err);
   if (rc != 0) {

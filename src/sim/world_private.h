@@ -104,6 +104,7 @@ struct cox_world_run {
   struct cox_world_run *next;
   uint64_t id;
   struct cox_attempt *attempt; /* NULL: a job */
+  const char *job;             /* its name */
   struct cox_fiber *fiber;
   unsigned worker;
   uint64_t token;              /* of the present wait */
@@ -165,14 +166,17 @@ struct cox_world_client {
   int64_t until_us;
 };
 
-/* ---- world_scripts.c: which set is live, as it is foretold ---- */
-enum { COX_WORLD_NO_SET = -1 };
+/* ---- world_scripts.c, world_choice.c: which set is live, as it is foretold ---- */
+enum { COX_WORLD_NO_SET = -1, COX_WORLD_SETS = 256 };
 
 struct cox_world_exchange {
   int edited, live, previous; /* sets, by their number; NO_SET: nothing to go back to */
   uint64_t previous_number;   /* of its generation */
   bool is_open;               /* a request is being carried out */
   bool was_attended;          /* … and came as far as to wait for cox-command */
+  int sets[COX_WORLD_SETS];   /* that generations have or had, by number */
+  int64_t chosen_us;          /* when the live one was */
+  bool is_sure;               /* no commit has failed since, and none was refused */
   unsigned answers;
   enum cox_scripts_status status;
   uint64_t number;            /* that was answered */
@@ -276,6 +280,7 @@ struct cox_world {
   bool has_trained;
   bool is_blind; /* something they asked for was refused: what is registered must be looked up */
   struct cox_world_exchange exchange;
+  uint64_t tally; /* that the job has said in this process */
   /* clients of leases */
   struct cox_world_client clients[COX_WORLD_CLIENTS_MAX];
   unsigned client_count;
@@ -331,6 +336,8 @@ void cox_world_cancel(struct cox_world *world, uint64_t run);
 void cox_world_answered(struct cox_world *world, uint64_t call);
 void cox_world_replied(struct cox_world *world, uint64_t run);
 int cox_world_start_job(struct cox_world *world, const char *name);
+/* After an exchange: ends that job, if it runs, and begins it with the new scripts. */
+void cox_world_renew_job(struct cox_world *world, const char *name);
 void cox_world_end_jobs(struct cox_world *world);
 /* Ends all runs as a process that ends does. */
 void cox_world_end_runs(struct cox_world *world);
@@ -396,6 +403,14 @@ void cox_world_look_around(struct cox_world *world);
 /* ---- world_scripts.c ---- */
 void cox_world_exchange_begin(struct cox_world *world);
 void cox_world_exchange(struct cox_world *world);
+
+/* ---- world_choice.c ---- */
+/* A process begins: the scripts that its files and its store say. 0 or a code. */
+int cox_world_scripts_load(struct cox_world *world);
+/* The job that counts says so. */
+void cox_world_check_tally(struct cox_world *world, const json_t *args);
+/* `exchange.live` is live now. */
+void cox_world_choose(struct cox_world *world);
 
 /* ---- world_oracle.c: what results must come to ---- */
 void cox_world_expect(struct cox_world *world, const struct cox_attempt *attempt);

@@ -10,6 +10,8 @@
 #define LIVES_SHARE 0.3
 #define AGAIN_SHARE 0.7
 #define KILLS_SHARE 0.1
+#define STARTS_SHARE 0.3
+#define UNASKED_SHARE 0.15
 
 static const char invariant_refused[] = "a refused reload changes nothing", invariant_foretold[] = "exchanges come to what was foretold";
 
@@ -73,6 +75,8 @@ static void take_over(struct cox_world *world, int set, uint64_t before) {
     exchange->previous_number = before;
   }
   exchange->live = set;
+  cox_world_choose(world);
+  cox_world_renew_job(world, world->scripts.job);
   cox_world_check_intents(world);
 }
 
@@ -127,8 +131,22 @@ static void plan(struct cox_world *world, double from_s, double to_s) {
 }
 
 void cox_world_exchange_begin(struct cox_world *world) {
-  world->exchange = (struct cox_world_exchange){.previous = COX_WORLD_NO_SET};
-  if (world->scripts.exchange != NULL && cox_world_roll(world, COX_WORLD_SCRIPTS, LIVES_SHARE)) plan(world, 1, 60);
+  if (cox_world_roll(world, COX_WORLD_SCRIPTS, LIVES_SHARE)) plan(world, 1, 60);
+}
+
+/* The process is killed soon, perhaps before the choice is stored, perhaps after the files were edited and nobody has asked. */
+static void plan_start(struct cox_world *world) {
+  const bool is_edited = cox_world_roll(world, COX_WORLD_SCRIPTS, UNASKED_SHARE), is_killed = cox_world_roll(world, COX_WORLD_SCRIPTS, STARTS_SHARE);
+  const unsigned which = (unsigned)cox_world_below(world, COX_WORLD_SCRIPTS, world->scripts.edits);
+  const int64_t soon_us = cox_world_span(world, COX_WORLD_SCRIPTS, 0, 0.02), later_us = cox_world_span(world, COX_WORLD_SCRIPTS, 0, 10);
+  const bool is_soon = cox_world_below(world, COX_WORLD_SCRIPTS, 2) == 0;
+  if (is_edited) {
+    world->exchange.edited = (int)which;
+    world->scripts.edit(world->scripts.ctx, which);
+    cox_world_trace(world, "the scripts are edited to be set %u, and nobody asks", which);
+  }
+  if (!is_killed || !world->has[COX_WORLD_RESTARTS]) return;
+  cox_world_plan(world, world->now_us + (is_soon ? soon_us : later_us), COX_EVENT_KILL, 0, 0);
 }
 
 void cox_world_exchange(struct cox_world *world) {
@@ -150,5 +168,6 @@ void cox_world_exchange(struct cox_world *world) {
     cox_world_trace(world, "asks for the scripts before");
   }
   carry_out(world, is_reload);
+  plan_start(world);
   if (cox_world_roll(world, COX_WORLD_SCRIPTS, AGAIN_SHARE)) plan(world, 0.5, 40);
 }

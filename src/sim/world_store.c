@@ -193,6 +193,7 @@ static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
   cox_world_leases_sync(world); /* what is undone below was so for a moment */
   if (store->is_shut) return cox_err_set(err, COX_EDEGRADED, "%s", store->why);
   world->is_unsteady = world->is_unsteady || store->waiting + batch->count > RECORDS_MAX;
+  world->exchange.is_sure = world->exchange.is_sure && store->waiting + batch->count <= RECORDS_MAX;
   if (store->waiting + batch->count > RECORDS_MAX) return cox_err_set(err, COX_EFULL, "%zu records wait for the disk", store->waiting);
   struct cox_world_entry *const entry = calloc(1, sizeof *entry);
   if (entry == NULL) abort();
@@ -239,6 +240,12 @@ static int load(void *ctx, struct cox_stored *out, struct cox_err *err) {
 
 /* ---- the disk's side ---- */
 
+/* Not what is kept: scripts are long, and name folders that differ from one machine to the other. */
+static void trace_record(struct cox_world *world, const struct cox_record *record, const json_t *json) {
+  if (record->kind != COX_RECORD_KEEP) cox_world_trace_json(world, "record", json);
+  else cox_world_trace(world, "keeps %s", json_string_value(json_object_get(json, "name")));
+}
+
 /* The first `count` that wait are written: all of them, or none. */
 static void write_first(struct cox_world *world, size_t count) {
   struct cox_world_store *const store = &world->disk;
@@ -250,7 +257,7 @@ static void write_first(struct cox_world *world, size_t count) {
       if (!cox_record_is_state(record)) continue;
       json_t *const json = cox_record_json(record);
       cox_durable_fold_into(store->tables, json);
-      cox_world_trace_json(world, "record", json);
+      trace_record(world, record, json);
       json_decref(json);
     }
     if (entry->number == 0) continue;
@@ -289,6 +296,7 @@ static void fail(struct cox_world *world, const char *why) {
   store->is_settled = false;
   store->in_commit = 0;
   world->is_unsteady = true;
+  world->exchange.is_sure = world->exchange.is_sure && store->is_dead; /* what ends with the process was not committed yet */
   world->undos++;
   while (store->first != NULL) {
     struct cox_world_entry *const entry = take_first(store);
@@ -428,7 +436,8 @@ void cox_world_store_die(struct cox_world *world) {
   const bool is_through = cox_world_below(world, COX_WORLD_DISK, 2) == 0;
   if (store->in_commit > 0) cox_world_trace(world, "a commit of %zu is torn: %s", store->in_commit, is_through ? "all of it is there" : "nothing of it is");
   if (is_through) write_first(world, store->in_commit);
-  store->is_whole = store->picture != NULL && store->committed == store->appended;
+  const bool is_behind = store->is_shut || world->broker->ledger.is_degraded; /* blocks were followed in memory alone */
+  store->is_whole = store->picture != NULL && store->committed == store->appended && !is_behind;
   store->is_dead = true;
   fail(world, "the process has ended");
 }

@@ -218,8 +218,17 @@ int cox_world_start_job(struct cox_world *world, const char *name) {
   }
   struct cox_world_run *const run = make(world, NULL, 0);
   run->fiber = fiber;
+  run->job = name;
   cox_world_plan(world, world->now_us + REST_US / 10, COX_EVENT_BEGIN, run->id, 0);
   return 0;
+}
+
+void cox_world_renew_job(struct cox_world *world, const char *name) {
+  struct cox_world_run *run = world->runs;
+  while (run != NULL && (run->job == NULL || strcmp(run->job, name) != 0)) run = run->next;
+  if (run == NULL) return;
+  end(world, run, COX_END_CANCELLED);
+  cox_world_start_job(world, name);
 }
 
 void cox_world_end_jobs(struct cox_world *world) {
