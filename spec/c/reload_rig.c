@@ -124,8 +124,9 @@ void reload_rig_until(struct reload_rig *rig, bool (*is_so)(struct reload_rig *r
   fake_run(rig->fake);
 }
 
-enum cox_scripts_status reload_rig_ask(struct reload_rig *rig, enum reload_rig_ask what, const char *dir) {
-  struct asked asked = {.request = {.caller = "a spec", .dir = dir, .done = answered}, .rig = rig};
+void reload_rig_begin(struct reload_rig *rig, enum reload_rig_ask what, const char *dir) {
+  static struct asked asked; /* there is one at a time */
+  asked = (struct asked){.request = {.caller = "a spec", .dir = dir, .done = answered}, .rig = rig};
   json_decref(rig->result);
   rig->result = NULL;
   rig->is_answered = false;
@@ -134,6 +135,10 @@ enum cox_scripts_status reload_rig_ask(struct reload_rig *rig, enum reload_rig_a
     case RIG_ROLLBACK: rig->scripts->rollback(rig->scripts->ctx, &asked.request); break;
     case RIG_PLAN: rig->scripts->plan(rig->scripts->ctx, &asked.request); break;
   }
+}
+
+enum cox_scripts_status reload_rig_ask(struct reload_rig *rig, enum reload_rig_ask what, const char *dir) {
+  reload_rig_begin(rig, what, dir);
   reload_rig_until(rig, is_answered, "an answer of cox-reload");
   return rig->status;
 }

@@ -37,7 +37,9 @@ void reload_rig_stop(struct reload_rig *rig);
 void reload_rig_edit(struct reload_rig *rig, const char *path, const char *from, const char *to);
 /* Writes a script of the scratch copy. */
 void reload_rig_write(struct reload_rig *rig, const char *path, const char *text);
-/* Asks and drives the loops until it is answered. `dir` is for plans. */
+/* Asks, one question at a time. `dir` is for plans. */
+void reload_rig_begin(struct reload_rig *rig, enum reload_rig_ask what, const char *dir);
+/* Asks and drives the loops until it is answered. */
 enum cox_scripts_status reload_rig_ask(struct reload_rig *rig, enum reload_rig_ask what, const char *dir);
 /* Drives the loops until `is_so` or the limit, which fails the test with `what`. */
 void reload_rig_until(struct reload_rig *rig, bool (*is_so)(struct reload_rig *rig), const char *what);

@@ -293,6 +293,67 @@ static void after_the_stop_every_request_is_refused_at_once(void **state) {
   assert_int_equal(rig.err.code, COX_ESTOPPED);
 }
 
+/* ---- the store ---- */
+
+enum { HELD_MAX = 256 };
+
+static struct cox_batch *held[HELD_MAX];
+static size_t held_count;
+static bool is_choice_stored, was_stored_when_answered;
+
+static int hold_back(void *ctx, struct cox_batch *batch, struct cox_err *err) {
+  (void)ctx;
+  (void)err;
+  assert_true(held_count < HELD_MAX);
+  held[held_count++] = batch;
+  return 0;
+}
+
+static bool has_choice(const struct cox_batch *batch) {
+  bool has_it = false;
+  for (size_t i = 0; i < batch->count; i++) {
+    json_t *const record = cox_record_json(batch->records[i]);
+    const char *const name = json_string_value(json_object_get(record, "name"));
+    has_it = has_it || (name != NULL && strcmp(name, "choice") == 0);
+    json_decref(record);
+  }
+  return has_it;
+}
+
+static void let_in(void) {
+  for (size_t i = 0; i < held_count; i++) {
+    is_choice_stored = is_choice_stored || has_choice(held[i]);
+    held[i]->done(held[i], NULL);
+  }
+  held_count = 0;
+}
+
+/* Looks whether it is answered before anything more is let into the store. */
+static bool is_answered_after_a_commit(struct reload_rig *asked) {
+  cox_mutex_lock(&asked->mutex);
+  const bool is_answered = asked->is_answered;
+  cox_mutex_unlock(&asked->mutex);
+  if (is_answered) was_stored_when_answered = is_choice_stored;
+  else let_in();
+  return is_answered;
+}
+
+static void who_asked_is_answered_after_the_choice_is_stored(void **state) {
+  (void)state;
+  int (*const append)(void *, struct cox_batch *, struct cox_err *) = rig.fake->store.append;
+  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  for (int i = 0; i < 2; i++) {
+    rig.fake->store.append = hold_back;
+    is_choice_stored = was_stored_when_answered = false;
+    reload_rig_begin(&rig, i == 0 ? RIG_RELOAD : RIG_ROLLBACK, NULL);
+    reload_rig_until(&rig, is_answered_after_a_commit, "an answer of cox-reload");
+    assert_int_equal(rig.status, COX_SCRIPTS_DONE);
+    assert_true(was_stored_when_answered);
+    let_in();
+    rig.fake->store.append = append;
+  }
+}
+
 /* ---- folders ---- */
 
 static json_t *file_named(json_t *show, const char *path) {
@@ -414,6 +475,7 @@ int main(void) {
       TEST(the_same_content_again_does_not_push_out_the_one_before),
       TEST(the_difference_shows_both_texts),
       TEST(after_the_stop_every_request_is_refused_at_once),
+      TEST(who_asked_is_answered_after_the_choice_is_stored),
       TEST_OVER(the_first_folder_replaces_and_adds),
       TEST_OVER(a_fault_names_the_folder_it_is_in),
       TEST_WATCHING(edits_of_all_kinds_are_noticed),

@@ -9,15 +9,22 @@
 #define CHOICE "choice"
 #define TEXT_START "text:"
 
-enum { NAME_BYTES = 64 };
+enum { NAME_BYTES = 64, SLICE_US = 50000, SLICES = 40 };
 
 int cox_kept_init(struct cox_kept *kept) {
   atomic_init(&kept->is_lost, false);
+  cox_mutex_init(&kept->mutex);
+  cox_cond_init(&kept->answered);
+  kept->open = 0;
   kept->names = json_object();
   return kept->names != NULL ? 0 : COX_ENOMEM;
 }
 
-void cox_kept_fini(struct cox_kept *kept) { json_decref(kept->names); }
+void cox_kept_fini(struct cox_kept *kept) {
+  json_decref(kept->names);
+  cox_cond_fini(&kept->answered);
+  cox_mutex_fini(&kept->mutex);
+}
 
 /* Texts are kept once, whichever sets have them. */
 static void name_text(char name[NAME_BYTES], const char *hash, size_t len) { snprintf(name, NAME_BYTES, TEXT_START "%s-%zu", hash, len); }
@@ -72,19 +79,30 @@ struct cox_sources *cox_kept_sources(struct cox_broker *broker, const json_t *se
 
 /* ---- writing ---- */
 
+static void count(struct cox_kept *kept, int change) {
+  cox_mutex_lock(&kept->mutex);
+  kept->open += (unsigned)change;
+  if (kept->open == 0) cox_cond_broadcast(&kept->answered);
+  cox_mutex_unlock(&kept->mutex);
+}
+
 static void on_kept(void *arg, const struct cox_err *err) {
-  if (err != NULL) atomic_store(&((struct cox_kept *)arg)->is_lost, true);
+  struct cox_kept *const kept = arg;
+  if (err != NULL) atomic_store(&kept->is_lost, true);
+  count(kept, -1);
 }
 
 /* Takes `value`; NULL: forget it. */
 static void keep(struct cox_kept *kept, struct cox_broker *broker, const char *name, json_t *value) {
   struct cox_err err;
   const bool is_forgotten = value == NULL;
+  count(kept, 1);
   if (cox_broker_keep(broker, TABLE, name, value, on_kept, kept, &err) == 0) {
     if (strcmp(name, CHOICE) == 0) return;
     if (is_forgotten) json_object_del(kept->names, name);
     else json_object_set_new(kept->names, name, json_true());
   } else {
+    count(kept, -1);
     atomic_store(&kept->is_lost, true);
     cox_log(COX_LOG_WARN, "reload", "the choice of scripts was not kept: a start may not know of it", "name", name, "reason", err.text, NULL);
   }
@@ -139,4 +157,12 @@ void cox_kept_write(struct cox_kept *kept, struct cox_broker *broker, const stru
   json_decref(present);
   json_decref(choice);
   json_decref(used);
+}
+
+bool cox_kept_await(struct cox_kept *kept, const atomic_bool *is_left) {
+  cox_mutex_lock(&kept->mutex);
+  for (int i = 0; i < SLICES && kept->open > 0 && !atomic_load(is_left); i++) cox_cond_wait_us(&kept->answered, &kept->mutex, SLICE_US);
+  const bool is_whole = kept->open == 0;
+  cox_mutex_unlock(&kept->mutex);
+  return is_whole && !atomic_load(&kept->is_lost);
 }

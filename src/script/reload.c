@@ -477,6 +477,15 @@ static void do_plan(struct cox_reload *reload, struct work *work, const char *di
   cox_sources_release(sources);
 }
 
+/* Who asked is answered after the commit, so that a kill cannot undo what was said to be done. In a world of one thread the store would
+ * never get its turn.                                                                                                               */
+static void await_store(struct cox_reload *reload, const struct work *work, const struct cox_reload_order *order) {
+  if (order->request == NULL || order->asked == COX_ORDER_PLAN || work->outcome.status != COX_SCRIPTS_DONE) return;
+  if (reload->broker == NULL || reload->drive.attend != NULL || cox_kept_await(&reload->kept, &reload->is_left)) return;
+  cox_log(COX_LOG_WARN, "reload", "the scripts are live, but the store has not taken the choice: a start may not know of it", "caller",
+          work->caller, NULL);
+}
+
 static void finish(struct work *work, struct cox_scripts_request *request) {
   if (request != NULL) request->done(request, &work->outcome);
   json_decref(work->outcome.result);
@@ -493,5 +502,6 @@ void cox_reload_do(struct cox_reload *reload, const struct cox_reload_order *ord
     case COX_ORDER_ROLLBACK: do_rollback(reload, &work, order->kind == COX_RELOAD_GIVE_UP ? order->why : NULL); break;
     case COX_ORDER_PLAN: do_plan(reload, &work, request->dir); break;
   }
+  await_store(reload, &work, order);
   finish(&work, request);
 }
