@@ -5,6 +5,7 @@ local blocktime = require "coxswain.blocktime"
 local chain     = require "coxswain.chain"
 local endpoints = require "coxswain.endpoints"
 local epochs    = require "coxswain.epoch"
+local values    = require "coxswain.values"
 
 local HASHES_KEPT   = 512
 local MEAN_FIRST_S  = 6   -- block time before any is known
@@ -102,16 +103,6 @@ function Feed.expects_epoch(self) return not self.epoch or (self.newest and self
 
 -- ---- questions ----
 
-local function is_same_params(left, right)
-  for name, value in pairs(left) do
-    if right[name] ~= value then return false end
-  end
-  for name in pairs(right) do
-    if left[name] == nil then return false end
-  end
-  return true
-end
-
 --- Sync state; also tells of blocks that no websocket brought. Each of these returns true when anything changed.
 function Feed.ask_status(self, timeout_s)
   local status, why = self.rpc:ask("/status", chain.status, { timeout_s = timeout_s })
@@ -155,7 +146,7 @@ function Feed.ask_epoch(self, timeout_s)
   local old = self.epoch
   if old and info.epoch.index < old.index and info.height < self.epoch_height then return false end -- a node behind another one
   local is_same = old and old.index == info.epoch.index and old.poc_start_block_height == info.epoch.poc_start_block_height and
-    is_same_params(self.params, info.params)
+    values.equal(self.params, info.params)
   if is_same then
     self.epoch_height = math.max(self.epoch_height, info.height)
     return false

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/engine.h"
+
 static struct fake *f;
 
 static int setup(void **state) {
@@ -327,6 +329,28 @@ static void node_numbers_never_overlap_within_one_episode(void **state) {
   assert_int_equal(json_integer_value(json_object_get(f->last.result, "value")), 1);
 }
 
+/* Nodes of one command share their values; none of them alone says which episode it is. */
+static void an_episode_begins_with_the_first_target_that_names_all_of_it(void **state) {
+  (void)state;
+  fake_register(f, "node1", 5000);
+  fake_register(f, "node2", 5001);
+  json_t *const height = json_integer(300), *const hash = json_string("H300"), *const other = json_string("H300b");
+  json_t *const bare = json_pack("{ss, ss, sO, sO}", "status", "POC", "poc", "GENERATING", "block_height", height, "block_hash", hash);
+  json_t *const whole = json_copy(bare), *const another = json_copy(bare);
+  json_object_set_new(whole, "node_count", json_integer(2));
+  json_object_set_new(another, "node_count", json_integer(2));
+  json_object_set(another, "block_hash", other);
+  json_t *const first = json_pack("{s[{ss, sO}, {ss, sO}]}", "list", "node_id", "node1", "target", bare, "node_id", "node2", "target", whole);
+  json_t *const second = json_pack("{s[{ss, sO}, {ss, sO}]}", "list", "node_id", "node1", "target", whole, "node_id", "node2", "target", another);
+  assert_int_equal(fake_send(f, "intend_each", first), COX_ANSWER_DONE);
+  assert_int_equal(f->broker->registry.episode.height, 300);
+  assert_string_equal(f->broker->registry.episode.hash, "H300");
+  assert_int_equal(fake_send(f, "intend_each", second), COX_ANSWER_DONE);
+  assert_string_equal(f->broker->registry.episode.hash, "H300b");
+  json_t *const values[] = {height, hash, other, bare, whole, another};
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) json_decref(values[i]);
+}
+
 static void a_machine_that_a_node_has_left_is_not_called_before_its_last_call_has_ended(void **state) {
   (void)state;
   fake_register(f, "node1", 5000);
@@ -410,6 +434,7 @@ int main(void) {
       TEST(a_full_queue_refuses_and_loses_nothing),
       TEST(low_priority_is_never_starved),
       TEST(node_numbers_never_overlap_within_one_episode),
+      TEST(an_episode_begins_with_the_first_target_that_names_all_of_it),
       TEST(three_thousand_nodes_are_dispatched_and_then_left_alone),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

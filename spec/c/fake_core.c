@@ -12,7 +12,7 @@ static int64_t wall_ms(void *ctx) { return 1700000000000 + ((struct fake *)ctx)-
 static int lookup(void *ctx, const char *name, enum cox_priority *priority) {
   (void)ctx;
   static const char *const names[] = {"register", "update", "remove", "admin", "intend", "block", "due", "half",
-                                      "skip",     "fail",   "reconcile", "probe", "low", "read", "expire_admin_state"};
+                                      "skip",     "fail", "intend_each",   "reconcile", "probe", "low", "read", "expire_admin_state"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
     if (strcmp(names[i], name) != 0) continue;
     *priority = strcmp(name, "low") == 0 ? COX_PRIORITY_LOW : COX_PRIORITY_HIGH;
@@ -46,6 +46,13 @@ static int intend(struct cox_txn *txn, const json_t *args, struct cox_err *err) 
   return cox_txn_intend(txn, slot, cox_target_create(object, json_string_value(json_object_get(args, "reason")), err), err);
 }
 
+/* A list of such arguments, in one transaction. */
+static int intend_each(struct cox_txn *txn, const json_t *list, struct cox_err *err) {
+  int rc = 0;
+  for (size_t i = 0; rc >= 0 && i < json_array_size(list); i++) rc = intend(txn, json_array_get(list, i), err);
+  return rc;
+}
+
 /* "expires_ms" of the arguments is on the fake's wall clock. */
 static int set_admin(struct cox_txn *txn, const json_t *args, struct cox_err *err) {
   const json_t *const enabled = json_object_get(args, "enabled");
@@ -67,6 +74,7 @@ static void run(void *ctx, const char *name, json_t *args, struct cox_txn *txn, 
   else if (strcmp(name, "remove") == 0) rc = cox_txn_remove(txn, id);
   else if (strcmp(name, "admin") == 0 || strcmp(name, "expire_admin_state") == 0) rc = set_admin(txn, args, &err);
   else if (strcmp(name, "intend") == 0) rc = intend(txn, args, &err);
+  else if (strcmp(name, "intend_each") == 0) rc = intend_each(txn, json_object_get(args, "list"), &err);
   else if (strcmp(name, "reconcile") == 0) rc = cox_txn_reconcile(txn, id);
   else if (strcmp(name, "probe") == 0) rc = cox_txn_probe(txn, id);
   else if (strcmp(name, "block") == 0) {

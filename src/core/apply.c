@@ -80,11 +80,13 @@ static void reconfigure_locked(struct cox_txn *txn, struct cox_change *change) C
 static void begin_episode_locked(struct cox_txn *txn, const struct cox_target *target) COX_REQUIRES(LOCK) {
   struct cox_registry *const registry = &txn->broker->registry;
   const json_t *const height = target->params[COX_TARGET_BLOCK_HEIGHT];
-  if (target->status != COX_STATUS_POC || height == NULL || height == txn->begun) return;
-  txn->begun = height; /* equal values of targets are mostly one */
-  const char *const hash = json_string_value(target->params[COX_TARGET_BLOCK_HASH]);
+  const json_t *const hash_value = target->params[COX_TARGET_BLOCK_HASH];
+  if (target->status != COX_STATUS_POC || height == NULL || (height == txn->begun_height && hash_value == txn->begun_hash)) return;
+  const char *const hash = json_string_value(hash_value);
   const json_t *const count = target->params[COX_TARGET_NODE_COUNT];
   if (hash == NULL || count == NULL) return;
+  txn->begun_height = height; /* equal values of targets are mostly one */
+  txn->begun_hash = hash_value;
   if (registry->episode.is_set && registry->episode.height == json_integer_value(height) &&
       strcmp(registry->episode.hash, hash) == 0) {
     return;

@@ -54,7 +54,7 @@ struct cox_txn {
   json_t *world;  /* NULL: stays; after applying the old one */
   json_t *issued; /* list of names or NULL */
   bool reconciles_all, probes_all;
-  const json_t *begun; /* while applying: the height whose episode was looked at last */
+  const json_t *begun_height, *begun_hash; /* while applying: of the episode that was looked at last */
 };
 
 #define SWAP(type, left, right) \
