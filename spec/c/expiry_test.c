@@ -161,37 +161,9 @@ static void many_end_at_once_and_commands_go_on_in_between(void **state) {
 
 /* ---- on a real store ---- */
 
-static char folder[64], path[128];
-
-static int setup_store(void **state) {
-  (void)state;
-  cox_log_setup((enum cox_log_level)(COX_LOG_ERROR + 1), false, 2);
-  snprintf(folder, sizeof folder, "/tmp/cox-expiry-XXXXXX");
-  assert_non_null(mkdtemp(folder));
-  snprintf(path, sizeof path, "%s/cox.db", folder);
-  return 0;
-}
-
-static int teardown_store(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  return system(command);
-}
-
-static void must_open(struct store_rig *rig) {
-  struct cox_err err = {0};
-  if (!store_rig_open(rig, path, NULL, &err)) fail_msg("%s", err.text);
-}
-
-static void end(struct store_rig *rig) {
-  store_rig_close(rig);
-  json_decref(rig->model);
-}
-
 static void run_sql(const char *sql) {
   sqlite3 *db;
-  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  assert_int_equal(sqlite3_open(store_rig_path, &db), SQLITE_OK);
   assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
   sqlite3_close(db);
 }
@@ -199,7 +171,7 @@ static void run_sql(const char *sql) {
 static int schema_of_file(void) {
   sqlite3 *db;
   sqlite3_stmt *statement;
-  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  assert_int_equal(sqlite3_open(store_rig_path, &db), SQLITE_OK);
   assert_int_equal(sqlite3_prepare_v2(db, "PRAGMA user_version", -1, &statement, NULL), SQLITE_OK);
   assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
   const int schema = sqlite3_column_int(statement, 0);
@@ -216,7 +188,7 @@ static void disable_for_an_hour(struct store_rig *rig) {
 static void a_disable_ends_on_time_also_when_the_program_was_ended_meanwhile(void **state) {
   (void)state;
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   assert_int_equal(store_rig_ask(&rig, "register", json_pack("{so}", "node", fake_node("node1", 5000))), COX_ANSWER_DONE);
   disable_for_an_hour(&rig);
   assert_true(store_rig_recover(&rig));
@@ -225,14 +197,14 @@ static void a_disable_ends_on_time_also_when_the_program_was_ended_meanwhile(voi
   assert_non_null(json_object_get(before, "expires_at"));
   const int64_t now_us = rig.fake->now_us;
   store_rig_close(&rig);
-  must_open(&rig);
+  store_rig_must_open(&rig);
   rig.fake->now_us = now_us; /* its clock began anew */
   json_t *after = admin_in(rig.fake, "node1");
   assert_true(json_equal(before, after));
   json_decref(before);
   json_decref(after);
   store_rig_close(&rig);
-  must_open(&rig);
+  store_rig_must_open(&rig);
   rig.fake->now_us = now_us;
   fake_pass_time(rig.fake, 3600);
   assert_true(store_rig_recover(&rig));
@@ -241,18 +213,18 @@ static void a_disable_ends_on_time_also_when_the_program_was_ended_meanwhile(voi
   assert_null(json_object_get(after, "expires_at"));
   assert_string_equal(json_string_value(json_object_get(after, "actor")), "expiry");
   json_decref(after);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 /* As a program of before wrote it: schema 1, an admin state without actor and end. */
 static void a_store_of_an_older_program_is_taken_over(void **state) {
   (void)state;
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   assert_int_equal(store_rig_ask(&rig, "register", json_pack("{so}", "node", fake_node("node1", 5000))), COX_ANSWER_DONE);
   store_rig_close(&rig);
   run_sql("UPDATE state SET value = '{\"enabled\":false,\"epoch\":3,\"reason\":\"fan\"}' WHERE tbl = 'admin'; PRAGMA user_version = 1");
-  must_open(&rig);
+  store_rig_must_open(&rig);
   json_t *const admin = admin_in(rig.fake, "node1"), *const expected = json_pack("{sb, si, ss}", "enabled", 0, "epoch", 3, "reason", "fan");
   assert_true(json_equal(admin, expected));
   json_decref(admin);
@@ -261,11 +233,11 @@ static void a_store_of_an_older_program_is_taken_over(void **state) {
   assert_true(store_rig_recover(&rig));
   store_rig_close(&rig);
   assert_int_equal(schema_of_file(), 2);
-  json_t *const tables = store_rig_tables(path, NULL);
+  json_t *const tables = store_rig_tables(store_rig_path, NULL);
   assert_non_null(json_object_get(json_object_get(json_object_get(tables, "admin"), "node1"), "expires_at"));
   json_decref(tables);
-  must_open(&rig);
-  end(&rig);
+  store_rig_must_open(&rig);
+  store_rig_end(&rig);
 }
 
 int main(void) {
@@ -278,7 +250,7 @@ int main(void) {
       TEST(a_node_that_is_gone_or_came_back_is_left_alone),
       TEST(the_actor_is_who_sent_the_command_and_the_journal_tells),
       TEST(many_end_at_once_and_commands_go_on_in_between),
-#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, setup_store, teardown_store)
+#define STORE_TEST(name) cmocka_unit_test_setup_teardown(name, store_rig_setup, store_rig_teardown)
       STORE_TEST(a_disable_ends_on_time_also_when_the_program_was_ended_meanwhile),
       STORE_TEST(a_store_of_an_older_program_is_taken_over),
   };

@@ -6,6 +6,7 @@
  *
  *   COX_TIMES=1 COX_RELOADS=10000 COX_STORE=sqlite build/spec/reload_stress_test                                                    */
 #include "fake_core.h"
+#include "scripts_ask.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -17,7 +18,6 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/thread.h"
-#include "core/scripts.h"
 #include "script/script.h"
 #include "store/sqlite.h"
 
@@ -101,36 +101,7 @@ static void lease(void *arg) {
 
 /* ---- reloads ---- */
 
-struct asked {
-  struct cox_scripts_request request;
-  struct cox_mutex mutex; /* guards the rest */
-  struct cox_cond cond;
-  bool is_answered;
-  enum cox_scripts_status status;
-};
-
-static void answered(struct cox_scripts_request *request, const struct cox_scripts_outcome *outcome) {
-  struct asked *const asked = (struct asked *)(void *)request;
-  cox_mutex_lock(&asked->mutex);
-  asked->status = outcome->status;
-  asked->is_answered = true;
-  cox_cond_signal(&asked->cond);
-  cox_mutex_unlock(&asked->mutex);
-}
-
-static enum cox_scripts_status ask(bool is_rollback) {
-  struct asked asked = {.request = {.caller = "a spec", .done = answered}};
-  const struct cox_scripts *const scripts = cox_script_scripts(script);
-  cox_mutex_init(&asked.mutex);
-  cox_cond_init(&asked.cond);
-  (is_rollback ? scripts->rollback : scripts->reload)(scripts->ctx, &asked.request);
-  cox_mutex_lock(&asked.mutex);
-  while (!asked.is_answered) cox_cond_wait(&asked.cond, &asked.mutex);
-  cox_mutex_unlock(&asked.mutex);
-  cox_cond_fini(&asked.cond);
-  cox_mutex_fini(&asked.mutex);
-  return asked.status;
-}
+static enum cox_scripts_status ask(bool is_rollback) { return scripts_ask(cox_script_scripts(script), is_rollback); }
 
 static void write_note(const char *text, int number) {
   char path[128];

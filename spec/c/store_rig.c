@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "base/rng.h"
 #include "core/durable.h"
 #include "core/engine.h"
@@ -257,4 +258,34 @@ void store_rig_only_registry(json_t *tables) {
   json_object_foreach_safe(tables, next, table, content) {
     if (strncmp(table, "keep:", 5) == 0) json_object_del(tables, table);
   }
+}
+
+/* ---- a file for each test ---- */
+
+char store_rig_folder[64], store_rig_path[128];
+
+int store_rig_setup(void **state) {
+  (void)state;
+  cox_log_setup((enum cox_log_level)(COX_LOG_ERROR + 1), false, 2);
+  snprintf(store_rig_folder, sizeof store_rig_folder, "/tmp/cox-store-XXXXXX");
+  assert_non_null(mkdtemp(store_rig_folder));
+  snprintf(store_rig_path, sizeof store_rig_path, "%s/cox.db", store_rig_folder);
+  return 0;
+}
+
+int store_rig_teardown(void **state) {
+  (void)state;
+  char command[128];
+  snprintf(command, sizeof command, "rm -r %s", store_rig_folder);
+  return system(command);
+}
+
+void store_rig_must_open(struct store_rig *rig) {
+  struct cox_err err = {0};
+  if (!store_rig_open(rig, store_rig_path, NULL, &err)) fail_msg("%s", err.text);
+}
+
+void store_rig_end(struct store_rig *rig) {
+  store_rig_close(rig);
+  json_decref(rig->model);
 }

@@ -26,6 +26,15 @@ struct store_rig {
   size_t acked;   /* states that are acknowledged */
 };
 
+/* A scratch folder, and the file in it: made for each test, gone after it. */
+extern char store_rig_folder[64], store_rig_path[128];
+int store_rig_setup(void **state);
+int store_rig_teardown(void **state);
+/* A broker on that file. */
+void store_rig_must_open(struct store_rig *rig);
+/* Closes it, and forgets what was acknowledged. */
+void store_rig_end(struct store_rig *rig);
+
 /* Opens `path` in that file system (NULL: the machine's) and starts a broker on it. False, with `err`: it would not. */
 bool store_rig_open(struct store_rig *rig, const char *path, const char *vfs, struct cox_err *err);
 /* Ends broker and store; `model` stays for the next one. */

@@ -18,35 +18,6 @@
 #include "core/durable.h"
 #include "core/engine.h"
 
-static char folder[64];
-static char path[128];
-
-static int setup(void **state) {
-  (void)state;
-  cox_log_setup((enum cox_log_level)(COX_LOG_ERROR + 1), false, 2);
-  snprintf(folder, sizeof folder, "/tmp/cox-store-XXXXXX");
-  assert_non_null(mkdtemp(folder));
-  snprintf(path, sizeof path, "%s/cox.db", folder);
-  return 0;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  char command[128];
-  snprintf(command, sizeof command, "rm -r %s", folder);
-  return system(command);
-}
-
-static void must_open(struct store_rig *rig) {
-  struct cox_err err = {0};
-  if (!store_rig_open(rig, path, NULL, &err)) fail_msg("%s", err.text);
-}
-
-static void end(struct store_rig *rig) {
-  store_rig_close(rig);
-  json_decref(rig->model);
-}
-
 static json_t *explain(struct fake *fake, const char *id) {
   json_t *const node = cox_broker_node_json(fake->broker, id);
   json_t *const value = json_incref(json_object_get(json_object_get(node, "state"), "explain"));
@@ -73,7 +44,7 @@ static void serve(struct store_rig *rig) {
 static void leases_carry_the_number_of_the_start_and_are_taken_over_after_it(void **state) {
   (void)state;
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   serve(&rig);
   const struct cox_lease_ask ask = {.model = "m"};
   struct cox_lease_grant grant;
@@ -84,16 +55,16 @@ static void leases_carry_the_number_of_the_start_and_are_taken_over_after_it(voi
   assert_int_equal(cox_lease_id_start(id), 1);
   assert_true(store_rig_recover(&rig));
   store_rig_close(&rig);
-  must_open(&rig);
+  store_rig_must_open(&rig);
   assert_int_equal(cox_lease_renew(rig.fake->broker, id, 1000, NULL, NULL, NULL, NULL), COX_ENOENT); /* unknown until its node is said */
   assert_int_equal(cox_lease_renew(rig.fake->broker, id, 1000, "node1", NULL, NULL, NULL), 0);
   assert_true(cox_lease_is_live(rig.fake->broker, id));
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 static void run_sql(const char *sql) {
   sqlite3 *db;
-  assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+  assert_int_equal(sqlite3_open(store_rig_path, &db), SQLITE_OK);
   assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
   sqlite3_close(db);
 }
@@ -101,14 +72,14 @@ static void run_sql(const char *sql) {
 static void a_restart_keeps_what_is_durable_and_believes_no_status(void **state) {
   (void)state;
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   assert_int_equal(cox_broker_start_number(rig.fake->broker), 1);
   serve(&rig);
   assert_int_equal(store_rig_ask(&rig, "admin", json_pack("{ss, sb}", "node_id", "node1", "enabled", 0)), COX_ANSWER_DONE);
   assert_true(store_rig_recover(&rig));
   json_t *const before = cox_broker_node_json(rig.fake->broker, "node1");
   store_rig_close(&rig);
-  must_open(&rig);
+  store_rig_must_open(&rig);
   struct fake *const f = rig.fake;
   json_t *const after = cox_broker_node_json(f->broker, "node1");
   assert_true(json_equal(json_object_get(before, "node"), json_object_get(after, "node")));
@@ -135,13 +106,13 @@ static void a_restart_keeps_what_is_durable_and_believes_no_status(void **state)
   json_decref(told);
   json_decref(before);
   json_decref(after);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 static void the_episode_and_its_numbers_outlive_a_restart(void **state) {
   (void)state;
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   for (int i = 0; i < 3; i++) {
     char id[8];
     snprintf(id, sizeof id, "n%d", i);
@@ -150,7 +121,7 @@ static void the_episode_and_its_numbers_outlive_a_restart(void **state) {
   assert_int_equal(store_rig_ask(&rig, "intend", json_pack("{ss, so}", "node_id", "n1", "target", fake_target("POC", "GENERATING"))), COX_ANSWER_DONE);
   assert_int_equal(store_rig_ask(&rig, "remove", json_pack("{ss}", "node_id", "n2")), COX_ANSWER_DONE);
   store_rig_close(&rig);
-  must_open(&rig);
+  store_rig_must_open(&rig);
   assert_int_equal(store_rig_ask(&rig, "register", json_pack("{so}", "node", fake_node("n3", 5003))), COX_ANSWER_DONE);
   json_t *const node = cox_broker_node_json(rig.fake->broker, "n3");
   assert_int_equal(json_integer_value(json_object_get(json_object_get(node, "node"), "node_num")), 3); /* 2 is held back */
@@ -158,7 +129,7 @@ static void the_episode_and_its_numbers_outlive_a_restart(void **state) {
   assert_true(rig.fake->broker->registry.episode.is_set);
   assert_int_equal(rig.fake->broker->registry.episode.node_count, 3);
   json_decref(node);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 /* ---- the journal ---- */
@@ -193,7 +164,7 @@ static void the_journal_folded_is_the_state_byte_for_byte(void **state) {
   struct store_rig rig = {0};
   struct cox_rng rng;
   cox_rng_init(&rng, 77);
-  must_open(&rig);
+  store_rig_must_open(&rig);
   serve(&rig);
   assert_int_equal(store_rig_ask(&rig, "remove", json_pack("{ss}", "node_id", "node1")), COX_ANSWER_DONE);
   for (int i = 0; i < 300; i++) store_rig_change(&rig, &rng);
@@ -208,7 +179,7 @@ static void the_journal_folded_is_the_state_byte_for_byte(void **state) {
     cox_durable_fold_into(replayed, record);
   }
   store_rig_close(&rig);
-  json_t *const tables = store_rig_tables(path, NULL);
+  json_t *const tables = store_rig_tables(store_rig_path, NULL);
   assert_true(store_rig_same(tables, memory));
   char *const left = json_dumps(tables, JSON_SORT_KEYS), *const right = json_dumps(replayed, JSON_SORT_KEYS);
   assert_string_equal(left, right);
@@ -224,7 +195,7 @@ static void the_journal_folded_is_the_state_byte_for_byte(void **state) {
 static void the_journal_tells_who_did_what_and_what_came_of_it(void **state) {
   (void)state;
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   serve(&rig);
   struct cox_err err;
   assert_int_equal(cox_broker_submit_as(rig.fake->broker, "http 10.0.0.7", "fail", NULL, NULL, NULL, NULL, &err), 0);
@@ -247,13 +218,13 @@ static void the_journal_tells_who_did_what_and_what_came_of_it(void **state) {
   json_decref(reloads);
   json_decref(attempts);
   json_decref(moves);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 static void memory_and_file_tell_the_same_and_numbers_go_on_over_a_restart(void **state) {
   (void)state;
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   serve(&rig);
   assert_true(store_rig_recover(&rig));
   json_t *const page = cox_broker_events_json(rig.fake->broker, 0, 1000, NULL), *const file = stored(&rig, 0, 1000, "", "");
@@ -262,13 +233,13 @@ static void memory_and_file_tell_the_same_and_numbers_go_on_over_a_restart(void 
   json_decref(page);
   json_decref(file);
   store_rig_close(&rig);
-  must_open(&rig);
+  store_rig_must_open(&rig);
   assert_true(store_rig_recover(&rig));
   json_t *const next = cox_broker_events_json(rig.fake->broker, last, 1000, NULL);
   assert_int_equal(json_integer_value(json_object_get(json_array_get(json_object_get(next, "events"), 0), "seq")), last + 1);
   assert_int_equal(json_integer_value(json_object_get(next, "oldest")), last + 1); /* what was before is the file's */
   json_decref(next);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 /* ---- bounds ---- */
@@ -278,7 +249,7 @@ static void the_journal_is_bounded_by_number_and_age(void **state) {
   struct cox_err err = {0};
   struct fake *const fake = fake_create(0); /* lends its clock: 2023 */
   fake->now_us = 0;
-  const struct cox_sqlite_options options = {.path = path, .records_max = 3000, .age_max_s = 100 * 365 * 86400LL};
+  const struct cox_sqlite_options options = {.path = store_rig_path, .records_max = 3000, .age_max_s = 100 * 365 * 86400LL};
   struct cox_sqlite *const sqlite = cox_sqlite_create(&options, &err);
   assert_non_null(sqlite);
   assert_int_equal(fake_use_store(fake, cox_sqlite_store(sqlite), &err), 0);
@@ -300,23 +271,23 @@ static void the_journal_is_bounded_by_number_and_age(void **state) {
   json_t *const young = stored(&rig, 0, 100000, "", "");
   assert_in_range(json_array_size(young), 0, 2999); /* by number alone 3000 would have stayed */
   json_decref(young);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 static void what_the_store_has_in_memory_does_not_grow_with_its_file(void **state) {
   (void)state;
   enum { TEXT = 10000, RECORDS = 1000, MOST = 3 * 1024 * 1024 };
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   for (int i = 0; i < RECORDS; i++) {
     assert_int_equal(cox_broker_note(rig.fake->broker, "note", NULL, json_pack("{so}", "text", json_sprintf("%*d", TEXT, i)), NULL), 0);
     if (i % 500 == 0) assert_true(store_rig_recover(&rig));
   }
   assert_true(store_rig_recover(&rig));
   assert_in_range(sqlite3_memory_used(), 1, MOST);
-  end(&rig);
+  store_rig_end(&rig);
   struct stat file;
-  assert_int_equal(stat(path, &file), 0);
+  assert_int_equal(stat(store_rig_path, &file), 0);
   assert_true(file.st_size > RECORDS * (off_t)TEXT);
 }
 
@@ -338,7 +309,7 @@ static int keep(struct store_rig *rig, const char *name, json_t *value) {
 static void what_others_keep_is_there_after_a_restart(void **state) {
   (void)state;
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   assert_int_equal(keep(&rig, "feed", json_pack("{si}", "height", 7)), 1);
   assert_int_equal(keep(&rig, "gone", json_string("soon")), 1);
   assert_int_equal(keep(&rig, "gone", NULL), 1);
@@ -348,14 +319,14 @@ static void what_others_keep_is_there_after_a_restart(void **state) {
   assert_int_equal(keep(&rig, "big", json_string(long_text)), COX_EINVAL);
   free(long_text);
   store_rig_close(&rig);
-  must_open(&rig);
+  store_rig_must_open(&rig);
   json_t *const all = cox_broker_kept_all(rig.fake->broker, "jobs"), *const one = cox_broker_kept(rig.fake->broker, "jobs", "feed");
   assert_int_equal(json_object_size(all), 1);
   assert_int_equal(json_integer_value(json_object_get(one, "height")), 7);
   assert_null(cox_broker_kept(rig.fake->broker, "jobs", "gone"));
   json_decref(all);
   json_decref(one);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 /* ---- copies ---- */
@@ -384,24 +355,24 @@ static void a_copy_is_made_while_the_work_goes_on_and_can_be_put_back(void **sta
   struct store_rig rig = {0};
   struct cox_err err = {0};
   char copy[160], kept_as[PATH_MAX];
-  snprintf(copy, sizeof copy, "%s/copy.db", folder);
-  must_open(&rig);
+  snprintf(copy, sizeof copy, "%s/copy.db", store_rig_folder);
+  store_rig_must_open(&rig);
   serve(&rig);
   assert_int_equal(copy_to(&rig, copy), 1);
   assert_int_equal(copy_to(&rig, copy), -1); /* never over another file */
   assert_non_null(strstr(copy_error, "already"));
   assert_int_equal(cox_sqlite_check(copy, &err), 0);
-  assert_int_equal(cox_sqlite_restore(copy, path, kept_as, &err), 0); /* this process's own lock is not seen; see the next spec */
+  assert_int_equal(cox_sqlite_restore(copy, store_rig_path, kept_as, &err), 0); /* this process's own lock is not seen; see the next spec */
   store_rig_close(&rig);
   json_decref(rig.model);
   rig.model = NULL;
   assert_string_not_equal(kept_as, "");
   assert_int_equal(access(kept_as, F_OK), 0);
-  must_open(&rig);
+  store_rig_must_open(&rig);
   json_t *const node = cox_broker_node_json(rig.fake->broker, "node1");
   assert_non_null(node);
   json_decref(node);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 /* ---- what is refused ---- */
@@ -427,26 +398,26 @@ static json_t *content(const char *name) {
 static void refused(const char *const *words) {
   struct store_rig rig = {0};
   struct cox_err err = {0};
-  json_t *const before = content(path);
-  assert_false(store_rig_open(&rig, path, NULL, &err));
-  json_t *const after = content(path);
+  json_t *const before = content(store_rig_path);
+  assert_false(store_rig_open(&rig, store_rig_path, NULL, &err));
+  json_t *const after = content(store_rig_path);
   assert_true(json_equal(before, after));
-  if (strstr(err.text, path) == NULL) fail_msg("no name of the file in: %s", err.text);
+  if (strstr(err.text, store_rig_path) == NULL) fail_msg("no name of the file in: %s", err.text);
   for (; *words != NULL; words++) {
     if (strstr(err.text, *words) == NULL) fail_msg("no \"%s\" in: %s", *words, err.text);
   }
   json_decref(before);
   json_decref(after);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 #define REFUSED(...) refused((const char *const[]){__VA_ARGS__, NULL})
 
 static void make_store(void) {
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   serve(&rig);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 static void files_that_are_no_store_are_refused_with_a_way_out(void **state) {
@@ -455,38 +426,38 @@ static void files_that_are_no_store_are_refused_with_a_way_out(void **state) {
   struct cox_rng rng;
   cox_rng_init(&rng, 3);
   for (size_t i = 0; i < sizeof noise; i++) noise[i] = (unsigned char)cox_rng_next(&rng);
-  write_file(path, noise, sizeof noise);
+  write_file(store_rig_path, noise, sizeof noise);
   REFUSED("no database", "coxswain restore", "--store :memory:");
-  write_file(path, "", 0);
+  write_file(store_rig_path, "", 0);
   REFUSED("empty (0 bytes)", "coxswain restore", "remove it");
-  unlink(path);
-  mkdir(path, 0700);
+  unlink(store_rig_path);
+  mkdir(store_rig_path, 0700);
   REFUSED("is a folder");
-  rmdir(path);
+  rmdir(store_rig_path);
   run_sql("CREATE TABLE other (x)");
   REFUSED("another program");
-  unlink(path);
+  unlink(store_rig_path);
   make_store();
   run_sql("PRAGMA user_version = 99");
   REFUSED("schema 99", "newer coxswain");
   run_sql("PRAGMA user_version = 1");
   struct store_rig rig = {0};
-  must_open(&rig); /* and it is still good */
-  end(&rig);
+  store_rig_must_open(&rig); /* and it is still good */
+  store_rig_end(&rig);
 }
 
 static void a_damaged_store_is_refused_and_never_replaced(void **state) {
   (void)state;
   make_store();
   struct stat info;
-  assert_int_equal(stat(path, &info), 0);
-  assert_int_equal(truncate(path, info.st_size - 4096), 0);
+  assert_int_equal(stat(store_rig_path, &info), 0);
+  assert_int_equal(truncate(store_rig_path, info.st_size - 4096), 0);
   REFUSED("damaged", "coxswain restore");
-  assert_int_equal(truncate(path, 100), 0);
+  assert_int_equal(truncate(store_rig_path, 100), 0);
   REFUSED("coxswain restore");
-  unlink(path);
+  unlink(store_rig_path);
   make_store();
-  const int fd = open(path, O_WRONLY | O_CLOEXEC);
+  const int fd = open(store_rig_path, O_WRONLY | O_CLOEXEC);
   char zeros[4096] = {0};
   for (off_t at = 4096; at + 4096 <= info.st_size; at += 4096) assert_int_equal(pwrite(fd, zeros, sizeof zeros, at), sizeof zeros);
   close(fd);
@@ -498,8 +469,8 @@ static void a_damaged_copy_is_not_written_before_it_is_refused(void **state) {
   (void)state;
   make_store();
   struct stat info;
-  assert_int_equal(stat(path, &info), 0);
-  const int fd = open(path, O_WRONLY | O_CLOEXEC);
+  assert_int_equal(stat(store_rig_path, &info), 0);
+  const int fd = open(store_rig_path, O_WRONLY | O_CLOEXEC);
   char damage[4096];
   memset(damage, 0xa5, sizeof damage);
   assert_int_equal(pwrite(fd, "\1\1", 2, 18), 2); /* the file format's versions of reading and writing: 1, a rollback journal */
@@ -511,7 +482,7 @@ static void a_damaged_copy_is_not_written_before_it_is_refused(void **state) {
 static void a_missing_store_whose_log_is_there_is_not_begun_anew(void **state) {
   (void)state;
   char log[160];
-  snprintf(log, sizeof log, "%s-wal", path);
+  snprintf(log, sizeof log, "%s-wal", store_rig_path);
   write_file(log, "something", 9);
   REFUSED("missing", "-wal");
 }
@@ -519,19 +490,19 @@ static void a_missing_store_whose_log_is_there_is_not_begun_anew(void **state) {
 static void a_place_that_cannot_be_written_is_refused(void **state) {
   (void)state;
   char deep[128];
-  snprintf(deep, sizeof deep, "%s/none/cox.db", folder);
+  snprintf(deep, sizeof deep, "%s/none/cox.db", store_rig_folder);
   struct cox_err err = {0};
   const struct cox_sqlite_options options = {.path = deep};
   assert_null(cox_sqlite_create(&options, &err));
   assert_non_null(strstr(err.text, "folder is not there"));
   make_store();
-  chmod(folder, 0755);
+  chmod(store_rig_folder, 0755);
   if (geteuid() == 0) assert_int_equal(seteuid(65534), 0);
-  else chmod(path, 0400);
-  const struct cox_sqlite_options own = {.path = path};
+  else chmod(store_rig_path, 0400);
+  const struct cox_sqlite_options own = {.path = store_rig_path};
   assert_null(cox_sqlite_create(&own, &err));
   if (geteuid() == 65534 && getuid() == 0) assert_int_equal(seteuid(0), 0);
-  assert_non_null(strstr(err.text, path));
+  assert_non_null(strstr(err.text, store_rig_path));
   assert_non_null(strstr(err.text, "right to write"));
 }
 
@@ -543,7 +514,7 @@ static void a_store_that_another_process_has_open_is_refused_with_its_number(voi
   assert_true(pipe(ready) == 0 && pipe(over) == 0);
   const pid_t child = fork();
   if (child == 0) {
-    const struct cox_sqlite_options options = {.path = path};
+    const struct cox_sqlite_options options = {.path = store_rig_path};
     struct cox_sqlite *const sqlite = cox_sqlite_create(&options, NULL);
     if (sqlite == NULL || write(ready[1], &byte, 1) != 1 || read(over[0], &byte, 1) != 1) _exit(1);
     cox_sqlite_destroy(sqlite);
@@ -552,15 +523,15 @@ static void a_store_that_another_process_has_open_is_refused_with_its_number(voi
   assert_int_equal(read(ready[0], &byte, 1), 1);
   snprintf(number, sizeof number, "process %ld", (long)child);
   struct cox_err err = {0};
-  const struct cox_sqlite_options options = {.path = path};
+  const struct cox_sqlite_options options = {.path = store_rig_path};
   assert_null(cox_sqlite_create(&options, &err));
   assert_int_equal(err.code, COX_EBUSY);
   assert_non_null(strstr(err.text, number));
-  snprintf(copy, sizeof copy, "%s/copy.db", folder);
+  snprintf(copy, sizeof copy, "%s/copy.db", store_rig_folder);
   struct store_rig other = {0};
   assert_true(store_rig_open(&other, copy, NULL, &err));
-  end(&other);
-  assert_int_equal(cox_sqlite_restore(copy, path, kept_as, &err), COX_EBUSY);
+  store_rig_end(&other);
+  assert_int_equal(cox_sqlite_restore(copy, store_rig_path, kept_as, &err), COX_EBUSY);
   assert_int_equal(write(over[1], &byte, 1), 1);
   int status;
   assert_int_equal(waitpid(child, &status, 0), child);
@@ -570,14 +541,14 @@ static void a_store_that_another_process_has_open_is_refused_with_its_number(voi
     close(over[i]);
   }
   struct store_rig rig = {0};
-  must_open(&rig);
+  store_rig_must_open(&rig);
   assert_null(cox_sqlite_create(&options, &err)); /* nor twice by one process */
   assert_int_equal(err.code, COX_EBUSY);
-  end(&rig);
+  store_rig_end(&rig);
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, store_rig_setup, store_rig_teardown)
   const struct CMUnitTest tests[] = {
       TEST(leases_carry_the_number_of_the_start_and_are_taken_over_after_it),
       TEST(a_restart_keeps_what_is_durable_and_believes_no_status),

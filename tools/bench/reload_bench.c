@@ -8,11 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/lock.h"
 #include "base/log.h"
 #include "core/broker.h"
-#include "core/scripts.h"
 #include "report.h"
+#include "scripts_ask.h"
 #include "script/script.h"
 
 enum { CALL_MS = 120000, LOOK_NS = 200000, LIMIT_MS = 60000 };
@@ -104,35 +103,8 @@ static void close_all(void) {
 
 /* ---- the request ---- */
 
-struct asked {
-  struct cox_scripts_request request;
-  struct cox_mutex mutex; /* guards the rest */
-  struct cox_cond cond;
-  bool is_answered;
-  enum cox_scripts_status status;
-};
-
-static void answered(struct cox_scripts_request *request, const struct cox_scripts_outcome *outcome) {
-  struct asked *const asked = (struct asked *)(void *)request;
-  cox_mutex_lock(&asked->mutex);
-  asked->status = outcome->status;
-  asked->is_answered = true;
-  cox_cond_signal(&asked->cond);
-  cox_mutex_unlock(&asked->mutex);
-}
-
 static void reload(enum cox_scripts_status wanted) {
-  struct asked asked = {.request = {.caller = "a benchmark", .done = answered}};
-  const struct cox_scripts *const scripts = cox_script_scripts(script);
-  cox_mutex_init(&asked.mutex);
-  cox_cond_init(&asked.cond);
-  scripts->reload(scripts->ctx, &asked.request);
-  cox_mutex_lock(&asked.mutex);
-  while (!asked.is_answered) cox_cond_wait(&asked.cond, &asked.mutex);
-  cox_mutex_unlock(&asked.mutex);
-  cox_cond_fini(&asked.cond);
-  cox_mutex_fini(&asked.mutex);
-  if (asked.status != wanted) give_up("a reload ended in another way than it should");
+  if (scripts_ask(cox_script_scripts(script), false) != wanted) give_up("a reload ended in another way than it should");
 }
 
 static void write_script(const char *name, const char *format, int number) {
