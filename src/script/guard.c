@@ -83,8 +83,19 @@ static void on_tick(void *arg, const void *place) {
   if (ticks >= limit + guard->rescue_ticks) rescue(guard, place);
 }
 
+/* Where there is no tick: nobody burns more processor time than time passes, which is far quicker to ask for. */
+static void set_deadline(struct cox_guard *guard) {
+  if (USES_TICK) return;
+  guard->deadline_us = cox_clock_mono_us(cox_clock_system()) + (int64_t)(guard->budget_s * 1e6);
+  guard->busy_until_us = cox_clock_busy_us() + (int64_t)(guard->budget_s * 1e6);
+}
+
+static bool has_burnt_it(const struct cox_guard *guard) {
+  return cox_clock_mono_us(cox_clock_system()) >= guard->deadline_us && cox_clock_busy_us() >= guard->busy_until_us;
+}
+
 static bool is_late(struct cox_guard *guard) {
-  if (cox_clock_mono_us(cox_clock_system()) < guard->deadline_us && !is_called_off(guard)) return false;
+  if (!is_called_off(guard) && !has_burnt_it(guard)) return false;
   arm(guard);
   return true;
 }
@@ -145,7 +156,7 @@ int cox_guard_enter(struct cox_guard *guard, lua_State *L, double budget_s, stru
     if (rc != 0) return rc;
   }
   guard->budget_s = budget_s;
-  guard->deadline_us = USES_TICK ? 0 : cox_clock_mono_us(cox_clock_system()) + (int64_t)(budget_s * 1e6);
+  set_deadline(guard);
   guard->is_noted = false;
   cox_vm_forget(cox_vm_of(L));
   atomic_store(&guard->ticks, 0);
@@ -180,7 +191,7 @@ void cox_guard_renew(struct cox_guard *guard) {
   atomic_store(&guard->ticks, 0);
   atomic_store(&guard->is_expired, false);
   guard->is_noted = false;
-  if (!USES_TICK) guard->deadline_us = cox_clock_mono_us(cox_clock_system()) + (int64_t)(guard->budget_s * 1e6);
+  set_deadline(guard);
   for (unsigned i = 0; i < depth; i++) {
     lua_sethook(guard->active[i], NULL, 0, 0);
     watch(guard, guard->active[i]);

@@ -42,7 +42,9 @@ struct cox_guard {
   const atomic_bool *is_left;         /* the same for all machines that share it; NULL: none. Of who makes the call */
   bool is_noted;                      /* the place of the cut is in vm->place */
   double budget_s;                    /* of the present call */
-  int64_t deadline_us;                /* only where a permanent hook stands in for the tick (TSan defers signals) */
+  /* Only where a permanent hook stands in for the tick (TSan defers signals): not before this moment, and not before the thread has
+   * had so much processor time.                                                                                                   */
+  int64_t deadline_us, busy_until_us;
   sigjmp_buf rescue;                  /* set by COX_GUARD_WAS_RESCUED */
   atomic_bool has_rescue;
   unsigned rescue_ticks;
