@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 static void must(int rc) { assert(rc == 0 && "a lock call failed: a bug of ours"); }
 
 #ifdef COX_TESTS
@@ -38,19 +40,35 @@ static void pause_a_little(int times) {
   }
 }
 
+/* How long the calling thread naps next: twice as long as before when that was a moment ago, because then others want the lock all the
+ * time, and each change of hands costs all of them their caches.                                                                 */
+static _Thread_local struct {
+  int doublings;
+  int64_t woke_us;
+} napper;
+
+static void choose_nap(int doublings_max, int64_t recent_us) {
+  const bool is_recent = cox_clock_mono_us(cox_clock_system()) - napper.woke_us < recent_us;
+  if (!is_recent) napper.doublings = 0;
+  else if (napper.doublings < doublings_max) napper.doublings++;
+}
+
 void cox_mutex_lock_brief(struct cox_mutex *mutex) COX_NO_ANALYSIS {
-  enum { TRIES = 4, PAUSES = 16, NAPS = 8, NAP_NS = 50000 };
+  enum { TRIES = 4, PAUSES = 16, NAPS = 8, NAP_NS = 50000, DOUBLINGS_MAX = 4, RECENT_US = 8000 };
   count(1);
   for (int i = 0; i < TRIES; i++) {
     if (pthread_mutex_trylock(&mutex->native) == 0) return;
     pause_a_little(PAUSES);
   }
-  for (int i = 0; i < NAPS; i++) {
-    const struct timespec nap = {.tv_nsec = NAP_NS};
+  choose_nap(DOUBLINGS_MAX, RECENT_US);
+  bool is_mine = false;
+  for (int i = 0; i < NAPS && !is_mine; i++) {
+    const struct timespec nap = {.tv_nsec = (long)NAP_NS << napper.doublings};
     nanosleep(&nap, NULL);
-    if (pthread_mutex_trylock(&mutex->native) == 0) return;
+    is_mine = pthread_mutex_trylock(&mutex->native) == 0;
   }
-  must(pthread_mutex_lock(&mutex->native));
+  if (!is_mine) must(pthread_mutex_lock(&mutex->native));
+  napper.woke_us = cox_clock_mono_us(cox_clock_system());
 }
 
 void cox_cond_init(struct cox_cond *cond) {

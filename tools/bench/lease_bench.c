@@ -16,7 +16,7 @@
 #include "core/txn.h"
 #include "report.h"
 
-enum { THREADS_MAX = 4, WAITERS = 10000, LEASES = 100000, HELD = 8, RUNS = 5, PICKS = 20000 };
+enum { THREADS_MAX = 4, WAITERS = 10000, LEASES = 100000, HELD = 32, RUNS = 9, PICKS = 20000 };
 
 static struct cox_broker *broker;
 
@@ -92,24 +92,25 @@ static void begin(int nodes) {
 struct runner {
   struct cox_thread thread;
   atomic_bool *is_over;
+  unsigned held; /* leases at any time */
   uint64_t pairs;
 };
 
-/* A few leases are held at any time, so that the least load is not always none. */
+/* Some leases are held at any time, so that the least load is not always none: as many by one thread as by four together. */
 static void pair_up(void *arg) {
   struct runner *const runner = arg;
   const struct cox_lease_ask ask = {.model = "m"};
   struct cox_lease_grant held[HELD];
-  for (int i = 0; i < HELD; i++) {
+  for (unsigned i = 0; i < runner->held; i++) {
     if (cox_lease_acquire(broker, &ask, 0, NULL, &held[i], NULL) != 0) abort();
   }
   for (; !atomic_load_explicit(runner->is_over, memory_order_relaxed); runner->pairs++) {
-    struct cox_lease_grant *const grant = &held[runner->pairs % HELD];
+    struct cox_lease_grant *const grant = &held[runner->pairs % runner->held];
     cox_lease_grant_fini(grant);
     if (cox_lease_release(broker, grant->id, COX_LEASE_UNSAID, NULL) != 0) abort();
     if (cox_lease_acquire(broker, &ask, 0, NULL, grant, NULL) != 0) abort();
   }
-  for (int i = 0; i < HELD; i++) {
+  for (unsigned i = 0; i < runner->held; i++) {
     cox_lease_grant_fini(&held[i]);
     cox_lease_release(broker, held[i].id, COX_LEASE_UNSAID, NULL);
   }
@@ -129,6 +130,7 @@ static double pairs_per_second(int threads, double seconds, double *per_cpu_s) {
   const double began_cpu_s = cpu_s();
   for (int i = 0; i < threads; i++) {
     runner[i].is_over = &is_over;
+    runner[i].held = HELD / (unsigned)threads;
     if (cox_thread_start(&runner[i].thread, "runner", pair_up, &runner[i], NULL) != 0) abort();
   }
   usleep((useconds_t)(seconds * 1e6));
@@ -148,15 +150,30 @@ static double now_us(void) {
   return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-static void measure_pairs(const char *where, int threads, double seconds) {
-  double wall[RUNS], cpu[RUNS];
+static void report_pairs(const char *where, const char *how, double *values, const char *unit) {
   char figure[96];
-  for (int i = 0; i < RUNS; i++) wall[i] = pairs_per_second(threads, seconds, &cpu[i]);
-  snprintf(figure, sizeof figure, "acquire and release, %s, %d thread%s", where, threads, threads > 1 ? "s" : "");
-  bench_report(figure, wall, RUNS, "pairs/s");
-  if (threads > 1) return; /* those that nap use none */
-  snprintf(figure, sizeof figure, "acquire and release, %s, by processor time", where);
-  bench_report(figure, cpu, RUNS, "pairs/s");
+  snprintf(figure, sizeof figure, "acquire and release, %s, %s", where, how);
+  bench_report(figure, values, RUNS, unit);
+}
+
+static void measure_pairs(const char *where, double seconds) {
+  double wall[RUNS], cpu[RUNS];
+  for (int i = 0; i < RUNS; i++) wall[i] = pairs_per_second(1, seconds, &cpu[i]);
+  report_pairs(where, "1 thread", wall, "pairs/s");
+}
+
+/* By turns, so that what else the machine does is the same for both. */
+static void measure_threads(const char *where, double seconds) {
+  double one[RUNS], cpu[RUNS], four[RUNS], ratio[RUNS], unused;
+  for (int i = 0; i < RUNS; i++) {
+    one[i] = pairs_per_second(1, seconds, &cpu[i]);
+    four[i] = pairs_per_second(THREADS_MAX, seconds, &unused); /* those that nap use no processor */
+    ratio[i] = four[i] / one[i];
+  }
+  report_pairs(where, "1 thread", one, "pairs/s");
+  report_pairs(where, "by processor time", cpu, "pairs/s");
+  report_pairs(where, "4 threads", four, "pairs/s");
+  report_pairs(where, "4 threads by 1", ratio, "1");
 }
 
 static void measure_pick(const char *where) {
@@ -204,7 +221,7 @@ static void measure_waiters(double seconds) {
     if (cox_lease_acquire(broker, &ask, 600000, &waits[i], NULL, NULL) != COX_LEASE_WAITS) abort();
   }
   measure_pick("a pick beside 10 000 waiters");
-  measure_pairs("11 nodes beside 10 000 waiters", 1, seconds);
+  measure_pairs("11 nodes beside 10 000 waiters", seconds);
   struct cox_lease_id last = first.id;
   for (int i = 0; i < WAITERS; i++) {
     const double began = now_us();
@@ -239,8 +256,7 @@ int main(int argc, char **argv) {
     char where[32];
     snprintf(where, sizeof where, "%d nodes", fleets[i]);
     begin(fleets[i]);
-    measure_pairs(where, 1, seconds);
-    measure_pairs(where, 4, seconds);
+    measure_threads(where, seconds);
     if (i == 0) measure_waiters(seconds);
     else measure_bytes();
     cox_broker_destroy(broker);
