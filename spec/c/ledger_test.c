@@ -219,6 +219,34 @@ static void an_attempt_that_came_back_during_a_removal_leaves_the_node_to_be_ver
   assert_true(stats.is_degraded);
 }
 
+static json_int_t number_of(const char *id) {
+  json_t *const node = cox_broker_node_json(f->broker, id);
+  assert_non_null(node);
+  const json_int_t number = json_integer_value(json_object_get(json_object_get(node, "node"), "node_num"));
+  json_decref(node);
+  return number;
+}
+
+/* Else both would get the same part of an episode's nonces. */
+static void a_number_is_free_when_the_removal_of_its_node_is_stored_and_not_before(void **state) {
+  (void)state;
+  struct question removal, registration;
+  add("node1", 5000);
+  add("node2", 5001);
+  send(&removal, "remove", named("node2"));
+  send(&registration, "register", json_pack("{so}", "node", fake_node("node3", 5002)));
+  assert_int_equal(number_of("node3"), 2);
+  manual_burn(f, false);
+  refused(&registration);
+  refused(&removal);
+  assert_int_equal(number_of("node2"), 1);
+  manual_put_out(f);
+  manual_commit_all(f);
+  must("remove", named("node2"));
+  add("node4", 5003);
+  assert_int_equal(number_of("node4"), 1);
+}
+
 static void what_a_phase_decided_since_stands(void **state) {
   (void)state;
   struct question change, phase;
@@ -561,6 +589,7 @@ int main(void) {
       TEST(what_is_stored_already_stays_when_the_next_fails),
       TEST(a_removal_that_is_undone_gives_the_attempt_in_flight_back),
       TEST(an_attempt_that_came_back_during_a_removal_leaves_the_node_to_be_verified),
+      TEST(a_number_is_free_when_the_removal_of_its_node_is_stored_and_not_before),
       TEST(what_a_phase_decided_since_stands),
       TEST(degraded_mode_refuses_what_must_be_durable_and_lets_the_rest_go_on),
       TEST(it_ends_with_the_whole_state_written_anew_and_the_gap_told),

@@ -43,6 +43,16 @@ static void remove_locked(struct cox_txn *txn, struct cox_change *change) COX_RE
   change->node = NULL;
   change->removed_id = node->id;
   change->freed_at = txn->broker->registry.num_freed_at[change->slot];
+  cox_registry_hold_num_locked(&txn->broker->registry, change->slot);
+}
+
+void cox_txn_stand(struct cox_txn *txn) {
+  for (struct cox_change *change = txn->first; change != NULL; change = change->next) {
+    if (change->removed_id == NULL) continue;
+    cox_rwlock_write(&LOCK);
+    cox_registry_let_num_go_locked(&txn->broker->registry, change->slot);
+    cox_rwlock_write_unlock(&LOCK);
+  }
 }
 
 /* Another address or another kind of driver is another machine: nothing is known about it. */

@@ -61,6 +61,7 @@ void cox_pending_destroy(struct cox_pending *pending) {
   assert(pending->command == NULL && pending->note == NULL);
   while (pending->undo != NULL) {
     struct cox_txn *const older = pending->undo->older;
+    cox_txn_stand(pending->undo); /* if it was not undone */
     cox_txn_fini(pending->undo);
     free(pending->undo);
     pending->undo = older;

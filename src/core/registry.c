@@ -45,6 +45,7 @@ void cox_registry_fini(struct cox_registry *registry) {
   for (size_t i = 0; i < registry->num_count; i++) cox_node_destroy(registry->by_num[i]);
   free(registry->by_num);
   free(registry->num_freed_at);
+  free(registry->num_may_return);
   free_buckets(&registry->buckets);
   free(registry->departing);
   json_decref(registry->world);
@@ -162,22 +163,30 @@ static int grow_nums(struct cox_registry *registry, size_t nums) {
   while (capacity < nums) capacity *= 2;
   struct cox_node **const by_num = calloc(capacity, sizeof(struct cox_node *));
   int64_t *const freed = calloc(capacity, sizeof(int64_t));
-  if (by_num == NULL || freed == NULL) {
+  bool *const may_return = calloc(capacity, sizeof(bool));
+  if (by_num == NULL || freed == NULL || may_return == NULL) {
     free(by_num);
     free(freed);
+    free(may_return);
     return COX_ENOMEM;
   }
   for (size_t i = 0; i < capacity; i++) freed[i] = i < registry->num_count ? registry->num_freed_at[i] : INT64_MIN;
-  if (registry->num_count > 0) memcpy(by_num, registry->by_num, registry->num_count * sizeof(struct cox_node *));
+  if (registry->num_count > 0) {
+    memcpy(by_num, registry->by_num, registry->num_count * sizeof(struct cox_node *));
+    memcpy(may_return, registry->num_may_return, registry->num_count * sizeof(bool));
+  }
   struct cox_node **const old = registry->by_num;
   int64_t *const old_freed = registry->num_freed_at;
+  bool *const old_may_return = registry->num_may_return;
   cox_rwlock_write(&registry->lock);
   registry->by_num = by_num;
   registry->num_freed_at = freed;
+  registry->num_may_return = may_return;
   registry->num_capacity = capacity;
   cox_rwlock_write_unlock(&registry->lock);
   free(old);
   free(old_freed);
+  free(old_may_return);
   return 0;
 }
 
@@ -214,6 +223,7 @@ void cox_registry_insert_locked(struct cox_registry *registry, struct cox_node *
   if (num >= registry->num_count) registry->num_count = num + 1;
   registry->by_num[num] = node;
   registry->num_freed_at[num] = INT64_MIN;
+  registry->num_may_return[num] = false;
   if (node->registration == 0) node->registration = registry->registrations + 1; /* else it was here before */
   if (node->registration > registry->registrations) registry->registrations = node->registration;
   link_buckets(&registry->buckets, node);
@@ -232,15 +242,31 @@ static void unlink_dirty_locked(struct cox_registry *registry, struct cox_node *
   registry->dirty_count--;
 }
 
+/* Numbers behind the last node that nothing is known of. */
+static void forget_last_nums_locked(struct cox_registry *registry) COX_REQUIRES(registry->lock) {
+  for (; registry->num_count > 0; registry->num_count--) {
+    const size_t last = registry->num_count - 1;
+    if (registry->by_num[last] != NULL || registry->num_freed_at[last] != INT64_MIN || registry->num_may_return[last]) return;
+  }
+}
+
+void cox_registry_hold_num_locked(struct cox_registry *registry, int num) {
+  const size_t nums = (size_t)num + 1;
+  registry->num_may_return[num] = true;
+  if (registry->num_count < nums) registry->num_count = nums;
+}
+
+void cox_registry_let_num_go_locked(struct cox_registry *registry, int num) {
+  registry->num_may_return[num] = false;
+  forget_last_nums_locked(registry);
+}
+
 void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *node) {
   unlink_buckets(&registry->buckets, node);
   unlink_dirty_locked(registry, node);
   registry->by_num[node->num] = NULL;
   registry->num_freed_at[node->num] = registry->episode.is_set ? registry->episode.height : INT64_MIN;
-  while (registry->num_count > 0 && registry->by_num[registry->num_count - 1] == NULL &&
-         registry->num_freed_at[registry->num_count - 1] == INT64_MIN) {
-    registry->num_count--;
-  }
+  forget_last_nums_locked(registry);
   registry->count--;
   const struct cox_in_flight *const flight = &node->flight;
   if (flight->attempt != 0) {
@@ -256,7 +282,7 @@ int cox_registry_free_num(const struct cox_registry *registry, int from) {
   for (; num < registry->num_count; num++) {
     const int64_t freed_at = registry->num_freed_at[num];
     const bool is_held = !cox_fault("registry.reuses_number") && freed_at != INT64_MIN && registry->episode.is_set && freed_at == registry->episode.height;
-    if (registry->by_num[num] == NULL && !is_held) break;
+    if (registry->by_num[num] == NULL && !is_held && !registry->num_may_return[num]) break;
   }
   return (int)num;
 }

@@ -28,6 +28,7 @@ struct cox_registry {
   struct cox_node **by_num; /* index is node_num; NULL: free */
   size_t num_count, num_capacity;
   int64_t *num_freed_at; /* per number: start height of the episode in which it was freed, INT64_MIN: never used in one */
+  bool *num_may_return;  /* per number: the removal of its node is not stored yet and may be undone */
   size_t count;
   struct cox_buckets {
     struct cox_node **by_id, **by_registration, **by_url, **by_inference;
@@ -76,8 +77,12 @@ void cox_registry_remove_locked(struct cox_registry *registry, struct cox_node *
 /* Its addresses are others now. An attempt in flight departs from the old one. */
 void cox_registry_move_locked(struct cox_registry *registry, struct cox_node *node, uint64_t url_hash, uint64_t inference_hash)
     COX_REQUIRES(registry->lock);
-/* Lowest number that may be given to a new node, at least `from`: a number freed in the present episode is not. */
+/* Lowest number that may be given to a new node, at least `from`: a number freed in the present episode is not, nor one whose node may
+ * return.                                                                                                                          */
 int cox_registry_free_num(const struct cox_registry *registry, int from);
+/* The node that had that number and was just removed may return with it; or it will not. */
+void cox_registry_hold_num_locked(struct cox_registry *registry, int num) COX_REQUIRES(registry->lock);
+void cox_registry_let_num_go_locked(struct cox_registry *registry, int num) COX_REQUIRES(registry->lock);
 
 void cox_registry_mark_locked(struct cox_registry *registry, struct cox_node *node) COX_REQUIRES(registry->lock);
 void cox_registry_mark_all_locked(struct cox_registry *registry) COX_REQUIRES(registry->lock);

@@ -70,6 +70,8 @@ void cox_txn_fini(struct cox_txn *txn);
 /* Applies all of it in one write section; when there is work, the reconciler is owed a trigger (serve.c). 0, or COX_ENOMEM and nothing happened.
  * Appends one record per durable change to `batch`.                                                                           */
 int cox_txn_apply(struct cox_txn *txn, struct cox_batch *batch, struct cox_err *err) COX_EXCLUDES(txn->broker->registry.lock);
+/* What was applied will not be undone any more. */
+void cox_txn_stand(struct cox_txn *txn) COX_EXCLUDES(txn->broker->registry.lock);
 /* Is it an operator's change: one that nothing could compute again? (Nodes, admin states, training; other targets are what a
  * phase asks for.)                                                                                                          */
 bool cox_txn_is_durable(const struct cox_txn *txn);
