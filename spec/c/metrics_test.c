@@ -48,7 +48,7 @@ static void every_outcome_is_there_from_the_start_at_zero(void **state) {
       "coxswain_phase{phase=\"PoCValidateWindDown\"}", "coxswain_script_reloads_total{outcome=\"rolled_back\"}",
       "coxswain_loop_stall_seconds_count", "coxswain_loop_busy_seconds_count", "coxswain_leases_active", "coxswain_lease_waiters",
       "coxswain_lease_nodes_ejected", "coxswain_lease_ejections_total",
-      "coxswain_lease_events_total{outcome=\"renewed\"}", "coxswain_lease_events_total{outcome=\"expired\"}", "coxswain_store_degraded",
+      "coxswain_lease_events_total{outcome=\"renewed\"}", "coxswain_lease_events_total{outcome=\"expired\"}", "coxswain_store_degraded", "coxswain_scripts_unstored",
       "coxswain_store_unstored_records_total", "coxswain_store_commit_seconds_count", "coxswain_world_stale_seconds",
       "coxswain_lease_acquire_total{outcome=\"granted\"}", "coxswain_lease_acquire_total{outcome=\"cancelled\"}", "workqueue_depth{name=\"reconcile\"}", "workqueue_adds_total{name=\"reconcile\"}",
       "workqueue_retries_total{name=\"reconcile\"}", "workqueue_queue_duration_seconds_sum{name=\"reconcile\"}",

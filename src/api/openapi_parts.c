@@ -94,14 +94,16 @@ static const struct part {
     {"Scripts", JSON({"type": "object", "required": ["generation", "hash", "loaded_at", "can_roll_back", "folders", "files", "commands",
                       "drivers", "jobs"], "properties": {"generation": {"type": "integer"}, "hash": {"type": "string"}, "loaded_at":
                       {"type": "string"}, "can_roll_back": {"type": "boolean"}, "previous": {"$ref": "#/components/schemas/ScriptSet"},
-                      "rejected": {"$ref": "#/components/schemas/ScriptRejected"}, "folders": {"type": "array", "items": {"type":
+                      "rejected": {"$ref": "#/components/schemas/ScriptRejected"}, "unstored": {"type": "string", "description":
+                      "why the store does not have this choice of scripts: a start would not know of it"}, "folders": {"type": "array", "items": {"type":
                       "string"}}, "files": {"type": "array", "items": {"$ref": "#/components/schemas/ScriptFile"}}, "commands": {"type":
                       "array"}, "drivers": {"type": "array"}, "jobs": {"type": "array"}, "difference": {"type": "object", "required":
                       ["files"], "properties": {"files": {"type": "object", "additionalProperties": {"type": "object", "properties":
                       {"live": {"type": "string"}, "previous": {"type": "string"}}, "additionalProperties": false}}}}}})},
     {"Reloaded", JSON({"type": "object", "required": ["status", "generation"], "properties": {"status": {"enum": ["done", "unchanged"]},
                        "generation": {"type": "integer"}, "changes": {"type": "array", "items": {"$ref":
-                       "#/components/schemas/PlannedChange"}}}})},
+                       "#/components/schemas/PlannedChange"}}, "unstored": {"type": "string", "description":
+                       "they are live, and this is why a start would not know of it yet"}}})},
     {"Faults", JSON({"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}, "faults": {"type": "array",
                      "items": {"$ref": "#/components/schemas/ScriptFault"}}}})},
     {"PlanRequest", JSON({"type": "object", "properties": {"scripts": {"type": "string", "description":

@@ -101,6 +101,9 @@ static void judge_metrics(struct doctor *doctor, const char *text, int64_t chain
     if (value != 0) cox_checkup_add(checkup, "store", NULL, COX_HEALTH_BAD, "the daemon cannot write its store and refuses changes: its log says why (disk full?)");
     else cox_checkup_add(checkup, "store", NULL, COX_HEALTH_GOOD, "the daemon writes it");
   }
+  if (metric_of(text, "coxswain_scripts_unstored", &value) && value != 0) {
+    cox_checkup_add(checkup, "store", NULL, COX_HEALTH_BAD, "it does not have the choice of scripts: a start would run others; `coxswain scripts` says why");
+  }
   if (chain_height > 0 && metric_of(text, "coxswain_block_height", &value)) {
     const int64_t lag = chain_height - (int64_t)value;
     if (lag > LAG_BLOCKS) cox_checkup_add(checkup, "chain", NULL, COX_HEALTH_BAD, "the daemon is %" PRId64 " blocks behind its chain: its log (subsystem script) says what the feed met", lag);

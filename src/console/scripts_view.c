@@ -73,6 +73,15 @@ void cox_scripts_view_plan(const json_t *result, const struct cox_term *term, st
   cox_buf_addf(out, "; this was a plan: nothing was changed and no node was called\n");
 }
 
+/* The store has refused the choice: a start would run others. */
+static void add_unstored(const char *before, const json_t *object, struct cox_buf *out) {
+  const char *const why = cox_node_view_text(object, "unstored");
+  if (*why == '\0') return;
+  cox_buf_addf(out, "%s", before);
+  cox_text_clean(out, why);
+  cox_buf_addf(out, "\n");
+}
+
 void cox_scripts_view_loaded(const json_t *result, const struct cox_term *term, struct cox_buf *out) {
   const json_t *const changes = json_object_get(result, "changes");
   const long long generation = (long long)json_integer_value(json_object_get(result, "generation"));
@@ -85,6 +94,7 @@ void cox_scripts_view_loaded(const json_t *result, const struct cox_term *term, 
   if (count > 0) cox_buf_addf(out, "; %zu node%s:\n", count, count == 1 ? " gets another target" : "s get other targets");
   else cox_buf_addf(out, "\n");
   if (count > 0) add_changes(changes, term, out);
+  add_unstored("but ", result, out);
 }
 
 /* ---- faults ---- */
@@ -156,6 +166,7 @@ void cox_scripts_view_show(const json_t *shown, int64_t now_ms, const struct cox
     add_hash(", hash ", previous, out);
   }
   cox_buf_addf(out, "\n");
+  add_unstored("unstored    ", shown, out);
   add_rejected(json_object_get(shown, "rejected"), out);
   cox_buf_addf(out, "\n");
   add_files(json_object_get(shown, "files"), term, out);

@@ -113,11 +113,14 @@ uint64_t cox_broker_events_last(struct cox_broker *broker);
 bool cox_broker_events_wait(struct cox_broker *broker, uint64_t since, struct cox_event_waiter *waiter);
 bool cox_broker_events_cancel(struct cox_broker *broker, struct cox_event_waiter *waiter);
 
-/* Small durable tables for others: answers by idempotency key, what jobs save, the choice of scripts. Any thread; never blocks.
+/* Small durable tables for others: answers by idempotency key, what the nodes file said, the choice of scripts. Any thread; never blocks.
  * Takes `value` (NULL: forget `name`), also when it fails. `done` (may be NULL) comes once, from any thread: after the commit,
  * or with the error, and then the old value stands. COX_EFULL, COX_EINVAL (a bad name, or larger than COX_KEEP_VALUE_MAX).      */
 int cox_broker_keep(struct cox_broker *broker, const char *table, const char *name, json_t *value,
                     void (*done)(void *arg, const struct cox_err *err), void *arg, struct cox_err *err);
+/* The same for several of one table, {name: value, or null: forget it} (borrowed): all in one commit, or none. */
+int cox_broker_keep_all(struct cox_broker *broker, const char *table, json_t *values, void (*done)(void *arg, const struct cox_err *err),
+                        void *arg, struct cox_err *err);
 /* What was kept last; a new reference to an immutable value, NULL: nothing. */
 json_t *cox_broker_kept(struct cox_broker *broker, const char *table, const char *name);
 /* A whole table as a new object. */
@@ -141,6 +144,8 @@ int cox_broker_metrics_text(struct cox_broker *broker, struct cox_buf *out);
 void cox_broker_know_command(struct cox_broker *broker, const char *name);
 /* Any thread: a reload of the scripts ended so. */
 void cox_broker_count_reload(struct cox_broker *broker, enum cox_reload_outcome outcome);
+/* Any thread: has the store refused the choice of scripts that is in force? For the metrics. */
+void cox_broker_show_unstored_scripts(struct cox_broker *broker, bool is_so);
 /* Any thread: did both loops turn within the last `max_age_ms`? Wakes them, so that a loop that had nothing to do has turned by the
  * next time. False soon after a loop hangs, in a handler, a lock or the system.                                                       */
 bool cox_broker_is_alive(struct cox_broker *broker, int64_t max_age_ms);

@@ -85,25 +85,31 @@ uint32_t cox_broker_start_number(const struct cox_broker *broker) { return broke
 
 /* ---- lines and tables ---- */
 
-int cox_note_send(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,
-                  const char *what, struct cox_err *err) {
-  struct cox_note *const note = record != NULL ? calloc(1, sizeof *note) : NULL;
-  struct cox_pending *const pending = note != NULL ? cox_pending_create(broker, NULL) : NULL;
-  if (pending == NULL) {
-    free(note);
-    cox_record_release(record);
+/* Takes `pending` with its records (NULL: out of memory), also when it fails. */
+static int send(struct cox_broker *broker, struct cox_pending *pending, void (*done)(void *arg, const struct cox_err *err), void *arg,
+                const char *what, struct cox_err *err) {
+  struct cox_note *const note = pending != NULL && !pending->batch.is_broken ? calloc(1, sizeof *note) : NULL;
+  if (note == NULL) {
+    if (pending != NULL) cox_pending_destroy(pending);
     return cox_err_set(err, COX_ENOMEM, "%s was not written: out of memory", what);
   }
   if (atomic_fetch_add(&broker->ledger.note_count, 1) >= COX_NOTES_MAX) {
     atomic_fetch_sub(&broker->ledger.note_count, 1);
-    cox_record_release(record);
-    free(pending);
+    cox_pending_destroy(pending);
     free(note);
     return cox_err_set(err, COX_EFULL, "%s was not written: %d others wait already; try again later", what, COX_NOTES_MAX);
   }
-  *note = (struct cox_note){.pending = pending, .record = record, .done = done, .arg = arg};
+  *note = (struct cox_note){.pending = pending, .done = done, .arg = arg};
   if (cox_queue_push(&broker->ledger.notes, &note->link)) cox_commands_wake(&broker->commands);
   return 0;
+}
+
+int cox_note_send(struct cox_broker *broker, struct cox_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg,
+                  const char *what, struct cox_err *err) {
+  struct cox_pending *const pending = cox_pending_create(broker, NULL);
+  if (pending != NULL) cox_batch_add(&pending->batch, record);
+  else cox_record_release(record);
+  return send(broker, pending, done, arg, what, err);
 }
 
 int cox_broker_note(struct cox_broker *broker, const char *kind, const char *node_id, json_t *fields, struct cox_err *err) {
@@ -139,10 +145,29 @@ static int check_keep(struct cox_broker *broker, const char *table, const char *
 
 int cox_broker_keep(struct cox_broker *broker, const char *table, const char *name, json_t *value,
                     void (*done)(void *arg, const struct cox_err *err), void *arg, struct cox_err *err) {
-  int rc = check_keep(broker, table, name, value, err);
-  if (rc == 0) rc = cox_note_send(broker, cox_record_keep(table, name, value), done, arg, name, err);
-  json_decref(value);
+  json_t *const values = json_object();
+  json_object_set_new(values, name, value != NULL ? value : json_null());
+  const int rc = json_object_size(values) == 1 ? cox_broker_keep_all(broker, table, values, done, arg, err)
+                                               : cox_err_set(err, COX_EINVAL, "%.64s %.64s cannot be kept: it is no text", table, name);
+  json_decref(values);
   return rc;
+}
+
+int cox_broker_keep_all(struct cox_broker *broker, const char *table, json_t *values, void (*done)(void *arg, const struct cox_err *err),
+                        void *arg, struct cox_err *err) {
+  const char *name;
+  json_t *value;
+  int rc = 0;
+  json_object_foreach(values, name, value) {
+    if (rc == 0) rc = check_keep(broker, table, name, json_is_null(value) ? NULL : value, err);
+  }
+  if (rc != 0) return rc;
+  struct cox_pending *const pending = cox_pending_create(broker, NULL);
+  if (pending != NULL) pending->is_durable = true;
+  json_object_foreach(values, name, value) {
+    if (pending != NULL) cox_batch_add(&pending->batch, cox_record_keep(table, name, json_is_null(value) ? NULL : value));
+  }
+  return send(broker, pending, done, arg, table, err);
 }
 
 json_t *cox_broker_kept(struct cox_broker *broker, const char *table, const char *name) {

@@ -47,7 +47,6 @@ static void answer(struct cox_pending *pending) {
 static void destroy_note(struct cox_note *note, const struct cox_err *err) {
   if (note->done != NULL) note->done(note->arg, err);
   if (note->pending != NULL) cox_pending_destroy(note->pending); /* it was never taken */
-  cox_record_release(note->record);
   free(note);
 }
 
@@ -236,11 +235,10 @@ static void fail_all(struct cox_broker *broker, const char *why) {
 
 /* ---- to the store and back ---- */
 
-static void keep_value(struct cox_ledger *ledger, const struct cox_record *record) {
+static void keep_value_locked(struct cox_ledger *ledger, const struct cox_record *record) COX_REQUIRES(ledger->mutex) {
   const char *const table = json_string_value(json_object_get(record->fields, "table"));
   const char *const name = json_string_value(json_object_get(record->fields, "name"));
   json_t *const value = json_object_get(record->fields, "value");
-  cox_mutex_lock(&ledger->mutex);
   json_t *content = json_object_get(ledger->kept, table);
   if (content == NULL && value != NULL) {
     json_object_set_new(ledger->kept, table, json_object());
@@ -248,6 +246,13 @@ static void keep_value(struct cox_ledger *ledger, const struct cox_record *recor
   }
   if (value != NULL) json_object_set(content, name, value);
   else if (content != NULL) json_object_del(content, name);
+}
+
+static void keep_values(struct cox_ledger *ledger, const struct cox_batch *batch) {
+  cox_mutex_lock(&ledger->mutex);
+  for (size_t i = 0; i < batch->count; i++) {
+    if (batch->records[i]->kind == COX_RECORD_KEEP) keep_value_locked(ledger, batch->records[i]);
+  }
   cox_mutex_unlock(&ledger->mutex);
 }
 
@@ -257,7 +262,7 @@ static void stored(struct cox_batch *batch, const struct cox_err *err) {
   struct cox_broker *const broker = pending->broker;
   if (err == NULL) {
     cox_histogram_add(&broker->metrics.commit_s, cox_clock_mono_us(broker->options.clock) - pending->handed_us, 1);
-    if (pending->note != NULL && pending->note->record->kind == COX_RECORD_KEEP) keep_value(&broker->ledger, pending->note->record);
+    if (pending->note != NULL) keep_values(&broker->ledger, &pending->batch);
     answer(pending);
     end_note(pending, NULL);
   } else {
@@ -354,13 +359,11 @@ static void take_note(struct cox_broker *broker, struct cox_note *note) {
   atomic_fetch_sub(&broker->ledger.note_count, 1);
   note->pending = NULL;
   pending->note = note;
-  pending->is_durable = note->record->kind == COX_RECORD_KEEP;
   if (pending->is_durable && cox_ledger_admits(broker, &err) != 0) {
     end_note(pending, &err);
     cox_pending_destroy(pending);
     return;
   }
-  cox_batch_add(&pending->batch, cox_record_hold(note->record));
   cox_ledger_submit(broker, pending);
 }
 

@@ -54,11 +54,10 @@ struct cox_pending {
   struct cox_note *note;
 };
 
-/* A record from another thread. */
+/* Records from another thread. */
 struct cox_note {
   struct cox_queue_link link;
-  struct cox_pending *pending; /* what it will be a part of: made with it, so that memory cannot be missing then; owned */
-  struct cox_record *record;
+  struct cox_pending *pending; /* that has them; owned until cox-command takes it */
   void (*done)(void *arg, const struct cox_err *err); /* NULL: nobody asks */
   void *arg;
 };

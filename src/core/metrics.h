@@ -48,6 +48,7 @@ struct cox_metrics {
   struct cox_histogram busy_s;           /* cox-command: how much of that it computed itself */
   struct cox_histogram queued_s, work_s; /* of the reconciler's queue of nodes */
   atomic_uint_fast64_t retries, reloads[COX_RELOAD_OUTCOMES];
+  atomic_bool has_unstored_scripts;      /* the store has refused the choice that is in force */
   atomic_int_fast64_t working_since_us;  /* the reconciler's write section; 0: none runs */
   struct cox_mutex mutex;                /* guards the growth of the list */
   struct {

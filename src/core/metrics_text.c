@@ -154,6 +154,8 @@ static bool put_scripts(struct cox_buf *out, struct cox_broker *broker) {
   static const char *const outcomes[] = {"done", "unchanged", "refused", "rolled_back"};
   const struct cox_policy *const policy = broker->options.policy;
   bool is_whole = single(out, "coxswain_script_generation", "gauge", "Number of the live set of scripts.", policy->generation(policy->ctx)) &&
+                  single(out, "coxswain_scripts_unstored", "gauge", "1 while the store does not have the choice of scripts that is in force.",
+                         atomic_load(&broker->metrics.has_unstored_scripts)) &&
                   cox_metrics_head(out, name, "counter", "Reloads of the scripts by outcome.");
   for (int i = 0; i < COX_RELOAD_OUTCOMES && is_whole; i++) {
     char labels[64];
@@ -228,3 +230,5 @@ void cox_broker_know_command(struct cox_broker *broker, const char *name) { cox_
 void cox_broker_count_reload(struct cox_broker *broker, enum cox_reload_outcome outcome) {
   atomic_fetch_add_explicit(&broker->metrics.reloads[outcome], 1, memory_order_relaxed);
 }
+
+void cox_broker_show_unstored_scripts(struct cox_broker *broker, bool is_so) { atomic_store(&broker->metrics.has_unstored_scripts, is_so); }

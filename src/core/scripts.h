@@ -17,7 +17,8 @@ enum cox_scripts_status {
 
 struct cox_scripts_outcome {
   enum cox_scripts_status status;
-  json_t *result; /* DONE, UNCHANGED: {"status","generation","changes"?} of a reload or rollback, {"changes":[{"node_id","from","to",
+  json_t *result; /* DONE, UNCHANGED: {"status","generation","changes"?,"unstored"?: why a start would not know of it} of a reload or
+                   * rollback, {"changes":[{"node_id","from","to",
                    * "reason"}]} of a plan, {} of a check. REFUSED: the faults, [{"file","line"?,"message"}]. Borrowed.          */
   struct cox_err err; /* REFUSED, FAILED: what was tried, why it failed, what next */
 };
@@ -37,7 +38,7 @@ struct cox_scripts {
   void (*rollback)(void *ctx, struct cox_scripts_request *request);
   void (*plan)(void *ctx, struct cox_scripts_request *request);
   /* Any thread: {"generation", "hash", "loaded_at", "can_roll_back", "previous"?: {"generation","hash"}, "rejected"?: {"hash","reason",
-   * "faults"?} of what the folders held when they were last read, "folders": [in order of precedence], "files": [{"path",
+   * "faults"?} of what the folders held when they were last read, "unstored"?: why the store does not have this choice, "folders": [in order of precedence], "files": [{"path",
    * "from": folder,"hash","size","shadows"?: [folders]}], "commands": […], "drivers": […], "jobs": […]}. A new reference.      */
   json_t *(*show)(void *ctx);
   /* Any thread: {"files": {path: {"live": text, "previous": text}}} of those that differ between the live set and the one before;

@@ -17,6 +17,7 @@ enum {
   TEXT_BYTES = 768,
   FAULTS_TOLD_MAX = 100, /* in an answer, the journal and the store; a folder may hold thousands of files that are no scripts */
   FAULTS_LOGGED_MAX = 20,
+  STORE_MS = 2000, /* for the store to take a choice before who asked is answered */
 };
 
 /* One piece of work on its way. */
@@ -35,7 +36,8 @@ int cox_reload_init(struct cox_reload *reload, const struct cox_reload_options *
   reload->wake_fd = -1;
   cox_watch_init_none(&reload->watch);
   cox_mutex_init(&reload->mutex);
-  return reload->library_dir != NULL && cox_kept_init(&reload->kept) == 0 && cox_rejected_init(&reload->rejected) ? 0 : COX_ENOMEM;
+  cox_kept_init(&reload->kept, cox_clock_system());
+  return reload->library_dir != NULL && cox_rejected_init(&reload->rejected) ? 0 : COX_ENOMEM;
 }
 
 void cox_reload_fini(struct cox_reload *reload) {
@@ -240,7 +242,7 @@ static int begin_with(struct cox_reload *reload, struct cox_sources *found, stru
 
 int cox_reload_first(struct cox_reload *reload, struct cox_broker *broker, struct cox_faults *faults) {
   reload->broker = broker;
-  json_t *const choice = broker != NULL ? cox_kept_read(&reload->kept, broker) : NULL;
+  json_t *const choice = broker != NULL ? cox_kept_read(broker) : NULL;
   cox_rejected_set(&reload->rejected, json_object_get(choice, "rejected"));
   reload->last_number = (uint64_t)json_integer_value(json_object_get(choice, "last_number"));
   struct cox_sources *const found = read_sources(reload, reload->options.folders, faults);
@@ -477,13 +479,31 @@ static void do_plan(struct cox_reload *reload, struct work *work, const char *di
   cox_sources_release(sources);
 }
 
-/* Who asked is answered after the commit, so that a kill cannot undo what was said to be done. In a world of one thread the store would
- * never get its turn.                                                                                                               */
-static void await_store(struct cox_reload *reload, const struct work *work, const struct cox_reload_order *order) {
+/* Who asked is answered after the commit, so that a kill cannot undo what was said to be done; or is told that there was none. In a world
+ * of one thread the store would never get its turn.                                                                                 */
+static void await_store(struct cox_reload *reload, struct work *work, const struct cox_reload_order *order) {
   if (order->request == NULL || order->asked == COX_ORDER_PLAN || work->outcome.status != COX_SCRIPTS_DONE) return;
-  if (reload->broker == NULL || reload->drive.attend != NULL || cox_kept_await(&reload->kept, &reload->is_left)) return;
-  cox_log(COX_LOG_WARN, "reload", "the scripts are live, but the store has not taken the choice: a start may not know of it", "caller",
-          work->caller, NULL);
+  if (reload->broker == NULL || reload->drive.attend != NULL) return;
+  const int64_t end_us = cox_clock_mono_us(cox_clock_system()) + STORE_MS * INT64_C(1000);
+  bool is_answered = cox_kept_await(&reload->kept, end_us, &reload->is_left);
+  if (cox_kept_due_us(&reload->kept) == 0) { /* it was another choice that was under way */
+    keep_choice(reload);
+    is_answered = cox_kept_await(&reload->kept, end_us, &reload->is_left);
+  }
+  struct cox_err err;
+  if (!cox_kept_is_failing(&reload->kept, &err)) {
+    if (is_answered) return;
+    cox_err_set(&err, COX_ETIME, "the store has not taken the choice of scripts yet: a start before it does would not know of it");
+  }
+  json_object_set_new(work->outcome.result, "unstored", text_json(err.text));
+}
+
+int64_t cox_reload_due_us(struct cox_reload *reload) { return cox_kept_due_us(&reload->kept); }
+
+void cox_reload_turn(struct cox_reload *reload) {
+  if (cox_kept_due_us(&reload->kept) > cox_clock_mono_us(reload->kept.clock) || cox_fault("reload.forgets_owed")) return;
+  if (cox_broker_is_degraded(reload->broker, NULL)) cox_kept_put_off(&reload->kept);
+  else keep_choice(reload);
 }
 
 static void finish(struct work *work, struct cox_scripts_request *request) {

@@ -81,6 +81,10 @@ int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struc
 void cox_reload_drive(struct cox_reload *reload, struct cox_broker *broker, const struct cox_reload_drive *drive);
 /* Answers before it returns. */
 void cox_reload_carry_out(struct cox_reload *reload, enum cox_order_kind kind, struct cox_scripts_request *request);
+/* What cox-reload does unasked: when the choice of scripts is owed to the store (monotonic; INT64_MAX: it is not), and writes it if it is time and
+ * the store can be written. Its thread does that by itself.                                                                             */
+int64_t cox_reload_due_us(struct cox_reload *reload);
+void cox_reload_turn(struct cox_reload *reload);
 /* Ends the thread, and within milliseconds whatever scripts it runs; what waits is answered. Later requests are answered at once. */
 void cox_reload_stop(struct cox_reload *reload);
 

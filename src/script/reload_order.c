@@ -43,6 +43,8 @@ static bool is_late(struct cox_reload *reload, const struct cox_reload_order *or
 
 static void wake(struct cox_reload *reload) { eventfd_write(reload->wake_fd, 1); }
 
+static void wake_for_store(void *ctx) { wake(ctx); }
+
 /* Until there is something to do; `order` says what. False: it is over. */
 static bool await(struct cox_reload *reload, struct cox_reload_order *order) {
   for (;;) {
@@ -53,7 +55,8 @@ static bool await(struct cox_reload *reload, struct cox_reload_order *order) {
     if (is_over) return false;
     if (has_one && !is_late(reload, order)) return true;
     if (has_one) continue;
-    if (cox_watch_wait(&reload->watch, reload->wake_fd)) {
+    cox_reload_turn(reload);
+    if (cox_watch_wait(&reload->watch, reload->wake_fd, cox_reload_due_us(reload))) {
       order->kind = COX_RELOAD_LOOK;
       snprintf(order->caller, sizeof order->caller, "an edit of the files");
       return true;
@@ -100,6 +103,7 @@ int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struc
   reload->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (reload->wake_fd < 0) return cox_err_set(err, COX_ESYS, "starting the watch over the scripts failed: %s", strerror(errno));
   if (reload->options.is_watching) cox_watch_init(&reload->watch, reload->options.folders);
+  cox_kept_tell(&reload->kept, wake_for_store, reload);
   set_running(reload, true);
   const int rc = cox_thread_start(&reload->thread, "cox-reload", run, reload, err);
   if (rc != 0) set_running(reload, false);
@@ -109,6 +113,7 @@ int cox_reload_start(struct cox_reload *reload, struct cox_broker *broker, struc
 void cox_reload_drive(struct cox_reload *reload, struct cox_broker *broker, const struct cox_reload_drive *drive) {
   reload->broker = broker;
   reload->drive = *drive;
+  reload->kept.clock = reload->options.clock;
   reload->options.generations->attend = drive->attend;
   reload->options.generations->attend_ctx = drive->ctx;
 }
@@ -132,6 +137,10 @@ void cox_reload_stop(struct cox_reload *reload) {
   if (reload->wake_fd >= 0) wake(reload);
   cox_generations_stop(reload->options.generations);
   cox_thread_join(&reload->thread);
+  if (reload->broker != NULL && cox_reload_due_us(reload) != INT64_MAX) { /* the last moment */
+    cox_kept_hasten(&reload->kept);
+    cox_reload_turn(reload);
+  }
   struct cox_reload_order order;
   for (bool has_one = true; has_one;) {
     cox_mutex_lock(&reload->mutex);

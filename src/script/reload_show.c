@@ -76,6 +76,8 @@ json_t *cox_reload_show(struct cox_reload *reload) {
   /* Why the folders' present content is not live; one that was rejected and corrected since is nobody's concern any more. */
   json_t *const rejected = cox_rejected_find(&reload->rejected, atomic_load(&reload->found_hash));
   if (rejected != NULL) json_object_set_new(object, "rejected", rejected_json(reload, rejected));
+  struct cox_err err;
+  if (cox_kept_is_failing(&reload->kept, &err)) json_object_set_new(object, "unstored", json_string(err.text));
   json_object_set(object, "folders", live->sources->folders);
   json_object_set_new(object, "files", files_json(live->sources));
   json_object_set_new(object, "commands", named_list(live->commands));

@@ -212,19 +212,23 @@ static int64_t due_us(const struct cox_watch *watch) {
 }
 
 /* -1: without end. */
-static int wait_ms(const struct cox_watch *watch) {
-  const int64_t due = due_us(watch), now_us = cox_clock_mono_us(cox_clock_system());
-  if (due == INT64_MAX) return -1;
-  return due <= now_us ? 0 : (int)((due - now_us + 999) / 1000);
+static int wait_ms(int64_t due_us) {
+  enum { WAIT_MAX_MS = 3600000 };
+  if (due_us == INT64_MAX) return -1;
+  const int64_t left_us = due_us - cox_clock_mono_us(cox_clock_system());
+  if (left_us > WAIT_MAX_MS * INT64_C(1000)) return WAIT_MAX_MS;
+  return left_us <= 0 ? 0 : (int)((left_us + 999) / 1000);
 }
 
-bool cox_watch_wait(struct cox_watch *watch, int wake_fd) {
+bool cox_watch_wait(struct cox_watch *watch, int wake_fd, int64_t until_us) {
   struct pollfd ready[] = {{.fd = wake_fd, .events = POLLIN}, {.fd = watch->fd, .events = POLLIN}}; /* poll leaves out a negative one */
   for (;;) {
-    poll(ready, 2, wait_ms(watch));
+    const int64_t due = due_us(watch);
+    poll(ready, 2, wait_ms(due < until_us ? due : until_us));
     if (watch->fd >= 0) read_events(watch);
     if ((ready[0].revents & POLLIN) != 0) return false;
-    if (wait_ms(watch) != 0) continue;
+    if (wait_ms(due_us(watch)) != 0 && wait_ms(until_us) != 0) continue;
+    if (wait_ms(due_us(watch)) != 0) return false;
     watch->first_us = watch->last_us = 0;
     watch_all(watch);
     return true;

@@ -37,7 +37,8 @@ void cox_watch_init_none(struct cox_watch *watch);
 /* Other folders from now on, held; nothing is lost of what is to be told. */
 void cox_watch_move(struct cox_watch *watch, json_t *folders);
 void cox_watch_fini(struct cox_watch *watch);
-/* Sleeps until `wake_fd` is readable, or there was a change and it is quiet again. True: there was. */
-bool cox_watch_wait(struct cox_watch *watch, int wake_fd);
+/* Sleeps until `wake_fd` is readable, it is `until_us` (monotonic; INT64_MAX: never), or there was a change and it is quiet again. True: there
+ * was.                                                                                                                               */
+bool cox_watch_wait(struct cox_watch *watch, int wake_fd, int64_t until_us);
 
 #endif
