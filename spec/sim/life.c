@@ -37,6 +37,9 @@ static struct cox_sources *read_files(void *ctx, struct cox_faults *faults) {
 
 static void edit(void *ctx, unsigned which) { ((struct life *)ctx)->edit = which; }
 
+static int64_t due_us(void *ctx) { return cox_script_due_us(((struct life *)ctx)->script); }
+static void turn(void *ctx) { cox_script_turn(((struct life *)ctx)->script); }
+
 static void set_broker(void *ctx, struct cox_broker *broker) {
   struct life *const life = ctx;
   cox_script_set_broker(life->script, broker);
@@ -96,7 +99,7 @@ static void find_files(struct life *life) {
 
 static void live(struct life *life, struct cox_world_outcome *outcome) {
   const struct cox_world_scripts scripts = {
-      .begin = begin, .load = load, .set_broker = set_broker, .ctx = life, .edit = edit, .good = EDITS_GOOD, .edits = EDITS, .hash = hash,
+      .begin = begin, .load = load, .due_us = due_us, .turn = turn, .set_broker = set_broker, .ctx = life, .edit = edit, .good = EDITS_GOOD, .edits = EDITS, .hash = hash,
       .job = EDITS_JOB};
   cox_world_live(life->world, &scripts, outcome);
   note_leak(life);

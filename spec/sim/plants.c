@@ -38,6 +38,7 @@ static const struct {
     {"lease_wait.wakes_nobody", "a waiter's wake-up is lost when a node becomes free"},
     {"generation.freed_early", "a reload frees the scripts that an attempt in flight runs on"},
     {"reload.forgets_choice", "a start takes scripts that were rejected, or left by a rollback"},
+    {"reload.forgets_owed", "a choice of scripts that a full disk refused is not written again"},
     {"job.forgets_state", "what a job saves is lost when it begins anew with other scripts"},
     {"ledger.answers_early", "a commit is acknowledged before it is on the disk"},
     {"ledger.forgets_undo", "a change that could not be stored stays in force"},

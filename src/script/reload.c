@@ -498,10 +498,12 @@ static void await_store(struct cox_reload *reload, struct work *work, const stru
   json_object_set_new(work->outcome.result, "unstored", text_json(err.text));
 }
 
-int64_t cox_reload_due_us(struct cox_reload *reload) { return cox_kept_due_us(&reload->kept); }
+int64_t cox_reload_due_us(struct cox_reload *reload) {
+  return cox_fault("reload.forgets_owed") ? INT64_MAX : cox_kept_due_us(&reload->kept);
+}
 
 void cox_reload_turn(struct cox_reload *reload) {
-  if (cox_kept_due_us(&reload->kept) > cox_clock_mono_us(reload->kept.clock) || cox_fault("reload.forgets_owed")) return;
+  if (cox_reload_due_us(reload) > cox_clock_mono_us(reload->kept.clock)) return;
   if (cox_broker_is_degraded(reload->broker, NULL)) cox_kept_put_off(&reload->kept);
   else keep_choice(reload);
 }

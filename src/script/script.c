@@ -189,6 +189,9 @@ void cox_script_drive(struct cox_script *script, const struct cox_reload_drive *
   script->scripts.plan = carry_plan;
 }
 
+int64_t cox_script_due_us(struct cox_script *script) { return cox_reload_due_us(&script->reload); }
+void cox_script_turn(struct cox_script *script) { cox_reload_turn(&script->reload); }
+
 void cox_script_stop(struct cox_script *script) {
   if (script != NULL) cox_reload_stop(&script->reload);
 }

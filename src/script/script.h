@@ -48,6 +48,9 @@ const struct cox_scripts *cox_script_scripts(struct cox_script *script);
 int cox_script_start(struct cox_script *script, void (*exchanged)(void *ctx), void *ctx, struct cox_err *err);
 /* Instead, for a world with one thread, after each set_broker: requests are carried out before they return (reload.h). */
 void cox_script_drive(struct cox_script *script, const struct cox_reload_drive *drive);
+/* As cox_reload_due_us and cox_reload_turn, for such a world. */
+int64_t cox_script_due_us(struct cox_script *script);
+void cox_script_turn(struct cox_script *script);
 /* While the broker still runs: ends cox-reload. Nothing happens when it was never started. */
 void cox_script_stop(struct cox_script *script);
 /* Any thread: what the configuration names as folders of scripts, whenever somebody asks for a reload (reload.h). */

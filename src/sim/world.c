@@ -137,12 +137,14 @@ static void stir(struct cox_world *world, const struct cox_world_event *event) {
 }
 
 static void happen(struct cox_world *world, const struct cox_world_event *event) {
-  const bool is_loop = event->kind == COX_EVENT_COMMANDS || event->kind == COX_EVENT_RECONCILE || event->kind == COX_EVENT_STORE;
+  const bool is_loop = event->kind == COX_EVENT_COMMANDS || event->kind == COX_EVENT_RECONCILE || event->kind == COX_EVENT_STORE ||
+                       event->kind == COX_EVENT_RELOAD;
   if (is_loop && event->id != world->lives) return; /* of a process that has ended */
   switch (event->kind) {
     case COX_EVENT_COMMANDS: cox_world_commands(world); break;
     case COX_EVENT_RECONCILE: cox_world_reconcile(world, event->token); break;
     case COX_EVENT_STORE: cox_world_store_go_on(world, event->token); break;
+    case COX_EVENT_RELOAD: cox_world_reload(world); break;
     case COX_EVENT_BEGIN: cox_world_begin(world, event->id); break;
     case COX_EVENT_WAKE: cox_world_wake(world, event->id, event->token); break;
     case COX_EVENT_CANCEL: cox_world_cancel(world, event->id); break;

@@ -64,6 +64,9 @@ struct cox_world_scripts {
   void *ctx;
   /* The exchange: answers before it returns, and calls cox_world_attend while it waits. */
   const struct cox_scripts *exchange;
+  /* What its thread does unasked: when (monotonic; INT64_MAX: nothing), and does it if it is time. */
+  int64_t (*due_us)(void *ctx);
+  void (*turn)(void *ctx);
   /* From now on the files hold edit `which`: below `good` one that is accepted, 0 what is live first; then the broken ones. */
   void (*edit)(void *ctx, unsigned which);
   unsigned good, edits;

@@ -24,8 +24,7 @@ static uint64_t live_number(const struct cox_world *world) { return world->scrip
 void cox_world_choose(struct cox_world *world) {
   struct cox_world_exchange *const exchange = &world->exchange;
   exchange->sets[live_number(world) % COX_WORLD_SETS] = exchange->live;
-  exchange->chosen_us = world->now_us;
-  exchange->is_sure = !world->disk.is_shut && world->disk.full_until_us <= world->now_us;
+  exchange->sure_us = world->now_us;
 }
 
 void cox_world_check_tally(struct cox_world *world, const json_t *args) {
@@ -55,13 +54,20 @@ static void check_entry(struct cox_world *world, const json_t *choice, const cha
                   number_of(entry), was);
 }
 
-/* A choice that had time enough to be stored, and whose commit did not fail. */
-static void check_age(struct cox_world *world, const json_t *choice) {
-  const struct cox_world_exchange *const exchange = &world->exchange;
-  if (!exchange->is_sure || world->now_us - exchange->chosen_us < (int64_t)SURE_S * COX_WORLD_S) return;
-  if (set_of(world, json_object_get(choice, "live")) == exchange->live) return;
-  cox_world_break(world, invariant_chosen, NULL, "set %d has been live for %.0f s, and the store does not know of it", exchange->live,
-                  (double)(world->now_us - exchange->chosen_us) / 1e6);
+static json_t *stored_choice(const struct cox_world *world) {
+  return json_object_get(json_object_get(world->disk.tables, "keep:scripts"), "choice");
+}
+
+bool cox_world_is_choice_stored(struct cox_world *world) {
+  return set_of(world, json_object_get(stored_choice(world), "live")) == world->exchange.live;
+}
+
+/* A choice that had time enough to be stored, on a disk that took all it was given. */
+void cox_world_check_choice(struct cox_world *world) {
+  const int64_t sure_us = world->exchange.sure_us > world->disk.full_until_us ? world->exchange.sure_us : world->disk.full_until_us;
+  if (world->now_us - sure_us < (int64_t)SURE_S * COX_WORLD_S || cox_world_is_choice_stored(world)) return;
+  cox_world_break(world, invariant_chosen, NULL, "set %d has been live for %.0f s in which the disk refused nothing, and the store does not know of it",
+                  world->exchange.live, (double)(world->now_us - sure_us) / 1e6);
 }
 
 /* ---- the rules ---- */
@@ -115,10 +121,10 @@ static void mend(struct cox_world *world) {
 int cox_world_scripts_load(struct cox_world *world) {
   struct cox_world_exchange *const exchange = &world->exchange;
   struct cox_err err = {0};
-  json_t *const choice = json_incref(json_object_get(json_object_get(world->disk.tables, "keep:scripts"), "choice"));
+  json_t *const choice = json_incref(stored_choice(world));
   check_entry(world, choice, "live");
   check_entry(world, choice, "previous");
-  check_age(world, choice);
+  if (choice != NULL) cox_world_check_choice(world); /* none: the first start of all */
   struct foretold foretold = foretell(world, choice);
   if (foretold.is_refused) {
     mend(world);

@@ -67,7 +67,7 @@ int cox_world_daemon_start(struct cox_world *world) {
     if (world->vms[i] == NULL) cox_world_break(world, "scripts load", NULL, "a worker's script machine: %s", err.text);
     if (world->vms[i] == NULL) return COX_ESCRIPT;
   }
-  world->is_command_planned = world->is_reconcile_planned = false;
+  world->is_command_planned = world->is_reconcile_planned = world->is_reload_planned = false;
   cox_broker_trigger(world->broker); /* a thread that starts makes a pass at once */
   world->tally = 0;
   if (world->has[COX_WORLD_SCRIPTS] && !world->is_calm && cox_world_start_job(world, world->scripts.job) != 0) return COX_ESCRIPT;
@@ -142,6 +142,15 @@ void cox_world_pump(struct cox_world *world) {
     world->is_reconcile_planned = true;
     cox_world_plan(world, world->now_us + delay_us(world), COX_EVENT_RECONCILE, world->lives, 0);
   }
+  const int64_t due_us = world->scripts.due_us(world->scripts.ctx);
+  if (world->is_reload_planned || due_us == INT64_MAX || world->exchange.is_open) return; /* the thread is at an exchange */
+  world->is_reload_planned = true;
+  cox_world_plan(world, due_us > world->now_us ? due_us : world->now_us, COX_EVENT_RELOAD, world->lives, 0);
+}
+
+void cox_world_reload(struct cox_world *world) {
+  world->is_reload_planned = false;
+  if (!world->exchange.is_open) world->scripts.turn(world->scripts.ctx);
 }
 
 void cox_world_commands(struct cox_world *world) {

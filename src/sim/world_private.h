@@ -28,6 +28,7 @@ enum {
 enum cox_world_event_kind {
   COX_EVENT_COMMANDS,  /* cox-command wakes */
   COX_EVENT_RECONCILE, /* cox-reconcile wakes; `token` 0: it was triggered, else the plan it belongs to */
+  COX_EVENT_RELOAD,    /* cox-reload wakes, to do what nobody asked for */
   COX_EVENT_BEGIN,     /* a worker starts the fiber of run `id` */
   COX_EVENT_WAKE,      /* run `id` waited long enough, if its wait is still `token` */
   COX_EVENT_CANCEL,    /* a worker reads the request to cancel run `id` */
@@ -175,8 +176,7 @@ struct cox_world_exchange {
   bool is_open;               /* a request is being carried out */
   bool was_attended;          /* … and came as far as to wait for cox-command */
   int sets[COX_WORLD_SETS];   /* that generations have or had, by number */
-  int64_t chosen_us;          /* when the live one was */
-  bool is_sure;               /* no commit has failed since, and none was refused */
+  int64_t sure_us;            /* when the live one was chosen, or later: when the disk last refused anything */
   unsigned answers;
   enum cox_scripts_status status;
   uint64_t number;            /* that was answered */
@@ -251,7 +251,7 @@ struct cox_world {
   struct cox_world_store disk;
   struct cox_world_question *questions; /* all that this process accepted */
   size_t open_questions;
-  bool is_command_planned, is_reconcile_planned;
+  bool is_command_planned, is_reconcile_planned, is_reload_planned;
   uint64_t plan; /* number of the reconciler's last plan to wake by itself */
   int64_t reconcile_at_us;
   size_t stray_results; /* given back and not handled yet */
@@ -347,6 +347,7 @@ int cox_world_daemon_start(struct cox_world *world);
 void cox_world_daemon_stop(struct cox_world *world);
 void cox_world_commands(struct cox_world *world);
 void cox_world_reconcile(struct cox_world *world, uint64_t token);
+void cox_world_reload(struct cox_world *world);
 void cox_world_read(struct cox_world *world);
 /* Plans the loops that were woken since. */
 void cox_world_pump(struct cox_world *world);
@@ -411,6 +412,9 @@ int cox_world_scripts_load(struct cox_world *world);
 void cox_world_check_tally(struct cox_world *world, const json_t *args);
 /* `exchange.live` is live now. */
 void cox_world_choose(struct cox_world *world);
+/* Would a start find it? And it must, once the disk has taken all it was given for long enough. */
+bool cox_world_is_choice_stored(struct cox_world *world);
+void cox_world_check_choice(struct cox_world *world);
 
 /* ---- world_oracle.c: what results must come to ---- */
 void cox_world_expect(struct cox_world *world, const struct cox_attempt *attempt);

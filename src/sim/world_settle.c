@@ -43,6 +43,7 @@ static int64_t allowance_us(struct cox_world *world, const struct cox_node *node
 void cox_world_end(struct cox_world *world) {
   struct cox_err err;
   if (cox_broker_is_degraded(world->broker, &err)) cox_world_break(world, "degraded mode ends", NULL, "%s", err.text);
+  cox_world_check_choice(world);
   world->is_over = true;
 }
 
@@ -128,7 +129,7 @@ void cox_world_judge(struct cox_world *world, uint64_t registration) {
 bool cox_world_is_settled(struct cox_world *world) {
   const struct cox_registry *const registry = &world->broker->registry;
   if (!world->is_calm || world->now_us < world->settled_us || world->open_questions > 0) return false;
-  if (!cox_world_store_is_idle(world) || cox_broker_is_degraded(world->broker, NULL)) return false;
+  if (!cox_world_store_is_idle(world) || cox_broker_is_degraded(world->broker, NULL) || !cox_world_is_choice_stored(world)) return false;
   for (size_t i = 0; i < registry->num_count; i++) {
     const struct cox_node *const node = registry->by_num[i];
     if (node == NULL || node->target == NULL) continue;

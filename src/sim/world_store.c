@@ -193,8 +193,9 @@ static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
   cox_world_leases_sync(world); /* what is undone below was so for a moment */
   if (store->is_shut) return cox_err_set(err, COX_EDEGRADED, "%s", store->why);
   world->is_unsteady = world->is_unsteady || store->waiting + batch->count > RECORDS_MAX;
-  world->exchange.is_sure = world->exchange.is_sure && store->waiting + batch->count <= RECORDS_MAX;
-  if (store->waiting + batch->count > RECORDS_MAX) return cox_err_set(err, COX_EFULL, "%zu records wait for the disk", store->waiting);
+  const bool is_too_much = store->waiting + batch->count > RECORDS_MAX;
+  if (is_too_much) world->exchange.sure_us = world->now_us;
+  if (is_too_much) return cox_err_set(err, COX_EFULL, "%zu records wait for the disk", store->waiting);
   struct cox_world_entry *const entry = calloc(1, sizeof *entry);
   if (entry == NULL) abort();
   entry->batch = batch;
@@ -296,7 +297,7 @@ static void fail(struct cox_world *world, const char *why) {
   store->is_settled = false;
   store->in_commit = 0;
   world->is_unsteady = true;
-  world->exchange.is_sure = world->exchange.is_sure && store->is_dead; /* what ends with the process was not committed yet */
+  if (!store->is_dead) world->exchange.sure_us = world->now_us;
   world->undos++;
   while (store->first != NULL) {
     struct cox_world_entry *const entry = take_first(store);
