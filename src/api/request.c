@@ -137,7 +137,10 @@ static void awake(struct cox_request *request) {
   switch (cox_wait_end(wait)) {
   case COX_WAIT_OPEN: assert(false && "a connection was resumed while it waits"); break;
   case COX_WAIT_ANSWERED: request->resume(request, wait); break;
-  case COX_WAIT_EXPIRED: fail_late(request); break;
+  case COX_WAIT_EXPIRED:
+    if (request->goes_on_late) request->resume(request, wait);
+    else fail_late(request);
+    break;
   case COX_WAIT_GONE: /* nobody reads it */
     cox_request_fail(request, 503, "%s %.200s was not answered: the client hung up", request->method, request->target);
     request->has_to_close = true;

@@ -58,6 +58,7 @@ struct cox_request {
   ssize_t (*stream)(void *stream_state, uint64_t position, char *out, size_t room); /* an answer without an end; see below */
   void *stream_state;
   void (*stream_destroy)(void *stream_state);
+  bool goes_on_late;           /* at the deadline of its wait it is resumed, too, instead of a 504 */
   void *state;                 /* of the handler, across waits */
   void (*state_destroy)(void *state);
 };

@@ -16,6 +16,7 @@
 enum {
   PAGE = 256,                    /* records rendered at a time */
   PAGE_MAX = 5000,               /* in one answer of JSON */
+  CATCH_UP_US = 2000000,         /* for the lines of what was answered: a disk that is stuck holds up their commit, but no reader for long */
   BEAT_US = 15000000,            /* a quiet stream says so that often: else nobody would notice that the client is gone */
 };
 
@@ -99,6 +100,11 @@ static void wake(struct event_wait *own) {
   cox_wait_release(&own->wait);
 }
 
+static void caught_up(void *arg, const struct cox_err *err) {
+  (void)err;
+  wake(arg);
+}
+
 static void record_came(struct cox_event_waiter *waiter) { wake(COX_CONTAINER(waiter, struct event_wait, waiter)); }
 
 static void page_came(struct cox_store_read *read, json_t *records, const struct cox_err *err) {
@@ -129,6 +135,14 @@ static bool wait_for_store(struct cox_request *request, const struct question *q
   return true;
 }
 
+/* Until the lines of what was answered are there. False: out of memory. */
+static bool wait_for_answered(struct cox_request *request) {
+  struct event_wait *const own = begin_wait(request, CATCH_UP_US);
+  if (own == NULL) return false;
+  if (cox_broker_events_catch_up(request->api->options.broker, caught_up, own, NULL) != 0) wake(own);
+  return true;
+}
+
 /* ---- one page of JSON ---- */
 
 struct page {
@@ -143,6 +157,8 @@ static void answer_page(struct cox_request *request, json_t *events, uint64_t ne
   cox_request_answer(request, 200, page);
 }
 
+static void fail_page(struct cox_request *request) { cox_request_fail(request, 500, "reading the journal failed: out of memory; try again later"); }
+
 static void page_read(struct cox_request *request, struct cox_wait *wait) {
   const struct event_wait *const own = COX_CONTAINER(wait, struct event_wait, wait);
   const struct page *const page = request->state;
@@ -153,23 +169,46 @@ static void page_read(struct cox_request *request, struct cox_wait *wait) {
   json_decref(events);
 }
 
-static void serve_page(struct cox_request *request, const struct question *question) {
+/* `request->state` is its page. */
+static void read_page(struct cox_request *request) {
+  struct page *const page = request->state;
+  const struct question *const question = &page->question;
   const struct cox_event_filter filter = filter_of(question);
   json_t *const memory = cox_broker_events_json(request->api->options.broker, question->since, question->max, &filter);
   const uint64_t oldest = (uint64_t)json_integer_value(json_object_get(memory, "oldest"));
-  struct page *const page = question->since + 1 < oldest ? malloc(sizeof *page) : NULL;
-  if (page == NULL) {
+  if (question->since + 1 >= oldest) {
     answer_page(request, json_object_get(memory, "events"), (uint64_t)json_integer_value(json_object_get(memory, "next")), 0, 0);
   } else {
-    *page = (struct page){.question = *question, .until = oldest - 1};
-    request->state = page;
-    request->state_destroy = free;
+    page->until = oldest - 1;
     request->resume = page_read;
-    if (!wait_for_store(request, question, question->since, oldest - 1, question->max)) {
-      cox_request_fail(request, 500, "reading the journal failed: out of memory; try again later");
-    }
+    if (!wait_for_store(request, question, question->since, oldest - 1, question->max)) fail_page(request);
   }
   json_decref(memory);
+}
+
+/* Or the time for that is over: then with what there is. */
+static void page_caught_up(struct cox_request *request, struct cox_wait *wait) {
+  (void)wait;
+  request->goes_on_late = false;
+  read_page(request);
+}
+
+static void serve_page(struct cox_request *request, const struct question *question) {
+  struct page *const page = malloc(sizeof *page);
+  if (page == NULL) {
+    fail_page(request);
+    return;
+  }
+  *page = (struct page){.question = *question};
+  request->state = page;
+  request->state_destroy = free;
+  if (!cox_broker_events_is_behind(request->api->options.broker)) {
+    read_page(request);
+    return;
+  }
+  request->resume = page_caught_up;
+  request->goes_on_late = true;
+  if (!wait_for_answered(request)) fail_page(request);
 }
 
 /* ---- the stream ---- */

@@ -106,6 +106,11 @@ int cox_broker_note(struct cox_broker *broker, const char *kind, const char *nod
  * "oldest": the oldest number in memory, "last": the last number}. When since + 1 < oldest there may be records between them that only the store has:
  * cox_broker_events_stored. A new reference.                                                                                   */
 json_t *cox_broker_events_json(struct cox_broker *broker, uint64_t since, size_t max, const struct cox_event_filter *filter);
+/* Any thread: may a line still be missing that tells of something answered before this call? It comes into the journal when it is durable. */
+bool cox_broker_events_is_behind(struct cox_broker *broker);
+/* Any thread; never blocks: `done` is called, once, from any thread, as soon as no such line is missing any more (or at the end: the broker
+ * has stopped). 0, COX_ENOMEM, COX_EFULL: then it is not called.                                                                       */
+int cox_broker_events_catch_up(struct cox_broker *broker, void (*done)(void *arg, const struct cox_err *err), void *arg, struct cox_err *err);
 /* Any thread; never blocks: asks the store for older records. 0, or COX_EFULL; then `read->done` is not called. */
 int cox_broker_events_stored(struct cox_broker *broker, struct cox_store_read *read, struct cox_err *err);
 uint64_t cox_broker_events_last(struct cox_broker *broker);

@@ -69,6 +69,7 @@ int cox_broker_load(struct cox_broker *broker, struct cox_err *err) {
   struct cox_ledger *const ledger = &broker->ledger;
   ledger->start = stored.start;
   ledger->seq = stored.seq;
+  atomic_store(&ledger->settled, stored.seq);
   if (broker->options.leases.start_number == 0) cox_leases_begin(broker->leases, stored.start);
   cox_journal_begin(&ledger->journal, stored.seq);
   store->watch(store->ctx, is_back, broker);
@@ -217,6 +218,16 @@ int cox_broker_events_stored(struct cox_broker *broker, struct cox_store_read *r
   const struct cox_store *const store = broker->options.store;
   if (store == NULL || store->read == NULL) return cox_err_set(err, COX_EINVAL, "there is no store to read older records from");
   return store->read(store->ctx, read, err);
+}
+
+bool cox_broker_events_is_behind(struct cox_broker *broker) {
+  const struct cox_ledger *const ledger = &broker->ledger;
+  if (atomic_load(&ledger->note_count) > 0) return true; /* lines that have no number yet; who sent them may have answered somebody */
+  return atomic_load(&ledger->told) > atomic_load(&ledger->settled);
+}
+
+int cox_broker_events_catch_up(struct cox_broker *broker, void (*done)(void *arg, const struct cox_err *err), void *arg, struct cox_err *err) {
+  return send(broker, cox_pending_create(broker, NULL), done, arg, "a question to the journal", err);
 }
 
 uint64_t cox_broker_events_last(struct cox_broker *broker) { return cox_journal_last(&broker->ledger.journal); }

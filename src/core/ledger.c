@@ -35,10 +35,17 @@ struct cox_pending *cox_pending_create(struct cox_broker *broker, struct cox_com
   return pending;
 }
 
+/* Before the answer: who has it and asks the journal at once finds the lines, or waits for them. */
+static void note_told(struct cox_ledger *ledger, uint64_t seq) {
+  uint_fast64_t told = atomic_load(&ledger->told);
+  while (told < seq && !atomic_compare_exchange_weak(&ledger->told, &told, seq)) continue;
+}
+
 static void answer(struct cox_pending *pending) {
   struct cox_command *const command = pending->command;
   if (command == NULL) return;
   pending->command = NULL;
+  note_told(&pending->broker->ledger, pending->seq);
   const bool is_lost = pending->answer.outcome == COX_ANSWER_SKIPPED && cox_fault("serve.forgets_skipped");
   if (command->reply != NULL && !is_lost) command->reply(command->arg, &pending->answer);
   cox_command_destroy(command);
@@ -53,7 +60,9 @@ static void destroy_note(struct cox_note *note, const struct cox_err *err) {
 static void end_note(struct cox_pending *pending, const struct cox_err *err) {
   struct cox_note *const note = pending->note;
   pending->note = NULL;
-  if (note != NULL) destroy_note(note, err);
+  if (note == NULL) return;
+  note_told(&pending->broker->ledger, pending->seq);
+  destroy_note(note, err);
 }
 
 void cox_pending_destroy(struct cox_pending *pending) {
@@ -101,6 +110,8 @@ static void publish(struct cox_broker *broker, struct cox_pending *pending) {
     if (i > begin) cox_journal_publish(&broker->ledger.journal, &batch->records[begin], i - begin);
     begin = i + 1;
   }
+  atomic_store(&broker->ledger.settled, pending->seq); /* in order */
+  end_note(pending, NULL); /* of one that waited for those before it; others have their answer */
 }
 
 /* ---- degraded mode ---- */
@@ -280,6 +291,7 @@ static void number_records(struct cox_broker *broker, struct cox_pending *pendin
     if (record->kind != COX_RECORD_KEEP) record->seq = ++broker->ledger.seq;
     pending->has_state = pending->has_state || cox_record_is_state(record);
   }
+  pending->seq = broker->ledger.seq;
 }
 
 static void tell_gap(struct cox_ledger *ledger, struct cox_pending *pending) {
@@ -353,12 +365,23 @@ void cox_ledger_submit(struct cox_broker *broker, struct cox_pending *pending) {
   else if (!pending->is_rewrite) cox_rewrite_follow(ledger, &pending->batch);
 }
 
+/* Somebody waits for what is there before it. */
+static void take_reader(struct cox_broker *broker, struct cox_pending *pending) {
+  number_records(broker, pending);
+  pending->is_lost = true; /* it goes in its turn, without the store */
+  link_last(&broker->ledger, pending);
+  publish_known(broker);
+}
+
 static void take_note(struct cox_broker *broker, struct cox_note *note) {
   struct cox_pending *const pending = note->pending;
   struct cox_err err = {0};
-  atomic_fetch_sub(&broker->ledger.note_count, 1);
   note->pending = NULL;
   pending->note = note;
+  if (pending->batch.count == 0) {
+    take_reader(broker, pending);
+    return;
+  }
   if (pending->is_durable && cox_ledger_admits(broker, &err) != 0) {
     end_note(pending, &err);
     cox_pending_destroy(pending);
@@ -373,6 +396,8 @@ static size_t take_notes(struct cox_broker *broker) {
     struct cox_note *const note = COX_CONTAINER(link, struct cox_note, link);
     link = link->next;
     take_note(broker, note);
+    note_told(&broker->ledger, broker->ledger.seq); /* who sent it may have answered somebody since */
+    atomic_fetch_sub(&broker->ledger.note_count, 1); /* after that: cox_broker_events_is_behind */
   }
   return count;
 }

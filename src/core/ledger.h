@@ -50,11 +50,12 @@ struct cox_pending {
   uint64_t gap;                     /* records whose loss it tells the store */
   struct cox_command *command;      /* to be answered; NULL: nobody, or answered */
   struct cox_answer answer;
+  uint64_t seq;                     /* last number given out with it: all up to there stand in front of it, or are its own */
   struct cox_txn *undo;             /* what its transactions replaced, newest first */
   struct cox_note *note;
 };
 
-/* Records from another thread. */
+/* Records from another thread; or none, and it waits until what was there before it is in the journal. */
 struct cox_note {
   struct cox_queue_link link;
   struct cox_pending *pending; /* that has them; owned until cox-command takes it */
@@ -71,6 +72,8 @@ struct cox_ledger {
   struct cox_queue known;           /* struct cox_pending; any thread pushes, bounded by those above */
   struct cox_queue notes;           /* struct cox_note; any thread pushes, at most COX_NOTES_MAX */
   atomic_uint note_count;
+  atomic_uint_fast64_t told;        /* somebody was answered, and may ask the journal for all records up to this number */
+  atomic_uint_fast64_t settled;     /* up to this number they are there, or were given up */
   atomic_bool is_back;              /* the store says that it can be written again */
   bool owes;                        /* the store's state is not ours: it is to be written anew */
   int64_t owes_from_us;             /* not earlier: the store had no room for it last time */
