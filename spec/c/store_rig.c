@@ -288,4 +288,5 @@ void store_rig_must_open(struct store_rig *rig) {
 void store_rig_end(struct store_rig *rig) {
   store_rig_close(rig);
   json_decref(rig->model);
+  rig->model = NULL;
 }

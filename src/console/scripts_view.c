@@ -88,6 +88,7 @@ void cox_scripts_view_loaded(const json_t *result, const struct cox_term *term, 
   const size_t count = json_array_size(changes);
   if (strcmp(cox_node_view_text(result, "status"), "unchanged") == 0) {
     cox_buf_addf(out, "unchanged: nothing was loaded; generation %lld is live\n", generation);
+    add_unstored("but ", result, out);
     return;
   }
   cox_buf_addf(out, "generation %lld is live", generation);

@@ -220,7 +220,7 @@ bool cox_kept_is_failing(struct cox_kept *kept, struct cox_err *err) {
   cox_mutex_lock(&kept->mutex);
   const bool is_so = kept->is_failing;
   if (is_so) {
-    cox_err_set(err, COX_EDEGRADED, "the choice of scripts is not stored (%.300s): a start would not know of it; it is tried again until it is",
+    cox_err_set(err, COX_EDEGRADED, "the choice of scripts is not stored: a start would not know of it. It is tried again until it is; the reason: %.500s",
                 kept->why);
   }
   cox_mutex_unlock(&kept->mutex);

@@ -482,7 +482,7 @@ static void do_plan(struct cox_reload *reload, struct work *work, const char *di
 /* Who asked is answered after the commit, so that a kill cannot undo what was said to be done; or is told that there was none. In a world
  * of one thread the store would never get its turn.                                                                                 */
 static void await_store(struct cox_reload *reload, struct work *work, const struct cox_reload_order *order) {
-  if (order->request == NULL || order->asked == COX_ORDER_PLAN || work->outcome.status != COX_SCRIPTS_DONE) return;
+  if (order->request == NULL || order->asked == COX_ORDER_PLAN || work->outcome.status > COX_SCRIPTS_UNCHANGED) return;
   if (reload->broker == NULL || reload->drive.attend != NULL) return;
   const int64_t end_us = cox_clock_mono_us(cox_clock_system()) + STORE_MS * INT64_C(1000);
   bool is_answered = cox_kept_await(&reload->kept, end_us, &reload->is_left);

@@ -65,15 +65,34 @@ long cox_sqlite_holder(const char *path) {
   struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_BYTE, .l_len = LOCK_BYTES};
   if (fd < 0) return 0;
   const bool is_held = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0;
-  close(fd); /* ends all locks of this process on it, which has none: its connection is closed */
+  close(fd); /* ends all locks of this process on it */
   return is_held ? (long)lock.l_pid : 0;
+}
+
+/* As the system lists it: this process may have the file open in another store, and would lose that one's locks by opening and closing it
+ * once more. 0: not known.                                                                                                          */
+static long listed_holder(const char *path) {
+  struct stat info;
+  char line[256];
+  long found = 0;
+  FILE *const locks = stat(path, &info) == 0 ? fopen("/proc/locks", "re") : NULL;
+  while (locks != NULL && found == 0 && fgets(line, sizeof line, locks) != NULL) {
+    long pid;
+    unsigned long inode;
+    long long start;
+    if (sscanf(line, "%*s POSIX %*s WRITE %ld %*x:%*x:%lu %lld", &pid, &inode, &start) != 3) continue;
+    if (inode == info.st_ino && start >= LOCK_BYTE && start < LOCK_BYTE + LOCK_BYTES && pid > 0) found = pid;
+  }
+  if (locks != NULL) fclose(locks);
+  return found;
 }
 
 static int refuse_locked(struct cox_sqlite *self, struct cox_err *err) {
   cox_sqlite_close(self, false);
-  const long pid = self->vfs == NULL ? cox_sqlite_holder(self->path) : 0;
+  const long pid = self->vfs == NULL ? listed_holder(self->path) : 0;
   char who[64] = "another program or another store of this process";
-  if (pid > 0) snprintf(who, sizeof who, "process %ld", pid);
+  if (pid == (long)getpid()) snprintf(who, sizeof who, "another store of this process");
+  else if (pid > 0) snprintf(who, sizeof who, "process %ld", pid);
   return cox_err_set(err, COX_EBUSY, "the store %s is in use by %s: stop it first, or give this one another file with `store` or --store",
                      self->path, who);
 }
@@ -299,13 +318,18 @@ static int make_in_place(struct cox_sqlite *self, struct cox_err *err) {
   return rc;
 }
 
+static int missing(const struct cox_sqlite *self, struct cox_err *err) {
+  return cox_err_set(err, COX_ENOENT, "the store %s is not there any more: put it back where it was, and the daemon goes on with it; `coxswain export` "
+                     "gives the nodes meanwhile", self->path);
+}
+
 int cox_sqlite_open(struct cox_sqlite *self, bool may_create, struct cox_err *err) {
   int rc = 0;
   if (self->vfs != NULL) {
     rc = may_create ? make_in_place(self, err) : 0;
   } else {
     rc = look_at_file(self, err);
-    if (rc == 0) rc = may_create ? make_file(self, err) : cox_err_set(err, COX_ENOENT, "the store %s is not there any more", self->path);
+    if (rc == 0) rc = may_create ? make_file(self, err) : missing(self, err);
   }
   if (rc >= 0) rc = open_existing(self, err);
   if (rc != 0) cox_sqlite_close(self, false);

@@ -78,7 +78,7 @@ void cox_sqlite_close(struct cox_sqlite *self, bool with_checkpoint);
 int cox_sqlite_load(struct cox_sqlite *self, struct cox_stored *out, struct cox_err *err);
 /* Opens it for a look only: is it a whole store that this version can read? */
 int cox_sqlite_look(struct cox_sqlite *self, struct cox_err *err);
-/* The process that has the file open; 0: none, or not known (another machine's, or this very process). */
+/* The process that has the file open; 0: none, or not known (another machine's). Only for a process without stores: it would lose their locks. */
 long cox_sqlite_holder(const char *path);
 /* "what PATH failed: reason". Returns COX_ESYS. */
 int cox_sqlite_fail(const struct cox_sqlite *self, const char *what, struct cox_err *err);

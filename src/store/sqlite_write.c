@@ -1,7 +1,10 @@
 /* What cox-store does with the file once it is open. */
+#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/durable.h"
 #include "core/record.h"
@@ -94,9 +97,24 @@ static void roll_back(struct cox_sqlite *self) {
   if (sqlite3_get_autocommit(self->db) == 0) run(self, COX_SQL_ROLLBACK); /* a failure may have done it already */
 }
 
+/* Somebody has moved or removed it under our hands: what is written goes into a file that no start will find. */
+static int check_place(struct cox_sqlite *self, struct cox_err *err) {
+  static const char words[] = "was moved or removed while it was in use: put it back where it was, and the daemon goes on with it; `coxswain export` "
+                              "gives the nodes meanwhile";
+  char log[PATH_MAX];
+  int has_moved = 0;
+  sqlite3_file_control(self->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved); /* another file system may not know: it has not, then */
+  if (has_moved != 0) return cox_err_set(err, COX_ESYS, "the store %s %s", self->path, words);
+  snprintf(log, sizeof log, "%s-wal", self->path);
+  if (self->vfs != NULL || access(log, F_OK) == 0 || errno != ENOENT) return 0;
+  sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL); /* what it held comes into the file, while we have it */
+  return cox_err_set(err, COX_ESYS, "the log %s of the store was removed while it was in use: it is a part of it", log);
+}
+
 int cox_sqlite_commit(struct cox_sqlite *self, struct cox_batch *batches, struct cox_err *err) {
   uint64_t seq = self->seq, count = 0;
   if (write_all(self, batches, &seq, &count) == SQLITE_OK) {
+    if (check_place(self, err) != 0) return COX_ESYS;
     self->seq = seq;
     self->untrimmed += count;
     return 0;
