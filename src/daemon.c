@@ -22,6 +22,7 @@ enum { STOP_MS = 4000 /* for attempts to come back; the rest of the stop takes l
 
 struct cox_daemon {
   json_t *config; /* without the nodes */
+  json_t *owed;   /* {"nodes", "prune"} to be declared when the store can be written; NULL: none */
   struct cox_store_memory *memory; /* one of these two */
   struct cox_sqlite *sqlite;
   const struct cox_store *store;
@@ -250,13 +251,19 @@ static void declare(struct cox_daemon *daemon, json_t *config, struct cox_faults
           COX_LOG_INT(counts.removed), "kept_though_gone", COX_LOG_INT(counts.missing), NULL);
 }
 
+/* Before the nodes are declared, and after it: what the store refused is declared again when it can be written, not at the next SIGHUP. */
+static bool owe_declaration(struct cox_daemon *daemon, json_t *config) {
+  if (!cox_broker_is_degraded(daemon->broker, NULL)) return false;
+  json_decref(daemon->owed);
+  daemon->owed = json_pack("{sO*, sO*}", "nodes", json_object_get(config, "nodes"), "prune", json_object_get(config, "prune"));
+  cox_log(COX_LOG_WARN, "main", "the declared nodes are taken over when the store can be written again: until then the fleet is what it was", NULL);
+  return true;
+}
+
 /* While the store cannot be written the fleet is what it was: better than none. */
 static bool start_nodes(struct cox_daemon *daemon, json_t *config, struct cox_faults *faults) {
   const size_t before = faults->count;
-  if (cox_broker_is_degraded(daemon->broker, NULL)) {
-    cox_daemon_declare(daemon, config);
-    return true;
-  }
+  if (owe_declaration(daemon, config)) return true;
   declare(daemon, config, faults);
   return faults->count == before;
 }
@@ -300,19 +307,37 @@ void cox_daemon_stop(struct cox_daemon *daemon) {
   cox_script_destroy(daemon->script);
   cox_store_memory_destroy(daemon->memory);
   cox_sqlite_destroy(daemon->sqlite);
+  json_decref(daemon->owed);
   json_decref(daemon->config);
   free(daemon);
 }
 
-void cox_daemon_declare(struct cox_daemon *daemon, json_t *config) {
+static void declare_or_owe(struct cox_daemon *daemon, json_t *config) {
   struct cox_faults faults = {0};
+  if (owe_declaration(daemon, config)) return;
+  declare(daemon, config, &faults);
+  for (size_t i = 0; i < faults.count; i++) cox_log(COX_LOG_ERROR, "main", "a declared node was refused", "reason", faults.list[i].text, NULL);
+  cox_faults_fini(&faults);
+  owe_declaration(daemon, config); /* it has failed meanwhile */
+}
+
+bool cox_daemon_settle(struct cox_daemon *daemon) {
+  json_t *const config = daemon->owed;
+  if (config == NULL || cox_broker_is_degraded(daemon->broker, NULL)) return config != NULL;
+  daemon->owed = NULL;
+  declare_or_owe(daemon, config);
+  json_decref(config);
+  return daemon->owed != NULL;
+}
+
+void cox_daemon_declare(struct cox_daemon *daemon, json_t *config) {
   struct cox_err err;
   if (cox_api_reload_tls(daemon->api, &err) != 0) {
     cox_log(COX_LOG_ERROR, "main", "the certificate was not read again: the old one goes on", "reason", err.text, NULL);
   }
-  declare(daemon, config, &faults);
-  for (size_t i = 0; i < faults.count; i++) cox_log(COX_LOG_ERROR, "main", "a declared node was refused", "reason", faults.list[i].text, NULL);
-  cox_faults_fini(&faults);
+  json_decref(daemon->owed); /* these are newer */
+  daemon->owed = NULL;
+  declare_or_owe(daemon, config);
 }
 
 const struct cox_scripts *cox_daemon_scripts(struct cox_daemon *daemon) { return cox_script_scripts(daemon->script); }

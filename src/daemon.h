@@ -23,6 +23,9 @@ struct cox_daemon *cox_daemon_start(json_t *config, struct cox_faults *faults);
 void cox_daemon_stop(struct cox_daemon *daemon);
 /* SIGHUP: the certificate again, and the nodes of a configuration that was read anew. Reports what changed and what was refused to the log. */
 void cox_daemon_declare(struct cox_daemon *daemon, json_t *config);
+/* The thread that declares, now and then: declares what the store refused for a while, as soon as it can be written. True: that is still to
+ * come, so call again in a second.                                                                                                     */
+bool cox_daemon_settle(struct cox_daemon *daemon);
 /* From now on a reload that is asked for takes the folders of scripts that `folders` names then: a new reference to the list, on another
  * thread; NULL: they are as they were, or, with faults, the configuration is broken. `ctx` is not touched any more after the stop.      */
 void cox_daemon_follow(struct cox_daemon *daemon, json_t *(*folders)(void *ctx, struct cox_faults *faults), void *ctx);

@@ -69,13 +69,19 @@ static void feed_watchdog(struct cox_daemon *daemon, int64_t watchdog_ms, bool *
   *was_alive = is_alive;
 }
 
-enum { TIDY_MS = 60000 };
+enum { TIDY_MS = 60000, SETTLE_MS = 1000 };
 
 static void tidy(int64_t *at_ms) {
   const int64_t now_ms = cox_clock_mono_us(cox_clock_system()) / 1000;
   if (now_ms < *at_ms + TIDY_MS) return;
   cox_daemon_tidy_process();
   *at_ms = now_ms;
+}
+
+/* Until the next look at what is done without being asked for. */
+static int nap_ms(struct cox_daemon *daemon, int64_t watchdog_ms) {
+  const int settle_ms = cox_daemon_settle(daemon) ? SETTLE_MS : TIDY_MS;
+  return watchdog_ms > 0 && watchdog_ms / 4 < settle_ms ? (int)(watchdog_ms / 4 + 1) : settle_ms;
 }
 
 /* Until a signal ends it. */
@@ -88,7 +94,7 @@ static void serve(struct cox_daemon *daemon, int signals, const struct plan *pla
     struct signalfd_siginfo info;
     feed_watchdog(daemon, watchdog_ms, &was_alive);
     tidy(&tidied_ms);
-    const int count = poll(&ready, 1, watchdog_ms > 0 && watchdog_ms / 4 < TIDY_MS ? (int)(watchdog_ms / 4 + 1) : TIDY_MS);
+    const int count = poll(&ready, 1, nap_ms(daemon, watchdog_ms));
     if (count == 0 || (count < 0 && errno == EINTR)) continue;
     if (count < 0 || read(signals, &info, sizeof info) != (ssize_t)sizeof info) return;
     if (info.ssi_signo != SIGHUP) {
