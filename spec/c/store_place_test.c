@@ -123,12 +123,78 @@ static void a_second_store_of_one_process_is_refused_and_the_first_stays_locked(
   assert_int_equal(status, 0);
 }
 
+/* ---- a copy put back ---- */
+
+static void make_with(const char *id) {
+  store_rig_must_open(&rig);
+  assert_int_equal(add(id), COX_ANSWER_DONE);
+  store_rig_end(&rig);
+}
+
+/* The store has b, and `copy` a. */
+static void make_both(char copy[256]) {
+  make_with("a");
+  snprintf(copy, 256, "%s/copy.db", store_rig_folder);
+  assert_int_equal(rename(store_rig_path, copy), 0);
+  make_with("b");
+}
+
+static void two_copies_put_back_in_one_second_keep_both_that_were_there(void **state) {
+  (void)state;
+  char copy[256], first[PATH_MAX], second[PATH_MAX];
+  struct cox_err err = {0};
+  make_both(copy);
+  assert_int_equal(cox_sqlite_restore(copy, store_rig_path, first, &err), 0);
+  assert_true(finds("a"));
+  assert_int_equal(cox_sqlite_restore(copy, store_rig_path, second, &err), 0);
+  assert_string_not_equal(first, second);
+  assert_int_equal(access(first, F_OK), 0);
+  assert_int_equal(access(second, F_OK), 0);
+  assert_int_equal(rename(first, store_rig_path), 0);
+  assert_true(finds("b"));
+}
+
+/* The program was killed when what was there had been set aside, and the copy was not in its place: an empty store would be begun. */
+static void a_copy_that_did_not_get_into_its_place_keeps_a_start_from_beginning_anew(void **state) {
+  (void)state;
+  char copy[256], set_aside[256], kept[PATH_MAX];
+  struct cox_err err = {0};
+  const struct cox_sqlite_options options = {.path = store_rig_path};
+  make_both(copy);
+  snprintf(set_aside, sizeof set_aside, "%s", beside(".before-1"));
+  assert_int_equal(rename(store_rig_path, set_aside), 0);
+  assert_int_equal(rename(copy, beside(".restored")), 0);
+  assert_null(cox_sqlite_create(&options, &err));
+  if (strstr(err.text, "coxswain restore") == NULL) fail_msg("no way out in: %s", err.text);
+  assert_false(is_there(""));
+  snprintf(copy, sizeof copy, "%s", beside(".restored"));
+  assert_int_equal(cox_sqlite_restore(copy, store_rig_path, kept, &err), 0);
+  assert_string_equal(kept, "");
+  assert_false(is_there(".restored"));
+  assert_true(finds("a"));
+}
+
+static void a_failed_exchange_leaves_everything_as_it_was(void **state) {
+  (void)state;
+  char copy[256], kept[PATH_MAX];
+  struct cox_err err = {0};
+  make_both(copy);
+  assert_int_equal(mkdir(beside(".restored"), 0700), 0); /* so that the copy cannot get its second name */
+  assert_true(cox_sqlite_restore(copy, store_rig_path, kept, &err) < 0);
+  assert_int_equal(rmdir(beside(".restored")), 0);
+  assert_false(is_there(".part"));
+  assert_true(finds("b"));
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
       TEST(a_file_that_was_moved_is_missed_at_the_next_change_and_taken_again_when_it_is_back),
       TEST(a_file_that_was_removed_is_not_begun_anew),
       TEST(a_log_that_was_removed_takes_nothing_with_it),
+      TEST(two_copies_put_back_in_one_second_keep_both_that_were_there),
+      TEST(a_copy_that_did_not_get_into_its_place_keeps_a_start_from_beginning_anew),
+      TEST(a_failed_exchange_leaves_everything_as_it_was),
       TEST(a_second_store_of_one_process_is_refused_and_the_first_stays_locked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

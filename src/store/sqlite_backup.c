@@ -13,7 +13,10 @@
 
 #include "store/sqlite_private.h"
 
-enum { PAGES_PER_STEP = 256 };
+enum {
+  PAGES_PER_STEP = 256,
+  TAIL_MAX = 64, /* of a path's other names */
+};
 
 int cox_sync_folder_of(const char *path, struct cox_err *err) {
   char folder[PATH_MAX];
@@ -132,30 +135,75 @@ static int check_free(const char *path, struct cox_err *err) {
   return cox_err_set(err, COX_EBUSY, "the store %s is in use by process %ld: stop it first", path, pid);
 }
 
-/* With its log, so that the log can never be taken for one of the new file. */
-static int set_aside(const char *path, char *kept, struct cox_err *err) {
-  static const char *const tails[] = {"-wal", "-journal", ""};
-  char from[PATH_MAX], to[PATH_MAX];
-  if (access(path, F_OK) == 0) snprintf(kept, PATH_MAX, "%s.before-%lld", path, (long long)time(NULL));
-  for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
-    const char *const base = kept[0] != '\0' ? kept : path;
+/* A name for what is there, of which nothing has a part yet: the clock may have been set back, or be asked twice in a second. */
+static void name_kept(const char *path, char *kept) {
+  char log[PATH_MAX + TAIL_MAX];
+  const long long now = (long long)time(NULL);
+  for (int n = 1; n < 1000; n++) {
+    if (n == 1) snprintf(kept, PATH_MAX, "%s.before-%lld", path, now);
+    else snprintf(kept, PATH_MAX, "%s.before-%lld-%d", path, now, n);
+    snprintf(log, sizeof log, "%s-wal", kept);
+    if (access(kept, F_OK) != 0 && access(log, F_OK) != 0) return;
+  }
+}
+
+static const char *const tails[] = {"-wal", "-journal", ""};
+enum { TAILS = sizeof tails / sizeof *tails };
+
+static void put_back(const char *path, const char *kept, size_t count) {
+  char from[PATH_MAX + TAIL_MAX], to[PATH_MAX + TAIL_MAX];
+  while (count-- > 0) {
+    snprintf(from, sizeof from, "%s%s", kept, tails[count]);
+    snprintf(to, sizeof to, "%s%s", path, tails[count]);
+    rename(from, to);
+  }
+}
+
+/* With its log, so that the log can never be taken for one of the new file. `is_there`: there was something. Negative: nothing was changed. */
+static int set_aside(const char *path, const char *kept, bool *is_there, struct cox_err *err) {
+  char from[PATH_MAX + TAIL_MAX], to[PATH_MAX + TAIL_MAX];
+  for (size_t i = 0; i < TAILS; i++) {
     snprintf(from, sizeof from, "%s%s", path, tails[i]);
-    snprintf(to, sizeof to, "%s%s%s", base, kept[0] != '\0' ? "" : ".before", tails[i]);
-    if (rename(from, to) != 0 && errno != ENOENT) return cox_err_set(err, COX_ESYS, "moving %s to %s failed: %s", from, to, strerror(errno));
+    snprintf(to, sizeof to, "%s%s", kept, tails[i]);
+    if (rename(from, to) == 0) {
+      *is_there = true;
+      continue;
+    }
+    if (errno == ENOENT) continue;
+    cox_err_set(err, COX_ESYS, "moving %s to %s failed: %s", from, to, strerror(errno));
+    put_back(path, kept, i);
+    return COX_ESYS;
   }
   return 0;
+}
+
+/* From the moment in which the copy has its second name no start takes what it finds, until the copy is in its place. Negative: as before. */
+static int exchange(const char *part, const char *to, char *kept, struct cox_err *err) {
+  char whole[PATH_MAX], name[PATH_MAX];
+  bool was_there = false;
+  cox_sqlite_name_restored(to, whole);
+  name_kept(to, name);
+  if (rename(part, whole) != 0) return cox_err_set(err, COX_ESYS, "moving %s to %s failed: %s", part, whole, strerror(errno));
+  int rc = cox_sync_folder_of(to, err);
+  if (rc == 0) rc = set_aside(to, name, &was_there, err);
+  if (rc == 0 && rename(whole, to) != 0) {
+    rc = cox_err_set(err, COX_ESYS, "moving %s to %s failed: %s", whole, to, strerror(errno));
+    put_back(to, name, TAILS);
+  }
+  if (rc != 0) unlink(whole);
+  if (rc == 0 && was_there) snprintf(kept, PATH_MAX, "%s", name);
+  return rc == 0 ? cox_sync_folder_of(to, err) : rc;
 }
 
 int cox_sqlite_restore(const char *from, const char *to, char *kept, struct cox_err *err) {
   char part[PATH_MAX];
   kept[0] = '\0';
-  if ((size_t)snprintf(part, sizeof part, "%s.part", to) >= sizeof part) return cox_err_set(err, COX_EINVAL, "the path %.200s… is too long", to);
+  if (strlen(to) + TAIL_MAX >= sizeof part) return cox_err_set(err, COX_EINVAL, "the path %.200s… is too long", to);
+  snprintf(part, sizeof part, "%s.part", to);
   int rc = cox_sqlite_check(from, err);
   if (rc == 0) rc = check_free(to, err);
   if (rc == 0) rc = copy_file(from, part, err);
-  if (rc == 0) rc = set_aside(to, kept, err);
-  if (rc == 0 && rename(part, to) != 0) rc = cox_err_set(err, COX_ESYS, "moving %s to %s failed: %s", part, to, strerror(errno));
-  if (rc == 0) rc = cox_sync_folder_of(to, err);
+  if (rc == 0) rc = exchange(part, to, kept, err);
   if (rc != 0) unlink(part);
   return rc;
 }

@@ -121,10 +121,22 @@ static int folder_missing(const char *path, struct cox_err *err) {
   return cox_err_set(err, COX_ENOENT, "the store %s cannot be made: its folder is not there; make it, or name another place with `store`", path);
 }
 
+void cox_sqlite_name_restored(const char *path, char *out) { snprintf(out, PATH_MAX, "%s.restored", path); }
+
+/* A copy that was being put into its place when the machine or the program went down. What stands there may have lost its log by then, or be gone. */
+static int check_restored(const struct cox_sqlite *self, struct cox_err *err) {
+  char whole[PATH_MAX];
+  cox_sqlite_name_restored(self->path, whole);
+  if (access(whole, F_OK) != 0) return 0;
+  return cox_err_set(err, COX_EINVAL, "the store %s was being replaced by a copy, and that did not get to its end (%s is there): do it again with "
+                     "`coxswain restore COPY`, for which that file will do, too", self->path, whole);
+}
+
 /* Before SQLite touches it. 1: it is there, 0: there is none, negative: it is nothing to open. */
 static int look_at_file(const struct cox_sqlite *self, struct cox_err *err) {
   struct stat info;
   char log[PATH_MAX];
+  if (check_restored(self, err) != 0) return COX_EINVAL;
   if (stat(self->path, &info) != 0) {
     if (errno != ENOENT) {
       const char *const right = errno == EACCES ? "give this user the right to enter its folder, or " : "";

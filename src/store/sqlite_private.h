@@ -82,6 +82,8 @@ int cox_sqlite_look(struct cox_sqlite *self, struct cox_err *err);
 long cox_sqlite_holder(const char *path);
 /* "what PATH failed: reason". Returns COX_ESYS. */
 int cox_sqlite_fail(const struct cox_sqlite *self, const char *what, struct cox_err *err);
+/* What a copy is called from when it is whole until it is in its place. PATH_MAX bytes. */
+void cox_sqlite_name_restored(const char *path, char *out);
 /* One statement without results. An SQLite code. */
 int cox_sqlite_exec(sqlite3 *db, const char *sql);
 
