@@ -48,4 +48,16 @@ void cox_breaker_try(struct cox_breaker *breaker) {
   breaker->has_trial = false;
 }
 
+void cox_breaker_send_trial(struct cox_breaker *breaker, const struct cox_breaker_rules *rules, int64_t now_us) {
+  breaker->has_trial = true;
+  breaker->until_us = now_us + rules->most_us;
+}
+
+bool cox_breaker_turn(struct cox_breaker *breaker, int64_t now_us) {
+  const bool waits = breaker->state == COX_BREAKER_OPEN || (breaker->state == COX_BREAKER_HALF && breaker->has_trial);
+  if (!waits || breaker->until_us > now_us) return false;
+  cox_breaker_try(breaker);
+  return true;
+}
+
 void cox_breaker_pardon(struct cox_breaker *breaker, int64_t now_us) { become_closed(breaker, now_us); }

@@ -9,7 +9,7 @@
 enum cox_breaker_state {
   COX_BREAKER_CLOSED,
   COX_BREAKER_OPEN, /* ejected until `until_us` */
-  COX_BREAKER_HALF  /* one request at a time, until one succeeds */
+  COX_BREAKER_HALF  /* one request at a time, until one succeeds; a trial that says nothing until `until_us` is not waited for any more */
 };
 
 struct cox_breaker {
@@ -36,6 +36,10 @@ void cox_breaker_neutral(struct cox_breaker *breaker, bool is_trial);
 void cox_breaker_eject(struct cox_breaker *breaker, const struct cox_breaker_rules *rules, int64_t now_us);
 /* The time of an ejection is over: HALF. */
 void cox_breaker_try(struct cox_breaker *breaker);
+/* In HALF: a request goes there, and decides. It has as long as the longest ejection to end. */
+void cox_breaker_send_trial(struct cox_breaker *breaker, const struct cox_breaker_rules *rules, int64_t now_us);
+/* True: the time of an ejection is over, or the trial's, and requests may go there again. */
+bool cox_breaker_turn(struct cox_breaker *breaker, int64_t now_us);
 /* Too many are ejected: this one serves again. */
 void cox_breaker_pardon(struct cox_breaker *breaker, int64_t now_us);
 

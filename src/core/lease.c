@@ -249,9 +249,18 @@ static int ended(int code, struct cox_lease_id id, struct cox_err *err) {
   return cox_err_set(err, code, "lease %s is unknown: this daemon never gave it out", text);
 }
 
+/* Was it given out before this start? Start 0 never was. */
+static bool is_earlier(const struct cox_leases *leases, struct cox_lease_id id) {
+  return cox_lease_id_start(id) > 0 && cox_lease_id_start(id) < leases->mint.start;
+}
+
 /* Of an id that is not in the table. */
-static int missing(const struct cox_leases *leases, struct cox_lease_id id) {
-  return cox_mint_is_own(&leases->mint, id) ? COX_EGONE : COX_ENOENT;
+static int missing(const struct cox_leases *leases, struct cox_lease_id id, struct cox_err *err) {
+  if (!is_earlier(leases, id)) return ended(cox_mint_is_own(&leases->mint, id) ? COX_EGONE : COX_ENOENT, id, err);
+  char text[COX_LEASE_ID_TEXT];
+  cox_lease_id_format(id, text);
+  return cox_err_set(err, COX_ENOENT, "lease %s is of an earlier start of this daemon, which kept none: while its request runs, renew it "
+                     "with the node_id of its node within 24 h of the start, and it is taken over", text);
 }
 
 int cox_lease_release(struct cox_broker *broker, struct cox_lease_id id, enum cox_lease_outcome outcome, struct cox_err *err) {
@@ -272,7 +281,7 @@ int cox_lease_release(struct cox_broker *broker, struct cox_lease_id id, enum co
     wake(broker);
   }
   if (found == COX_SHARD_FOUND) return 0;
-  return ended(found == COX_SHARD_ENDED ? COX_EGONE : missing(leases, id), id, err);
+  return found == COX_SHARD_ENDED ? ended(COX_EGONE, id, err) : missing(leases, id, err);
 }
 
 bool cox_lease_is_live(struct cox_broker *broker, struct cox_lease_id id) { return cox_shards_has(broker->leases, id); }
@@ -310,7 +319,7 @@ static int adopt(struct cox_broker *broker, struct cox_lease_id id, int64_t expi
 }
 
 static bool is_adoptable(const struct cox_leases *leases, struct cox_lease_id id) {
-  return cox_lease_id_start(id) < leases->mint.start && now_us(leases) - leases->started_us < (int64_t)COX_LEASE_TTL_MAX_MS * 1000;
+  return is_earlier(leases, id) && now_us(leases) - leases->started_us < (int64_t)COX_LEASE_TTL_MAX_MS * 1000;
 }
 
 int cox_lease_renew(struct cox_broker *broker, struct cox_lease_id id, int64_t ttl_ms, const char *node_id, json_t **held_by,
@@ -331,7 +340,7 @@ int cox_lease_renew(struct cox_broker *broker, struct cox_lease_id id, int64_t t
     case COX_SHARD_ENDED: return ended(COX_EGONE, id, err);
     case COX_SHARD_NONE: break;
     }
-    if (node_id == NULL || !is_adoptable(leases, id)) return ended(missing(leases, id), id, err);
+    if (node_id == NULL || !is_adoptable(leases, id)) return missing(leases, id, err);
     rc = adopt(broker, id, expires_us, node_id, held_by, err); /* COX_EBUSY: another thread was faster */
   } while (rc == COX_EBUSY);
   return rc;

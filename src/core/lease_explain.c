@@ -53,6 +53,8 @@ static json_t *text_locked(const struct cox_leases *leases, const struct cox_lea
     return json_string("ejected after failed requests: one trial request is under way");
   }
   if (node->count >= node->max) return json_sprintf("full: %u of %u leases", (unsigned)node->count, (unsigned)node->max);
+  const size_t waiters = group->model->waiters;
+  if (waiters > 0) return json_sprintf("free, but kept for the %zu requests that wait for its model: wait with them (wait_ms)", waiters);
   return json_string("it has become free: ask again");
 }
 

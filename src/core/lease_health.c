@@ -127,8 +127,7 @@ static size_t warm_up_locked(struct cox_leases *leases, int64_t now_us) COX_REQU
 size_t cox_health_turn_locked(struct cox_leases *leases, int64_t now_us) {
   size_t moved = leases->warming != NULL ? warm_up_locked(leases, now_us) : 0;
   for (struct cox_lease_node *node = leases->ejected; node != NULL; node = node->next_ejected) {
-    if (node->breaker.state != COX_BREAKER_OPEN || node->breaker.until_us > now_us) continue;
-    cox_breaker_try(&node->breaker);
+    if (!cox_breaker_turn(&node->breaker, now_us)) continue;
     cox_index_rekey_locked(leases, node);
     cox_waits_open_locked(leases, node->group->model);
     moved++;

@@ -210,30 +210,49 @@ static bool fits(const struct cox_lease_group *group, const struct cox_lease_ask
   return cox_version_serves(group->version, ask->version, ask->accepts_earlier);
 }
 
+/* Of all nodes that fit, whatever their version: what they carry, and what they may. */
+struct joint {
+  uint64_t load, capacity;
+};
+
+static struct joint joint_of(const struct cox_lease_model *model, const struct cox_lease_ask *ask) {
+  struct joint joint = {0, 0};
+  for (const struct cox_lease_group *group = model->groups; group != NULL; group = group->next) {
+    if (!fits(group, ask)) continue;
+    joint.load += group->load;
+    joint.capacity += group->capacity;
+  }
+  return joint;
+}
+
 /* May it take one more by affinity? Up to AFFINITY_PERCENT of its share of the load, rounded up. */
-static bool is_below_bound(const struct cox_lease_group *group, const struct cox_lease_node *node) {
-  const uint64_t share = (group->load + 1) * node->max * AFFINITY_PERCENT, whole = group->capacity * 100;
+static bool is_below_bound(const struct joint *joint, const struct cox_lease_node *node) {
+  const uint64_t share = (joint->load + 1) * node->max * AFFINITY_PERCENT, whole = joint->capacity * 100;
   return node->count < (share + whole - 1) / whole;
 }
 
-/* The key falls on places until one may take it: a node that comes or goes moves only the keys that fell on its place. */
-static struct cox_lease_node *affine(const struct cox_lease_group *group, const char *affinity) {
-  uint64_t hash = cox_hash_text(affinity);
-  for (int i = 0; i < AFFINITY_TRIES && group->tree.capacity > 0; i++) {
-    hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdULL; /* murmur3's finaliser */
-    hash ^= hash >> 33;
-    const uint32_t place = (uint32_t)(hash >> 20) & (group->tree.capacity - 1);
-    struct cox_lease_node *const node = cox_tree_at(&group->tree, place);
-    if (node == NULL || cox_tree_key(&group->tree, place) == COX_TREE_NONE) continue;
-    if (is_below_bound(group, node)) return node;
+/* Whose part of the joint capacity the point lies in. A version that comes or goes moves at most about twice its own part. */
+static const struct cox_lease_group *group_at(const struct cox_lease_model *model, const struct cox_lease_ask *ask, uint64_t point) {
+  for (const struct cox_lease_group *group = model->groups; group != NULL; group = group->next) {
+    if (!fits(group, ask)) continue;
+    if (point < group->capacity) return group;
+    point -= group->capacity;
   }
   return NULL;
 }
 
+/* The key falls on places until one may take it: a node that comes or goes moves only the keys that fell on its place. */
 static struct cox_lease_node *by_affinity(const struct cox_lease_model *model, const struct cox_lease_ask *ask) {
-  for (const struct cox_lease_group *group = model->groups; group != NULL; group = group->next) {
-    struct cox_lease_node *const node = fits(group, ask) ? affine(group, ask->affinity) : NULL;
-    if (node != NULL) return node;
+  const struct joint joint = joint_of(model, ask);
+  uint64_t hash = cox_hash_text(ask->affinity);
+  for (int i = 0; i < AFFINITY_TRIES && joint.capacity > 0; i++) {
+    hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdULL; /* murmur3's finaliser */
+    hash ^= hash >> 33;
+    const struct cox_lease_group *const group = group_at(model, ask, (hash >> 40) * joint.capacity >> 24);
+    const uint32_t place = (uint32_t)(hash >> 20) & (group->tree.capacity - 1);
+    struct cox_lease_node *const node = cox_tree_at(&group->tree, place);
+    if (node == NULL || cox_tree_key(&group->tree, place) == COX_TREE_NONE) continue;
+    if (is_below_bound(&joint, node)) return node;
   }
   return NULL;
 }
@@ -279,7 +298,7 @@ static void take_locked(struct cox_leases *leases, struct cox_lease_node *node, 
   *out = (struct cox_lease_slot){.node = node, .place = node->place, .number = leases->minted++};
   atomic_fetch_add_explicit(&node->place->references, 1, memory_order_relaxed);
   if (node->breaker.state == COX_BREAKER_HALF) {
-    node->breaker.has_trial = true;
+    cox_breaker_send_trial(&node->breaker, &leases->rules, cox_clock_mono_us(leases->clock));
     if (++node->trial == 0) node->trial = 1;
     out->trial = node->trial;
   }

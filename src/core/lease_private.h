@@ -25,7 +25,7 @@ enum {
   COX_LEASE_TICK_US = 100000,      /* expiry is found so late at most, and the turn that finds it comes once per tick */
   COX_LEASE_WAIT_TICK_US = 10000,  /* same for waiters' deadlines */
   COX_LEASE_WARM_STEPS = 10,
-  COX_LEASE_BURIED_MAX = 65536,    /* adopted leases that ended and are remembered: their ids do not say it */
+  COX_LEASE_BURIED_MAX = 131072,   /* adopted leases that ended and are remembered: their ids do not say it */
   COX_LEASE_BURIED_US = 61000000,
   COX_LEASE_BATCH = 64,            /* waiters served under one hold of the lock */
   COX_LEASE_RECORDS_MAX = 1024,

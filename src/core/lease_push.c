@@ -98,6 +98,7 @@ static void tell_locked(struct cox_leases *leases, struct cox_lease_node *lease,
   const char *const version = json_string_value(json_object_get(config, "version"));
   if (!cox_index_join_locked(leases, lease, view->model, version)) {
     lease->bar = COX_BAR_UNSETTLED; /* out of memory: the next look at the node tries again */
+    if (is_same) cox_health_forget_locked(leases, lease); /* as whenever it stops serving */
     return;
   }
   cox_index_serve_locked(leases, lease, true);
