@@ -279,6 +279,47 @@ static void a_connection_that_holds_leases_may_be_idle(void **state) {
   close(holds);
 }
 
+/* Eight connections: seven may be kept. However they are kept, who asks for an answer at once gets one. */
+static void who_waits_or_holds_leaves_connections_to_the_others(void **state) {
+  (void)state;
+  enum { KEPT = 7 };
+  int fds[KEPT];
+  rig_destroy(rig);
+  rig = rig_create(&(struct cox_api_options){.connections_max = KEPT + 1}, 0);
+  rig_serve(rig, "node1", 5000, KEPT);
+  for (int round = 0; round < 2; round++) { /* first they hold leases, then others wait for these */
+    for (int i = 0; i < KEPT; i++) {
+      if (round > 0) {
+        send_ask(fds[i], "{\"model\":\"m\",\"bind\":\"connection\",\"wait_ms\":600000}");
+        until(KEPT, (size_t)i + 1);
+        continue;
+      }
+      fds[i] = rig_connect(rig);
+      send_ask(fds[i], "{\"model\":\"m\",\"bind\":\"connection\"}");
+      struct reply reply = rig_read(fds[i], true);
+      assert_int_equal(reply.status, 201);
+      reply_fini(&reply);
+    }
+    struct reply reply = ask("{\"model\":\"m\",\"wait_ms\":600000}");
+    assert_int_equal(reply.status, 429);
+    assert_string_equal(reply_header(&reply, "Retry-After"), "1");
+    reply_fini(&reply);
+    assert_int_equal(rig_status(rig, "POST", "/v1/leases", "{\"model\":\"m\",\"bind\":\"connection\"}"), 429);
+    assert_int_equal(rig_status(rig, "POST", "/v1/leases", "{\"model\":\"m\"}"), 503);
+    assert_int_equal(rig_status(rig, "GET", "/livez", NULL), 200);
+  }
+  close(fds[0]);
+  until(KEPT, KEPT - 2); /* its lease went to one that waited */
+  int status = 429;
+  for (int i = 0; status == 429 && i < LIMIT_MS; i++) { /* until the connection is closed, too */
+    status = rig_status(rig, "POST", "/v1/leases", "{\"model\":\"m\",\"wait_ms\":1}");
+    poll(NULL, 0, 1);
+  }
+  assert_int_equal(status, 504);
+  for (int i = 1; i < KEPT; i++) close(fds[i]);
+  until(0, 0);
+}
+
 /* In a process of its own, that only has a socket: no memory, no locks. */
 static void be_a_client(void) {
   const int fd = rig_connect(rig);
@@ -376,6 +417,7 @@ int main(void) {
       cmocka_unit_test_setup_teardown(a_slot_that_comes_to_a_client_which_hangs_up_is_not_lost, setup, teardown),
       cmocka_unit_test_setup_teardown(a_bound_lease_ends_with_its_connection, setup, teardown),
       cmocka_unit_test_setup_teardown(a_connection_that_holds_leases_may_be_idle, setup, teardown),
+      cmocka_unit_test_setup_teardown(who_waits_or_holds_leaves_connections_to_the_others, setup, teardown),
       cmocka_unit_test_setup_teardown(killed_clients_hold_nothing, setup, teardown),
       cmocka_unit_test_setup_teardown(who_waits_when_the_daemon_stops_is_told, setup, teardown),
   };

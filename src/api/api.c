@@ -68,7 +68,7 @@ static struct cox_api *allocate(const struct cox_api_options *options) {
   api->scripts_us = us_or(options->scripts_s, SCRIPTS_S);
   api->listen_fd = -1;
   api->start = cox_rng_system_seed();
-  cox_connections_init(&api->connections, us_or(options->request_s, 10), us_or(0, SEND_S));
+  cox_connections_init(&api->connections, connections_max(options), us_or(options->request_s, 10), us_or(0, SEND_S));
   return api;
 }
 
@@ -105,7 +105,7 @@ struct cox_api *cox_api_create(const struct cox_api_options *options, struct cox
     return NULL;
   }
   cox_log(COX_LOG_INFO, "api", "listening", "address", options->listen, "port", COX_LOG_INT(api->port), "connections_max",
-          COX_LOG_INT(connections_max(options)), "tls", api->tls != NULL ? "yes" : "no", NULL);
+          COX_LOG_INT(connections_max(options)), "waiting_max", COX_LOG_INT(api->connections.kept_max), "tls", api->tls != NULL ? "yes" : "no", NULL);
   return api;
 }
 

@@ -11,12 +11,17 @@
 #include "api/wait.h"
 #include "base/clock.h"
 
-enum { HEARD_MAX = 64 /* hang-ups per turn of the waker; the others come at the next */ };
+enum {
+  HEARD_MAX = 64, /* hang-ups per turn of the waker; the others come at the next */
+  FREE_PART = 8   /* one in so many is not kept for long */
+};
 
 static int64_t now_us(void) { return cox_clock_mono_us(cox_clock_system()); }
 
-void cox_connections_init(struct cox_connections *connections, int64_t request_us, int64_t send_us) {
+void cox_connections_init(struct cox_connections *connections, size_t connections_max, int64_t request_us, int64_t send_us) {
   cox_mutex_init(&connections->mutex);
+  connections->kept_max = connections_max - 1 - (connections_max - 1) / FREE_PART;
+  atomic_init(&connections->kept, 0);
   connections->first = NULL;
   connections->is_stopped = false;
   connections->hangup_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -30,8 +35,20 @@ void cox_connections_fini(struct cox_connections *connections) {
   cox_mutex_fini(&connections->mutex);
 }
 
+bool cox_connections_may_keep(const struct cox_connections *connections) {
+  return atomic_load_explicit(&connections->kept, memory_order_relaxed) < connections->kept_max;
+}
+
+static void count_kept(struct cox_connection *connection, bool is_kept) {
+  if (is_kept == connection->is_kept) return;
+  connection->is_kept = is_kept;
+  if (is_kept) atomic_fetch_add_explicit(&connection->owner->kept, 1, memory_order_relaxed);
+  else atomic_fetch_sub_explicit(&connection->owner->kept, 1, memory_order_relaxed);
+}
+
 /* The deadline first: a sweep that still sees the old phase then sees a deadline that is not reached. */
 static void set_phase(struct cox_connection *connection, enum cox_phase phase, int64_t deadline_us) {
+  count_kept(connection, phase == COX_PHASE_WAITING || deadline_us == INT64_MAX);
   atomic_store(&connection->deadline_us, deadline_us);
   atomic_store(&connection->phase, (int)phase);
 }
@@ -112,6 +129,7 @@ struct cox_connection *cox_connection_open(struct cox_connections *connections, 
 void cox_connection_close(struct cox_connection *connection) {
   if (connection == NULL) return;
   struct cox_connections *const connections = connection->owner;
+  count_kept(connection, false);
   cox_mutex_lock(&connections->mutex);
   assert(connection->wait == NULL && connection->holding == NULL);
   if (connection->prev != NULL) connection->prev->next = connection->next;

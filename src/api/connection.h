@@ -26,6 +26,8 @@ struct cox_connections {
   int hangup_fd;      /* fixed: an epoll of the sockets whose hang-up ends a wait; -1: there is none */
   int64_t request_us; /* fixed: until a request is complete */
   int64_t send_us;    /* fixed: until an answer is sent */
+  size_t kept_max;    /* fixed: of those that wait or hold leases; the others are left for requests that are answered at once */
+  atomic_size_t kept; /* of those, so many are there */
 };
 
 struct cox_connection {
@@ -37,11 +39,14 @@ struct cox_connection {
   struct cox_wait *wait;               /* mutex; borrowed; NULL unless WAITING */
   bool is_watched;                     /* mutex; in hangup_fd */
   bool is_holding;                     /* its thread only: leases bind it, it may be idle */
+  bool is_kept;                        /* its thread only: counted in `kept` */
   struct cox_holding *holding;         /* its thread only; owned; NULL: none */
   struct cox_connection *prev, *next;  /* mutex */
 };
 
-void cox_connections_init(struct cox_connections *connections, int64_t request_us, int64_t send_us);
+void cox_connections_init(struct cox_connections *connections, size_t connections_max, int64_t request_us, int64_t send_us);
+/* May one more wait for long, or be idle and hold leases? Else nobody could ask how the daemon is. */
+bool cox_connections_may_keep(const struct cox_connections *connections);
 /* All must be closed. */
 void cox_connections_fini(struct cox_connections *connections);
 /* Cuts and expires what is past its deadline. */

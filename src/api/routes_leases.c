@@ -245,8 +245,17 @@ static void waited(struct cox_request *request, struct cox_wait *wait) {
   end_pending(leasing);
 }
 
+/* What waits, or holds leases and is idle, keeps a connection from everybody else. */
+static bool may_stay(struct cox_request *request) {
+  if (cox_connections_may_keep(&request->api->connections)) return true;
+  refuse(request, COX_EFULL, "no lease was given: too many connections wait or hold leases already, and the others are left free for short "
+                             "requests; use fewer connections, or raise the limit of open files");
+  return false;
+}
+
 static void begin_wait(struct leasing *leasing) {
   struct cox_request *const request = leasing->request;
+  if (!may_stay(request)) return;
   struct pending *const pending = calloc(1, sizeof *pending);
   if (pending == NULL) {
     refuse(request, COX_ENOMEM, "no lease was given: out of memory; try again later");
@@ -282,6 +291,7 @@ void cox_post_lease(struct cox_request *request) {
   request->state = leasing;
   request->state_destroy = destroy_leasing;
   if (!read_ask(leasing)) return;
+  if (leasing->is_bound && request->connection->holding == NULL && !may_stay(request)) return;
   struct cox_err err;
   struct cox_lease_grant grant;
   const int rc = cox_lease_acquire(request->api->options.broker, &leasing->ask, leasing->wait_ms, NULL, &grant, &err);
