@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -101,9 +102,17 @@ struct coxswain *coxswain_start(const char *config_path, const char *config_json
   return cox;
 }
 
+/* They have been told and leave at once; asking every millisecond is simpler than a condition that each acquire has to look at. */
+static void await_acquirers(struct coxswain *cox) {
+  while (atomic_load(&cox->acquirers) > 0) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* The leases first: a callback of a subscription may wait for one. */
 void coxswain_stop(struct coxswain *cox) {
   if (cox == NULL) return;
+  cox_lease_stop(cox->broker);
   cox_subscriptions_fini(cox);
+  await_acquirers(cox);
   cox_daemon_stop(cox->daemon);
   free(cox);
 }
@@ -179,15 +188,18 @@ char *coxswain_world_json(struct coxswain *cox) { return text_of(cox_broker_worl
 
 /* ---- leases ---- */
 
+/* Who has no version to ask for may say it with an empty text, too. */
+static const char *unless_empty(const char *text) { return text != NULL && text[0] != '\0' ? text : NULL; }
+
 static struct cox_lease_ask ask_of(const struct coxswain_request *request) {
   return (struct cox_lease_ask){
       .model = request->model,
-      .version = request->version,
+      .version = unless_empty(request->version),
       .accepts_earlier = request->accept_earlier_version,
       .skip = request->skip,
       .skips = request->skips,
       .tenant = request->tenant,
-      .affinity = request->affinity,
+      .affinity = unless_empty(request->affinity),
       .ttl_ms = request->ttl_ms,
   };
 }
@@ -206,7 +218,9 @@ int coxswain_acquire(struct coxswain *cox, const struct coxswain_request *reques
   const struct cox_lease_ask ask = ask_of(request);
   struct cox_lease_grant grant;
   struct cox_err err = {0};
+  atomic_fetch_add(&cox->acquirers, 1);
   const int rc = cox_lease_acquire_blocking(cox->broker, &ask, wait_ms, &grant, &err);
+  atomic_fetch_sub(&cox->acquirers, 1);
   if (rc != 0) return cox_embed_fail(error, rc, err.text);
   show(&grant, lease);
   return COXSWAIN_OK;
@@ -257,9 +271,9 @@ static struct coxswain_waiter *make_waiter(struct coxswain *cox, const struct co
   waiter->texts = json_array();
   waiter->ask = ask_of(request);
   waiter->ask.model = copy(waiter, request->model);
-  waiter->ask.version = copy(waiter, request->version);
+  waiter->ask.version = copy(waiter, waiter->ask.version);
   waiter->ask.tenant = copy(waiter, request->tenant);
-  waiter->ask.affinity = copy(waiter, request->affinity);
+  waiter->ask.affinity = copy(waiter, waiter->ask.affinity);
   for (size_t i = 0; i < request->skips; i++) waiter->skip[i] = copy(waiter, request->skip[i]);
   waiter->ask.skip = waiter->skip;
   return waiter;

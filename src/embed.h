@@ -2,6 +2,8 @@
 #ifndef COX_EMBED_H
 #define COX_EMBED_H
 
+#include <stdatomic.h>
+
 #include "base/lock.h"
 #include "core/broker.h"
 #include "coxswain/coxswain.h"
@@ -11,6 +13,7 @@ struct cox_daemon;
 struct coxswain {
   struct cox_daemon *daemon;
   struct cox_broker *broker;
+  atomic_size_t acquirers; /* threads inside of coxswain_acquire: the broker stays until they have left */
   struct cox_mutex mutex; /* guards the next two */
   struct coxswain_subscription *subscriptions;
   size_t subscription_count;

@@ -113,7 +113,7 @@ uint64_t coxswain_events_last(struct coxswain *cox);
 
 /* ---- leases ---- */
 
-/* Zero and NULL mean the default. Texts are copied where that is needed. */
+/* Zero, NULL and empty texts mean the default. Texts are copied where that is needed. */
 struct coxswain_request {
   const char *model;          /* required */
   const char *version;        /* of the node; NULL: any */

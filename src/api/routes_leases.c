@@ -100,7 +100,7 @@ static bool read_text(struct leasing *leasing, const char *key, size_t bytes_max
   if (!json_is_string(value) || json_string_length(value) > bytes_max || strlen(json_string_value(value)) != json_string_length(value)) {
     return fail(leasing->request, key, "a text, not too long");
   }
-  *out = json_string_value(value);
+  if (json_string_length(value) > 0 || strcmp(key, "model") == 0) *out = json_string_value(value); /* "": as if it were left out */
   return true;
 }
 
