@@ -238,6 +238,28 @@ static void the_end_wakes_whoever_waits_for_a_lease(void **state) {
   }
 }
 
+static atomic_bool has_stopped;
+
+static void stop(void *arg) {
+  coxswain_stop(arg);
+  atomic_store(&has_stopped, true);
+}
+
+/* As one whose deadline passed at that very moment, and which still cancels. */
+static void the_end_waits_for_an_acquire_that_has_not_left_yet(void **state) {
+  (void)state;
+  struct cox_thread thread;
+  struct coxswain *const ours = cox;
+  cox = NULL;
+  atomic_fetch_add(&ours->acquirers, 1);
+  assert_int_equal(cox_thread_start(&thread, "stops", stop, ours, NULL), 0);
+  usleep(300000); /* too short a time finds nothing, and is not wrong */
+  const bool was_early = atomic_load(&has_stopped);
+  if (!was_early) atomic_fetch_sub(&ours->acquirers, 1);
+  cox_thread_join(&thread);
+  assert_false(was_early);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
@@ -245,6 +267,7 @@ int main(void) {
       TEST(an_empty_text_asks_for_nothing),
       TEST(a_callback_comes_once_or_never_when_it_is_cancelled),
       TEST(the_end_wakes_whoever_waits_for_a_lease),
+      TEST(the_end_waits_for_an_acquire_that_has_not_left_yet),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,6 +88,12 @@ static void a_lease_is_given_renewed_and_released_once(void **state) {
   reply_fini(&reply);
   assert_int_equal(rig_status(rig, "PUT", path, "{\"ttl_ms\":90000,\"node_id\":\"node2\"}"), 409);
   assert_int_equal(rig_status(rig, "DELETE", path, "{\"outcome\":\"success\"}"), 200);
+  reply = ask("{\"model\":\"m\",\"version\":\"\",\"tenant\":\"\",\"affinity\":\"\"}"); /* nothing is asked for by it */
+  assert_int_equal(reply.status, 201);
+  char other[80];
+  snprintf(other, sizeof other, "/v1/leases/%s", text(&reply, "lease_id"));
+  reply_fini(&reply);
+  assert_int_equal(rig_status(rig, "DELETE", other, NULL), 200);
   assert_int_equal(rig_status(rig, "DELETE", path, NULL), 410);
   assert_int_equal(rig_status(rig, "PUT", path, "{\"ttl_ms\":1000}"), 410);
   until(0, 0);
@@ -98,7 +104,10 @@ static void bad_requests_are_refused_and_change_nothing(void **state) {
   rig_serve(rig, "node1", 5000, 5);
   static const char *const bad[] = {
       "",  "[]", "{}", "{\"model\":1}", "{\"model\":\"\"}", "{\"model\":\"m\",\"ttl_ms\":0}", "{\"model\":\"m\",\"ttl_ms\":-1}",
-      "{\"model\":\"m\",\"ttl_ms\":31536000000}", "{\"model\":\"m\",\"ttl_ms\":1.5}", "{\"model\":\"m\",\"wait_ms\":-1}",
+      "{\"model\":\"m\",\"ttl_ms\":31536000000}", "{\"model\":\"m\",\"ttl_ms\":1.5}", "{\"model\":\"m\",\"ttl_ms\":1e300}",
+      "{\"model\":\"m\",\"ttl_ms\":\"1\"}", "{\"model\":\"m\",\"ttl_ms\":null}", "{\"model\":\"m\",\"ttl_ms\":99999999999999999999}",
+      "{\"model\":\"m\",\"wait_ms\":600001}", "{\"model\":\"m\",\"skip\":{}}", "{\"model\":\"m\",\"affinity\":1}",
+      "{\"model\":\"m\",\"wait_ms\":-1}",
       "{\"model\":\"m\",\"wait_ms\":\"1\"}", "{\"model\":\"m\",\"wait_ms\":99999999}", "{\"model\":\"m\",\"bind\":\"socket\"}",
       "{\"model\":\"m\",\"bind\":true}", "{\"model\":\"m\",\"skip\":\"a\"}", "{\"model\":\"m\",\"skip\":[1]}",
       "{\"model\":\"m\",\"version\":1}", "{\"model\":\"m\",\"accept_earlier_version\":1}", "{\"model\":\"m\",\"tenant\":{}}",

@@ -58,6 +58,7 @@ static const char *describe(unsigned status) {
     case 401: return "A valid token is missing.";
     case 403: return "The token's scope is too small.";
     case 404: return "There is no such thing.";
+    case 409: return "It is another's.";
     case 410: return "It has ended.";
     case 412: return "It has changed since it was read, or is not what the headers ask for; nothing was changed.";
     case 413: return "The body is too long.";

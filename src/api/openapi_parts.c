@@ -67,19 +67,6 @@ static const struct part {
                        "admin"]}}}})},
     {"CommandAnswer", JSON({"type": "object", "required": ["status"], "properties": {"status": {"enum": ["done", "skipped"]}, "reason":
                             {"type": "string"}, "result": {}}, "additionalProperties": false})},
-    {"LeaseRequest", JSON({"type": "object", "required": ["model"], "properties": {"model": {"type": "string"}, "version": {"type":
-                           "string"}, "accept_earlier_version": {"type": "boolean"}, "skip": {"type": "array", "items": {"type":
-                           "string"}}, "tenant": {"type": "string"}, "affinity": {"type": "string"}, "bind": {"enum": ["connection"]},
-                           "wait_ms": {"type": "integer"}, "ttl_ms": {"type": "integer"}}, "additionalProperties": false})},
-    {"Lease", JSON({"type": "object", "required": ["lease_id", "node_id", "inference_url", "poc_url", "expires_at_ms"], "properties":
-                    {"lease_id": {"type": "string"}, "node_id": {"type": "string"}, "inference_url": {"type": "string"}, "poc_url":
-                    {"type": "string"}, "expires_at_ms": {"type": "integer"}}})},
-    {"NoLease", JSON({"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}, "reasons": {"type": "array",
-                      "items": {"type": "object", "required": ["node_id", "reason"]}}}})},
-    {"LeaseRenewal", JSON({"type": "object", "required": ["ttl_ms"], "properties": {"ttl_ms": {"type": "integer"}, "node_id": {"type":
-                           "string"}}, "additionalProperties": false})},
-    {"LeaseEnd", JSON({"type": "object", "properties": {"outcome": {"enum": ["success", "transport_error", "application_error",
-                       "timeout"]}}, "additionalProperties": false})},
     {"Nothing", JSON({"type": "object", "properties": {}, "additionalProperties": false})},
     {"ScriptSet", JSON({"type": "object", "required": ["generation", "hash"], "properties": {"generation": {"type": "integer"}, "hash":
                         {"type": "string"}}})},
@@ -113,6 +100,40 @@ static const struct part {
                             "reason": {"type": "string"}}})},
     {"Plan", JSON({"type": "object", "required": ["changes"], "properties": {"changes": {"type": "array", "items": {"$ref":
                    "#/components/schemas/PlannedChange"}}}})},
+};
+
+/* What is asked and told about leases. */
+static const struct part lease_schemas[] = {
+    {"LeaseRequest", JSON({"type": "object", "required": ["model"], "properties": {"model": {"type": "string", "minLength": 1, "maxLength":
+                           256}, "version": {"type": "string", "maxLength": 256, "description": "of the node; left out or empty: any"},
+                           "accept_earlier_version": {"type": "boolean", "description": "lower versions too, never a higher one"},
+                           "skip": {"type": "array", "maxItems": 256, "items": {"type": "string"}, "description":
+                           "ids of nodes not to be given"}, "tenant": {"type": "string", "maxLength": 256, "description":
+                           "those of different tenants that wait take turns"}, "affinity": {"type": "string", "maxLength": 1024,
+                           "description": "equal keys get the same node as long as its load allows"}, "bind": {"enum": ["connection"],
+                           "description": "the lease ends with the connection"}, "wait_ms": {"type": "integer", "minimum": 0, "maximum":
+                           600000, "description": "how long to wait for a free node; by default not at all"}, "ttl_ms": {"type":
+                           "integer", "minimum": 1, "maximum": 86400000, "description":
+                           "how long it lives unless it is renewed; by default 1200000"}}, "additionalProperties": false})},
+    {"Lease", JSON({"type": "object", "required": ["lease_id", "node_id", "inference_url", "poc_url", "expires_at_ms"], "properties":
+                    {"lease_id": {"type": "string"}, "node_id": {"type": "string"}, "inference_url": {"type": "string"}, "poc_url":
+                    {"type": "string"}, "expires_at_ms": {"type": "integer", "description": "milliseconds since 1970 UTC"}}})},
+    {"NoLease", JSON({"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}, "reasons": {"type": "array",
+                      "items": {"type": "object", "required": ["node_id", "reason"]}, "description":
+                      "of each node, why it was not given"}, "reasons_omitted": {"type": "integer", "description":
+                      "nodes beyond the first 1000"}}})},
+    {"LeaseRenewal", JSON({"type": "object", "required": ["ttl_ms"], "properties": {"ttl_ms": {"type": "integer", "minimum": 1, "maximum":
+                           86400000, "description": "how long it lives from now"}, "node_id": {"type": "string", "description":
+                           "its node: a lease of an earlier start of the daemon is taken over there"}},
+                           "additionalProperties": false})},
+    {"LeaseRenewed", JSON({"type": "object", "required": ["lease_id", "node_id", "expires_at_ms"], "properties": {"lease_id": {"type":
+                           "string"}, "node_id": {"type": "string"}, "expires_at_ms": {"type": "integer"}},
+                           "additionalProperties": false})},
+    {"LeaseEnd", JSON({"type": "object", "properties": {"outcome": {"enum": ["success", "transport_error", "application_error",
+                       "timeout"], "description": "how the request went: transport_error and timeout count against the node"}},
+                       "additionalProperties": false})},
+    {"LeaseEnded", JSON({"type": "object", "required": ["lease_id", "released"], "properties": {"lease_id": {"type": "string"},
+                         "released": {"type": "boolean"}}, "additionalProperties": false})},
 };
 
 /* Who wants a node to work, and how that is said. */
@@ -162,10 +183,16 @@ static json_t *load(const struct part *parts, size_t count) {
   return all;
 }
 
-json_t *cox_openapi_schemas(void) {
-  json_t *const all = load(schemas, sizeof schemas / sizeof *schemas), *const more = load(admin_schemas, sizeof admin_schemas / sizeof *admin_schemas);
+static void add(json_t *all, const struct part *parts, size_t count) {
+  json_t *const more = load(parts, count);
   json_object_update(all, more);
   json_decref(more);
+}
+
+json_t *cox_openapi_schemas(void) {
+  json_t *const all = load(schemas, sizeof schemas / sizeof *schemas);
+  add(all, admin_schemas, sizeof admin_schemas / sizeof *admin_schemas);
+  add(all, lease_schemas, sizeof lease_schemas / sizeof *lease_schemas);
   return all;
 }
 
