@@ -55,6 +55,7 @@ static void choose_nap(int doublings_max, int64_t recent_us) {
 
 void cox_mutex_lock_brief(struct cox_mutex *mutex) COX_NO_ANALYSIS {
   enum { TRIES = 4, PAUSES = 16, NAPS = 8, NAP_NS = 50000, DOUBLINGS_MAX = 4, RECENT_US = 8000 };
+  assert(cox_lock_held() == 0 && "a nap while another lock is held");
   count(1);
   for (int i = 0; i < TRIES; i++) {
     if (pthread_mutex_trylock(&mutex->native) == 0) return;

@@ -45,7 +45,8 @@ void cox_mutex_lock(struct cox_mutex *mutex) COX_ACQUIRE(mutex);
 /* For mutexes that are only ever held for a fraction of a microsecond and taken very often. Who finds one taken spins for about that
  * long, then naps for some tens of microseconds a few times (for close to a millisecond when that happens to it again and again), then
  * sleeps as usual. Napping lets the other thread work on with warm caches: handing such a lock back and forth between processors costs
- * more than what is done under it.                                                                                                  */
+ * more than what is done under it. Not by a thread that holds another lock, whose waiters would wait for the naps, too: that asserts in
+ * builds with specs.                                                                                                                */
 void cox_mutex_lock_brief(struct cox_mutex *mutex) COX_ACQUIRE(mutex);
 void cox_mutex_unlock(struct cox_mutex *mutex) COX_RELEASE(mutex);
 
