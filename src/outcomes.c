@@ -15,15 +15,15 @@ enum { NAME_MAX_BYTES = 512 };
 /* "CALLER KEY": neither has a blank in it. */
 static void write_name(char name[NAME_MAX_BYTES], const char *caller, const char *key) { snprintf(name, NAME_MAX_BYTES, "%s %s", caller, key); }
 
-static int64_t now_ms(void) { return cox_clock_wall_ms(cox_clock_system()); }
-
 static int keep(void *ctx, const struct cox_key_record *record, void (*done)(void *arg, const struct cox_err *err), void *arg) {
   char name[NAME_MAX_BYTES], fingerprint[24];
   struct cox_err err;
   write_name(name, record->caller, record->key);
   snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, record->fingerprint);
-  json_t *const value = json_pack("{ss, sI, si, ss%}", "fingerprint", fingerprint, "at_ms", (json_int_t)now_ms(), "status", (int)record->status,
-                                  "body", record->body, record->body_len);
+  const struct cox_mark mark = cox_clock_mark(cox_clock_system());
+  json_t *const value = json_pack("{ss, sI, sI, sI, si, ss%}", "fingerprint", fingerprint, "at_ms", (json_int_t)cox_clock_wall_ms(cox_clock_system()),
+                                  "era", (json_int_t)mark.era, "at_us", (json_int_t)mark.at_us, "status", (int)record->status, "body", record->body,
+                                  record->body_len);
   int rc = COX_EINVAL; /* the body is no text */
   if (value != NULL) rc = cox_broker_keep(ctx, table, name, value, done, arg, &err);
   if (rc != 0) {
@@ -41,7 +41,10 @@ static void forget(void *ctx, const char *caller, const char *key) {
 
 /* ---- start ---- */
 
-static int64_t at_of(const json_t *outcome) { return (int64_t)json_integer_value(json_object_get(outcome, "at_ms")); }
+static int64_t number_of(const json_t *outcome, const char *key) { return (int64_t)json_integer_value(json_object_get(outcome, key)); }
+
+/* For their order only, which the clock may have muddled: whoever forgot an outcome too early would carry its command out again. */
+static int64_t at_of(const json_t *outcome) { return number_of(outcome, "at_ms"); }
 
 struct named {
   const char *name; /* borrowed from the table */
@@ -58,16 +61,16 @@ static void restore_one(struct cox_api *api, const struct named *kept) {
   const char *const blank = strchr(kept->name, ' '), *const fingerprint = json_string_value(json_object_get(kept->outcome, "fingerprint"));
   const json_t *const body = json_object_get(kept->outcome, "body");
   if (blank == NULL || fingerprint == NULL || !json_is_string(body)) return;
-  const int64_t age_ms = now_ms() - at_of(kept->outcome);
+  const struct cox_mark mark = {.era = (uint64_t)number_of(kept->outcome, "era"), .at_us = number_of(kept->outcome, "at_us")};
   snprintf(caller, sizeof caller, "%.*s", (int)(blank - kept->name), kept->name);
   const struct cox_key_record record = {
       .caller = caller,
       .key = blank + 1,
       .fingerprint = strtoull(fingerprint, NULL, 16),
-      .status = (unsigned)json_integer_value(json_object_get(kept->outcome, "status")),
+      .status = (unsigned)number_of(kept->outcome, "status"),
       .body = json_string_value(body),
       .body_len = json_string_length(body),
-      .age_ms = age_ms > 0 ? age_ms : 0, /* the clock was set back */
+      .age_ms = cox_clock_since_us(cox_clock_system(), mark) / 1000,
   };
   if (record.status >= 200 && record.status < 600) cox_api_restore_outcome(api, &record);
 }

@@ -37,15 +37,18 @@ local servers -- by node id, of the present case; [false]: for all others
 --- For the runner.
 function M.bind(to_native) native = to_native end
 
+local began_s -- the present case, on the line
+
 local function move(to_s)
-  local seconds = to_s - time.now()
+  local seconds = to_s - began_s - time.monotonic()
   if seconds > 0 then native("pass", { seconds = seconds }) end
 end
 
 --- For the runner: a new broker and a new time.
 function M.begin()
   native("reset", { participant = { address = "gonka1test", pubkey = "Atest" }, callback_url = "http://10.0.0.5:9100" })
-  line, servers, said = timeline.new(time.now(), move), {}, {}
+  began_s = time.now() -- by a clock that a case may set; from here on the line has its own
+  line, servers, said = timeline.new(began_s, move), {}, {}
   tasks.begin(native, line)
 end
 
@@ -78,8 +81,15 @@ end
 ---@param seconds number
 function M.pass(seconds)
   if seconds < 0 then error("pass: seconds must be 0 or more", 2) end
-  run(time.now() + seconds)
+  run((line and line.now_s or 0) + seconds)
 end
+
+--- Sets the wall clock on by so many seconds, or back; nothing else passes. What measures durations must not care.
+---@param seconds number
+function M.set_clock(seconds) native("set_clock", { seconds = seconds }) end
+
+--- The broker's machine starts anew: of marks that were made before, time.since knows only that they are older than this.
+function M.begin_era() native "begin_era" end
 
 --- The time of this case, for fake servers of one's own: `now_s`, `after(seconds, action)`, `pass(seconds)`.
 function M.timeline() return line end
@@ -209,7 +219,7 @@ local function attempt_of(task)
 end
 
 function Drive:_try(kind, target, options)
-  local unanswered = self.unanswered and { call = self.unanswered.call, age_s = line.now_s - self.unanswered.at_ms / 1000 }
+  local unanswered = self.unanswered and { call = self.unanswered.call, age_s = line.now_s - self.unanswered.at_s }
   local task = tasks.start({ kind = kind, node = self.node, target = target, memory = self.memory, applied = self.applied, unanswered = unanswered },
     { server = self.server, cancel_at = options and options.cancel_at })
   run(math.huge, function() return task.is_over end)
@@ -222,7 +232,8 @@ end
 ---@return coxswain.testing.Attempt
 function Drive:reach(target, options)
   local attempt, result = self:_try("reach", target, options)
-  self.memory, self.unanswered = result.memory, result.unanswered
+  local unanswered = result.unanswered
+  self.memory, self.unanswered = result.memory, unanswered and { call = unanswered.call, at_s = line.now_s - unanswered.age_s }
   if attempt.outcome == "done" then self.applied = target end
   return attempt
 end

@@ -13,6 +13,15 @@ function time.now() end
 ---@return number
 function time.monotonic() end
 
+--- This moment as a plain value, to be kept in node.memory or by a job's save: time.since tells how long ago it was.
+---@return table
+function time.mark() end
+
+--- Seconds since a mark, whatever the clock was set to, over restarts of the daemon. When its machine has started anew since, and of what is no mark (a note of an older script), only what is certain: the seconds since this daemon began.
+---@param mark any
+---@return number
+function time.since(mark) end
+
 --- Waits; other jobs and attempts go on meanwhile.
 ---@param seconds number
 function time.sleep(seconds) end

@@ -120,7 +120,7 @@
 --- A state-changing call that may still be under way.
 ---@class coxswain.Unanswered
 ---@field call string # as in "POST /api/v1/stop"
----@field age_s number # seconds since it was sent
+---@field age_s number # at least so many seconds have passed since it was sent; exact until the machine of the broker starts anew
 
 --- What a probe saw.
 ---@class coxswain.Probe

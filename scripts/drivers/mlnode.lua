@@ -4,10 +4,10 @@
 --   url              the node that all of this is about: another address is another machine
 --   loaded           { model, args, own_args, is_ready }: the server that runs or loads, as far as we know; false: none,
 --                    we stopped it; nil: unknown
---   not_ready_since  wall seconds: when a load was first seen that goes on ever since
---   load_stopped_at  wall seconds: when a load was stopped; nil once the node has done other work since
+--   not_ready_since  a mark (time.mark): when a load was first seen that goes on ever since
+--   load_stopped_at  a mark: when a load was stopped; nil once the node has done other work since
 --   rests_from       the same, and it stays: a new node must not be loaded for some seconds from then on
---   failed_at        wall seconds: when a load failed, so that the node's process is about to end
+--   failed_at        a mark: when a load failed, so that the node's process is about to end
 --   poc              { stage, key, is_open }: the init body that was last sent; is_open: and not answered
 --   poc_in_doubt     an init of something else was not answered and may still be read by the node
 --   training         the key of the task that was last started; false: none; nil: unknown
@@ -144,7 +144,7 @@ local function post_stop(node, state)
 end
 
 local function note_stopped_load(memory)
-  memory.load_stopped_at = time.now()
+  memory.load_stopped_at = time.mark()
   memory.rests_from = memory.load_stopped_at
 end
 
@@ -244,10 +244,10 @@ local function judge(node, target, state, after)
   if why then return "restart", why end
   if is_serving(node, state) then return "done" end
   if memory.loaded then memory.loaded.is_ready = nil end
-  memory.not_ready_since = memory.not_ready_since or time.now()
+  memory.not_ready_since = memory.not_ready_since or time.mark()
   if after == "up" then return "wait" end
   if has_failed(node, state) then return "restart", "its load has failed" end
-  local waited_s = time.now() - memory.not_ready_since
+  local waited_s = time.since(memory.not_ready_since)
   if waited_s >= LOAD_MAX_S then return "restart", ("it is not ready for %d s"):format(math.floor(waited_s)) end
   return "wait"
 end
@@ -279,9 +279,9 @@ local function settle(node, target)
 end
 
 local function rest_after_load(node, before)
-  local from_s = node.memory.rests_from
-  if not from_s or not is_new(before) then return end
-  local rest_s = math.min(from_s + REST_AFTER_LOAD_S - time.now(), REST_AFTER_LOAD_S)
+  local from = node.memory.rests_from
+  if not from or not is_new(before) then return end
+  local rest_s = REST_AFTER_LOAD_S - time.since(from)
   if rest_s > 0 then node:sleep(rest_s) end
 end
 
@@ -290,7 +290,7 @@ end
 local function wait_for_end(node, state)
   local memory = node.memory
   local ends_s = is_new(state) and NEW_ENDS_S or OLD_ENDS_S
-  while memory.failed_at and math.abs(time.now() - memory.failed_at) < ends_s do
+  while memory.failed_at and time.since(memory.failed_at) < ends_s do
     node:sleep(POLL_S.max)
     state = ask_state(node)
   end
@@ -301,7 +301,7 @@ end
 -- A failed load makes a new node answer nothing for 35 s and exit; inference/down at once prevents that.
 local function clear_failed_load(node, state, failure)
   local memory = node.memory
-  memory.failed_at = time.now()
+  memory.failed_at = time.mark()
   if is_new(state) then
     local is_down, why = pcall(node.post, node, "/api/v1/inference/down", nil, { timeout_s = 10 })
     if is_down then memory.loaded, memory.failed_at = false, nil end

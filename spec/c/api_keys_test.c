@@ -10,6 +10,7 @@
 #include "api/key.h"
 #include "api/server.h"
 #include "base/thread.h"
+#include "outcomes.h"
 
 static struct rig *rig;
 static struct reply reply;
@@ -450,6 +451,56 @@ static void a_store_can_keep_outcomes_over_a_restart(void **state) {
   assert_int_equal(kept.count, 1);
 }
 
+enum { HOUR_MS = 3600 * 1000 };
+
+/* What the broker keeps of the one outcome, once it does. */
+static json_t *kept_outcome(const char **name) {
+  for (int i = 0; i < 6000; i++) {
+    json_t *const all = cox_broker_kept_all(rig->broker, "idempotency"), *value = NULL;
+    json_object_foreach(all, *name, value) break;
+    json_t *const outcome = json_deep_copy(value);
+    static char copy[128];
+    snprintf(copy, sizeof copy, "%s", value != NULL ? *name : "");
+    *name = copy;
+    json_decref(all);
+    if (outcome != NULL) return outcome;
+    poll(NULL, 0, 10);
+  }
+  fail_msg("the outcome was not kept within 60 s");
+  return NULL;
+}
+
+/* The next daemon on the store finds that the outcome was kept so long ago by each of the two clocks. */
+static void restart_later(int64_t wall_ms, int64_t mono_ms) {
+  const char *name;
+  struct cox_err err = {0};
+  json_t *const outcome = kept_outcome(&name);
+  json_object_set_new(outcome, "at_ms", json_integer(json_integer_value(json_object_get(outcome, "at_ms")) - wall_ms));
+  json_object_set_new(outcome, "at_us", json_integer(json_integer_value(json_object_get(outcome, "at_us")) - mono_ms * 1000));
+  cox_api_destroy(rig->api);
+  assert_int_equal(cox_broker_keep(rig->broker, "idempotency", name, outcome, NULL, NULL, &err), 0);
+  rig->api = cox_api_create(&rig->options, &err);
+  assert_non_null(rig->api);
+}
+
+static void an_outcome_is_kept_for_its_time_whatever_the_clock_was_set_to(void **state) {
+  (void)state;
+  cox_api_destroy(rig->api);
+  cox_outcomes_use(&rig->options, rig->broker);
+  struct cox_err err;
+  rig->api = cox_api_create(&rig->options, &err);
+  assert_int_equal(ask("POST", "/v1/commands/echo", "k", "{\"a\":1}"), 200);
+  restart_later(48 * HOUR_MS, 0);
+  ask("POST", "/v1/commands/echo", "k", "{\"a\":1}");
+  assert_true(is_replay());
+  restart_later(-96 * HOUR_MS, 23 * HOUR_MS);
+  ask("POST", "/v1/commands/echo", "k", "{\"a\":1}");
+  assert_true(is_replay());
+  restart_later(0, 25 * HOUR_MS);
+  assert_int_equal(ask("POST", "/v1/commands/echo", "k", "{\"a\":1}"), 200);
+  assert_false(is_replay());
+}
+
 static void refused_leases_with_a_key_may_be_asked_for_again(void **state) {
   (void)state;
   assert_int_equal(rig_status(rig, "PUT", "/admin/v1/nodes/a", rig_node("a", 5000)), 200);
@@ -515,6 +566,7 @@ int main(void) {
       TEST_WITH(outcomes_are_forgotten_after_their_time, setup_forgetful),
       TEST_WITH(nobody_gets_the_answers_of_another, setup_locked),
       TEST(a_store_can_keep_outcomes_over_a_restart),
+      TEST(an_outcome_is_kept_for_its_time_whatever_the_clock_was_set_to),
       TEST(nobody_is_told_an_outcome_that_could_be_lost),
       TEST(what_the_store_will_not_have_is_told_all_the_same),
       TEST(an_end_while_the_store_writes_waits_for_nobody),

@@ -127,14 +127,24 @@ static void cancel(void *ctx, unsigned worker, uint64_t attempt) {
   (void)attempt;
 }
 
+/* Everything is stored at once, nowhere. */
+static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
+  (void)ctx, (void)err;
+  batch->done(batch, NULL);
+  return 0;
+}
+
+static void settle(void *ctx) { (void)ctx; }
+
 struct rig *rig_create(const struct cox_api_options *options, size_t queue_max) {
   struct rig *const rig = calloc(1, sizeof *rig);
   cox_mutex_init(&rig->mutex);
   cox_cond_init(&rig->cond);
   rig->policy = (struct cox_policy){.ctx = rig, .lookup = lookup, .limit_s = limit_s, .run = run, .generation = generation};
   rig->transport = (struct cox_transport){.ctx = rig, .workers = 1, .start = start, .cancel = cancel};
+  rig->store = (struct cox_store){.append = append, .settle = settle};
   const struct cox_broker_options broker = {.clock = cox_clock_system(), .seed = 1, .policy = &rig->policy,
-                                            .transport = &rig->transport, .queue_max = queue_max, .probe_interval_s = -1};
+                                            .transport = &rig->transport, .store = &rig->store, .queue_max = queue_max, .probe_interval_s = -1};
   struct cox_err err = {0};
   rig->broker = cox_broker_create(&broker, NULL);
   assert_int_equal(cox_broker_start(rig->broker, NULL), 0);

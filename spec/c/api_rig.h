@@ -16,10 +16,12 @@
 #include "api/api.h"
 #include "base/lock.h"
 #include "core/broker.h"
+#include "core/store.h"
 
 struct rig {
   struct cox_policy policy;
   struct cox_transport transport;
+  struct cox_store store;
   struct cox_broker *broker;
   struct cox_api *api;
   struct cox_api_options options;

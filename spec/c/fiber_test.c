@@ -9,7 +9,8 @@
 #include "script/script.h"
 
 static char folder[64];
-static int64_t now_us;
+static int64_t now_us, set_by_ms;
+static struct cox_clock_era era;
 static struct cox_clock clock_;
 static struct cox_script *script;
 static const struct cox_fiber_ops *ops;
@@ -19,7 +20,11 @@ static struct cox_fiber *fiber;
 static struct cox_io_request request;
 
 static int64_t mono_us(void *ctx) { return *(int64_t *)ctx; }
-static int64_t wall_ms(void *ctx) { return 1700000000000 + *(int64_t *)ctx / 1000; }
+static int64_t wall_ms(void *ctx) { return 1700000000000 + *(int64_t *)ctx / 1000 + set_by_ms; }
+static struct cox_clock_era era_of(void *ctx) {
+  (void)ctx;
+  return era;
+}
 
 static int group_setup(void **state) {
   (void)state;
@@ -40,7 +45,9 @@ static int group_teardown(void **state) {
 static int setup(void **state) {
   (void)state;
   now_us = 1000000;
-  clock_ = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .ctx = &now_us};
+  set_by_ms = 0;
+  era = (struct cox_clock_era){.id = 7, .began_us = 400000};
+  clock_ = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .era = era_of, .ctx = &now_us};
   struct cox_faults faults = {0};
   json_t *const config = json_pack("{s{ss}}", "feed", "kind", "none");
   const struct cox_script_options options = {.scripts_dir = folder, .library_dir = "lua", .clock = &clock_, .config = config};
@@ -306,13 +313,12 @@ static void a_missing_driver_is_told_in_plain_words(void **state) {
   assert_non_null(strstr(attempt->result.error, "no driver for nodes of kind toaster"));
 }
 
-/* Sent so long ago by the wall clock as it is now. */
-static void check_what_it_is_told(int64_t age_ms, double told_age_s) {
+static void check_what_it_is_told(struct cox_mark sent, double told_age_s) {
   cox_attempt_destroy(attempt);
   attempt = make_attempt(COX_ATTEMPT_REACH, "tells");
   attempt->applied = cox_target_hold(attempt->target);
   snprintf(attempt->unanswered.call, sizeof attempt->unanswered.call, "POST /api/v1/stop");
-  attempt->unanswered.at_ms = wall_ms(&now_us) - age_ms;
+  attempt->unanswered.mark = sent;
   attempt->result.unanswered = attempt->unanswered;
   fiber = ops->start(vm, attempt);
   assert_int_equal(go(NULL), COX_FIBER_DONE);
@@ -328,13 +334,59 @@ static void check_what_it_is_told(int64_t age_ms, double told_age_s) {
 
 static void a_driver_sees_its_node_and_what_was_left_open(void **state) {
   (void)state;
-  check_what_it_is_told(1500, 1.5);
+  now_us += 1500000;
+  check_what_it_is_told((struct cox_mark){.era = 7, .at_us = 1000000}, 1.5);
 }
 
-/* Seen in a simulated life: a driver waited two hours for a stop to be over. */
-static void what_was_left_open_before_the_clock_was_set_back_is_of_now(void **state) {
+/* Seen in simulated lives: a driver waited two hours for a stop to be over, another one took it for over at once. */
+static void the_age_of_what_was_left_open_does_not_follow_the_wall_clock(void **state) {
   (void)state;
-  check_what_it_is_told(-7200 * 1000, 0);
+  for (int way = -1; way <= 1; way += 2) {
+    begin(COX_ATTEMPT_REACH, "good");
+    go(NULL);
+    answer(200, "{\"value\":1}");
+    end(COX_END_CANCELLED); /* with POST /go open */
+    const struct cox_mark sent = attempt->result.unanswered.mark;
+    now_us += 2000000;
+    set_by_ms += way * 7200 * 1000;
+    check_what_it_is_told(sent, 2);
+  }
+}
+
+static void of_a_call_from_before_the_machine_started_only_that_is_known(void **state) {
+  (void)state;
+  check_what_it_is_told((struct cox_mark){.era = 6, .at_us = 999999}, 0.6);
+  check_what_it_is_told((struct cox_mark){.era = 7, .at_us = 9000000}, 0.6); /* never was */
+  check_what_it_is_told((struct cox_mark){0}, 0.6);                         /* of an older store */
+}
+
+static const char *outcome_of(const char *way) {
+  run_alone(way);
+  return memory_text("since");
+}
+
+static void a_mark_tells_how_long_ago_it_was_in_another_attempt_too(void **state) {
+  (void)state;
+  run_alone("marks");
+  json_t *const memory = json_incref(attempt->result.memory);
+  now_us += 2500000;
+  set_by_ms = INT64_C(-86400000);
+  for (int is_other = 0; is_other < 2; is_other++) {
+    cox_attempt_destroy(attempt);
+    attempt = make_attempt(COX_ATTEMPT_REACH, "looks_at_marks");
+    attempt->memory = json_incref(memory);
+    if (is_other) era = (struct cox_clock_era){.id = 8, .began_us = 3000000};
+    fiber = ops->start(vm, attempt);
+    assert_int_equal(go(NULL), COX_FIBER_DONE);
+    end(COX_END_DONE);
+    assert_string_equal(memory_text("since"), is_other ? "0.5" : "2.5");
+  }
+  json_decref(memory);
+  assert_string_equal(outcome_of("looks_at_old_notes"), "0.5 0.5 0.5 0.5");
+  begin(COX_ATTEMPT_REACH, "looks_at_nothing");
+  assert_int_equal(go(NULL), COX_FIBER_DONE);
+  end(COX_END_DONE);
+  assert_non_null(strstr(attempt->result.error, "a mark of time.mark expected"));
 }
 
 static void a_probe_looks_and_says_what_it_saw(void **state) {
@@ -396,7 +448,9 @@ int main(void) {
       TEST(a_node_object_does_not_outlive_its_attempt),
       TEST(a_missing_driver_is_told_in_plain_words),
       TEST(a_driver_sees_its_node_and_what_was_left_open),
-      TEST(what_was_left_open_before_the_clock_was_set_back_is_of_now),
+      TEST(the_age_of_what_was_left_open_does_not_follow_the_wall_clock),
+      TEST(of_a_call_from_before_the_machine_started_only_that_is_known),
+      TEST(a_mark_tells_how_long_ago_it_was_in_another_attempt_too),
       TEST(a_probe_looks_and_says_what_it_saw),
       TEST(a_job_commands_sleeps_and_ends),
   };

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +24,8 @@ struct item {
 };
 
 enum { PRODUCERS = 4, ITEMS = 2000 };
+
+static int64_t began_us; /* this process did */
 
 static struct cox_queue queue;
 
@@ -125,6 +128,31 @@ static void times_have_the_date_of_the_c_library(void **state) {
     cox_clock_format(seconds * 1000, text);
     assert_string_equal(text, expected);
   }
+}
+
+/* The kernel's word for this start of the machine is the same in a process of its own, which takes it up anew. */
+static void a_mark_of_the_machine_holds_in_another_process(void **state) {
+  (void)state;
+  int ends[2];
+  assert_int_equal(pipe(ends), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const struct cox_mark made = cox_clock_mark(cox_clock_system());
+    _exit(write(ends[1], &made, sizeof made) == (ssize_t)sizeof made ? 0 : 1);
+  }
+  close(ends[1]);
+  struct cox_mark mark = {0};
+  const ssize_t count = read(ends[0], &mark, sizeof mark);
+  close(ends[0]);
+  assert_int_equal(waitpid(child, NULL, 0), child);
+  assert_int_equal(count, sizeof mark);
+  const struct cox_mark later = cox_clock_mark(cox_clock_system());
+  assert_int_equal(mark.era, later.era);
+  assert_true(mark.era > 0 && mark.era < UINT64_C(1) << 53);
+  assert_true(cox_clock_since_us(cox_clock_system(), mark) >= later.at_us - mark.at_us);
+  mark.era++; /* of another start: as old as this process at least, which is not the machine's age */
+  const int64_t since_us = cox_clock_since_us(cox_clock_system(), mark);
+  assert_true(since_us >= 0 && since_us <= cox_clock_mono_us(cox_clock_system()) - began_us);
 }
 
 static void log_lines_are_whole_and_quoted(void **state) {
@@ -249,6 +277,7 @@ static void wrong_targets_are_refused_with_the_accepted_values(void **state) {
 }
 
 int main(void) {
+  began_us = cox_clock_mono_us(cox_clock_system());
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_queue_keeps_the_order_of_each_producer_and_loses_nothing),
       cmocka_unit_test(timers_come_due_in_order),
@@ -257,6 +286,7 @@ int main(void) {
       cmocka_unit_test(a_buffer_stops_at_its_limit_and_keeps_what_it_had),
       cmocka_unit_test(times_are_rfc_3339_utc_with_milliseconds),
       cmocka_unit_test(times_have_the_date_of_the_c_library),
+      cmocka_unit_test(a_mark_of_the_machine_holds_in_another_process),
       cmocka_unit_test(log_lines_are_whole_and_quoted),
       cmocka_unit_test(every_fault_of_a_node_is_named_with_its_place),
       cmocka_unit_test(node_urls_follow_scheme_port_and_segment),

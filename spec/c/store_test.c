@@ -37,6 +37,7 @@ static void serve(struct store_rig *rig) {
   attempt->result.memory = cox_packed(json_pack("{ss}", "seen", "before"));
   snprintf(attempt->result.unanswered.call, sizeof attempt->result.unanswered.call, "POST /api/v1/stop");
   attempt->result.unanswered.at_ms = 1234;
+  attempt->result.unanswered.mark = (struct cox_mark){.era = 99, .at_us = 5678};
   fake_finish(rig->fake, "node1", COX_CLASS_NONE, NULL);
   assert_string_equal(fake_state(rig->fake, "node1", "current_status"), "INFERENCE");
 }
@@ -103,6 +104,8 @@ static void a_restart_keeps_what_is_durable_and_believes_no_status(void **state)
   assert_string_equal(json_string_value(json_object_get(memory, "seen")), "before");
   json_decref(memory);
   assert_non_null(attempt->applied);
+  assert_int_equal(attempt->unanswered.mark.era, 99);
+  assert_int_equal(attempt->unanswered.mark.at_us, 5678);
   json_decref(told);
   json_decref(before);
   json_decref(after);

@@ -82,6 +82,26 @@ describe("the simulator", function()
     end
   end)
 
+  -- Operators name moments on that clock; nothing else that the fleet is asked may depend on it. In each of these lives a driver that took
+  -- the length of a load from it did something else.
+  it("lets nobody measure a duration by the wall clock", function()
+    for _, seed in ipairs { 7, 17, 133, 143, 165 } do
+      local life = ("--seed %d --without operators --trace"):format(seed)
+      local set, code = run(life)
+      assert.equal(0, code, "seed " .. seed)
+      local left_alone = run(life .. " --without clock")
+      assert.matches("clock jumps", set, 1, true)
+      assert.is_nil(left_alone:find("clock jumps", 1, true))
+      local function asked(trace)
+        local lines = {}
+        for line in trace:gmatch "[^\n]*sends [^\n]*" do lines[#lines + 1] = line end
+        return table.concat(lines, "\n")
+      end
+      assert.is_true(#asked(set) > 1000)
+      assert.equal(asked(left_alone), asked(set), "seed " .. seed)
+    end
+  end)
+
   it("says what it checks", function()
     local output = run "--invariants"
     assert.matches("one mutating call per machine\n", output, 1, true)

@@ -1,7 +1,11 @@
 #include "base/clock.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t system_mono_us(void *ctx) {
   (void)ctx;
@@ -17,9 +21,50 @@ static int64_t system_wall_ms(void *ctx) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Written once. */
+static struct cox_clock_era system_era_now;
+
+/* Where the kernel does not tell which start this is, every process is an era of its own. */
+static size_t read_start(char *text, size_t size) {
+  const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  const ssize_t count = fd >= 0 ? read(fd, text, size) : -1;
+  if (fd >= 0) close(fd);
+  return count > 0 ? (size_t)count : (size_t)snprintf(text, size, "%ld %lld", (long)getpid(), (long long)system_wall_ms(NULL));
+}
+
+static void take_up_era(void) {
+  char text[64];
+  const size_t len = read_start(text, sizeof text);
+  uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+  for (size_t i = 0; i < len; i++) hash = (hash ^ (unsigned char)text[i]) * UINT64_C(1099511628211);
+  system_era_now = (struct cox_clock_era){.id = hash >> 11, .began_us = system_mono_us(NULL)};
+}
+
+static struct cox_clock_era system_era(void *ctx) {
+  (void)ctx;
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, take_up_era);
+  return system_era_now;
+}
+
 const struct cox_clock *cox_clock_system(void) {
-  static const struct cox_clock clock = {.mono_us = system_mono_us, .wall_ms = system_wall_ms};
+  static const struct cox_clock clock = {.mono_us = system_mono_us, .wall_ms = system_wall_ms, .era = system_era};
   return &clock;
+}
+
+static struct cox_clock_era era_of(const struct cox_clock *clock) {
+  return clock->era != NULL ? clock->era(clock->ctx) : (struct cox_clock_era){0};
+}
+
+struct cox_mark cox_clock_mark(const struct cox_clock *clock) {
+  return (struct cox_mark){.era = era_of(clock).id, .at_us = cox_clock_mono_us(clock)};
+}
+
+int64_t cox_clock_since_us(const struct cox_clock *clock, struct cox_mark mark) {
+  const struct cox_clock_era era = era_of(clock);
+  const int64_t now_us = cox_clock_mono_us(clock);
+  const bool is_known = mark.era == era.id && mark.at_us <= now_us;
+  return now_us - (is_known ? mark.at_us : era.began_us);
 }
 
 int64_t cox_clock_busy_us(void) {

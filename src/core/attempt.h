@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/queue.h"
 #include "core/status.h"
 #include "core/target.h"
@@ -23,7 +24,8 @@ enum cox_attempt_kind { COX_ATTEMPT_REACH, COX_ATTEMPT_PROBE };
 /* The last mutating call that was sent and not answered; call[0] == 0: none. */
 struct cox_unanswered {
   char call[64]; /* "POST /api/v1/stop" */
-  int64_t at_ms; /* wall clock */
+  int64_t at_ms; /* wall clock, for people */
+  struct cox_mark mark;
 };
 
 /* Filled by the worker (through the fiber's finish). */

@@ -83,6 +83,8 @@ json_t *cox_driver_part_json(const struct cox_driver_part *part) {
     json_t *const unanswered = json_object();
     set_text(unanswered, "call", part->unanswered.call);
     set_number(unanswered, "at_ms", part->unanswered.at_ms);
+    set_number(unanswered, "era", (int64_t)part->unanswered.mark.era);
+    set_number(unanswered, "at_us", part->unanswered.mark.at_us);
     json_object_set_new_nocheck(object, "unanswered", unanswered);
   }
   return object;

@@ -96,7 +96,7 @@ bool cox_record_set(struct cox_record *record, const char *key, json_t *value);
 /* Of a COMMAND record: how it ended. `why` may be NULL. */
 void cox_record_end(struct cox_record *record, enum cox_outcome outcome, const char *why);
 
-/* {"applied"?, "memory"?, "unanswered"? {"call", "at_ms"}}; a new reference. */
+/* {"applied"?, "memory"?, "unanswered"? {"call", "at_ms", "era", "at_us"}}; a new reference. */
 json_t *cox_driver_part_json(const struct cox_driver_part *part);
 
 #endif

@@ -35,6 +35,7 @@ static int read_driver(const char *id, const json_t *value, struct cox_node *nod
   if (call == NULL) return 0;
   snprintf(node->unanswered.call, sizeof node->unanswered.call, "%s", call);
   node->unanswered.at_ms = number(unanswered, "at_ms");
+  node->unanswered.mark = (struct cox_mark){.era = (uint64_t)number(unanswered, "era"), .at_us = number(unanswered, "at_us")};
   return 0;
 }
 

@@ -148,6 +148,7 @@ static void note_call(struct cox_fiber *fiber, const char *method, const char *p
   fiber->before = *unanswered;
   snprintf(unanswered->call, sizeof unanswered->call, "%s %s", method, path);
   unanswered->at_ms = cox_clock_wall_ms(fiber->vm->clock);
+  unanswered->mark = cox_clock_mark(fiber->vm->clock);
 }
 
 /* Stack: node, path, body, options. */
@@ -263,8 +264,7 @@ static void push_unanswered(lua_State *L, const struct cox_fiber *fiber) {
   lua_createtable(L, 0, 2);
   lua_pushstring(L, unanswered->call);
   lua_setfield(L, -2, "call");
-  const int64_t age_ms = cox_clock_wall_ms(fiber->vm->clock) - unanswered->at_ms;
-  lua_pushnumber(L, age_ms > 0 ? (lua_Number)age_ms / 1000 : 0); /* the clock may have been set back since */
+  lua_pushnumber(L, (lua_Number)cox_clock_since_us(fiber->vm->clock, unanswered->mark) / 1e6);
   lua_setfield(L, -2, "age_s");
 }
 

@@ -18,6 +18,34 @@ static int monotonic(lua_State *L) {
   return 1;
 }
 
+/* Plain, so that it can be kept. */
+static int mark(lua_State *L) {
+  const struct cox_mark made = cox_clock_mark(cox_vm_of(L)->clock);
+  lua_createtable(L, 0, 2);
+  lua_pushinteger(L, (lua_Integer)made.era);
+  lua_setfield(L, -2, "era");
+  lua_pushinteger(L, (lua_Integer)made.at_us);
+  lua_setfield(L, -2, "at_us");
+  return 1;
+}
+
+/* What is no mark becomes one of no era. */
+static struct cox_mark read_mark(lua_State *L) {
+  const struct cox_mark none = {.era = UINT64_MAX};
+  if (!lua_istable(L, 1)) return none;
+  lua_getfield(L, 1, "era");
+  lua_getfield(L, 1, "at_us");
+  if (!lua_isinteger(L, -2) || !lua_isinteger(L, -1)) return none;
+  return (struct cox_mark){.era = (uint64_t)lua_tointeger(L, -2), .at_us = lua_tointeger(L, -1)};
+}
+
+static int since(lua_State *L) {
+  if (lua_isnoneornil(L, 1)) return luaL_argerror(L, 1, "a mark of time.mark expected");
+  const struct cox_mark given = read_mark(L);
+  lua_pushnumber(L, (lua_Number)cox_clock_since_us(cox_vm_of(L)->clock, given) / 1e6);
+  return 1;
+}
+
 static int woken(lua_State *L, int status, lua_KContext context) {
   (void)L;
   (void)status;
@@ -38,6 +66,10 @@ static const struct cox_binding everywhere[] = {
     {"now", now, "() → number", "Seconds since 1970 (UTC) by the broker's clock."},
     {"monotonic", monotonic, "() → number",
      "Seconds since some moment, by a clock that nobody sets: for how long something took, within one run of the daemon."},
+    {"mark", mark, "() → table", "This moment as a plain value, to be kept in node.memory or by a job's save: time.since tells how long ago it was."},
+    {"since", since, "(mark: any) → number",
+     "Seconds since a mark, whatever the clock was set to, over restarts of the daemon. When its machine has started anew since, and of what is no "
+     "mark (a note of an older script), only what is certain: the seconds since this daemon began."},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -102,7 +102,7 @@ static const struct cox_api_field http_options[] = {
 
 static const struct cox_api_field unanswered[] = {
     {"call", "string", "as in \"POST /api/v1/stop\""},
-    {"age_s", "number", "seconds since it was sent"},
+    {"age_s", "number", "at least so many seconds have passed since it was sent; exact until the machine of the broker starts anew"},
     {NULL, NULL, NULL},
 };
 

@@ -1,5 +1,6 @@
 #include "script/rig.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 #define NOW_S 1700000000.0
 #define SLOW_BUDGET_S 10.0
 #define PASS_MAX_S (366 * 86400.0)
+#define SET_MAX_S (100 * 366 * 86400.0)
 
 enum { TURNS_MAX = 10000, PASSES_MAX = 200000 };
 
@@ -19,6 +21,8 @@ static int64_t wall_ms(void *ctx) {
   const struct cox_rig *const rig = ctx;
   return rig->base_ms + rig->now_us / 1000;
 }
+
+static struct cox_clock_era era(void *ctx) { return ((struct cox_rig *)ctx)->era; }
 
 const struct cox_clock *cox_rig_clock(struct cox_rig *rig) { return &rig->clock; }
 
@@ -59,6 +63,7 @@ static json_t *reset(struct cox_rig *rig, json_t *args, struct cox_err *err) {
   const json_t *const now = json_object_get(args, "now_s");
   rig->base_ms = (int64_t)((json_is_number(now) ? json_number_value(now) : NOW_S) * 1000);
   rig->now_us = 0;
+  rig->era = (struct cox_clock_era){.id = 1};
   if (!cox_rig_fibers_renew(&rig->fibers, err)) return NULL; /* nothing that scripts keep gets into the next case */
   const struct cox_broker_options options = {
       .clock = &rig->clock,
@@ -98,6 +103,21 @@ static json_t *pass(struct cox_rig *rig, json_t *args, struct cox_err *err) {
   if (rig->now_us == end_us) return json_pack("{sf}", "now_s", (double)wall_ms(rig) / 1000);
   cox_err_set(err, COX_ETIME, "the broker does not come to rest: commands or attempts follow each other without end");
   return NULL;
+}
+
+static json_t *set_clock(struct cox_rig *rig, const json_t *args, struct cox_err *err) {
+  const double seconds = json_number_value(json_object_get(args, "seconds"));
+  if (!(fabs(seconds) <= SET_MAX_S)) {
+    cox_err_set(err, COX_EINVAL, "seconds to set the clock by must be a century at most, not %g", seconds);
+    return NULL;
+  }
+  rig->base_ms += (int64_t)(seconds * 1000);
+  return json_object();
+}
+
+static json_t *begin_era(struct cox_rig *rig) {
+  rig->era = (struct cox_clock_era){.id = rig->era.id + 1, .began_us = rig->now_us};
+  return json_object();
 }
 
 static json_t *next(struct cox_rig *rig) {
@@ -165,6 +185,8 @@ json_t *cox_rig_do(struct cox_rig *rig, const char *operation, json_t *args, str
     return NULL;
   }
   if (strcmp(operation, "pass") == 0) return pass(rig, args, err);
+  if (strcmp(operation, "set_clock") == 0) return set_clock(rig, args, err);
+  if (strcmp(operation, "begin_era") == 0) return begin_era(rig);
   if (strcmp(operation, "next") == 0) return next(rig);
   if (strcmp(operation, "command") == 0) return command(rig, args, err);
   if (strcmp(operation, "nodes") == 0) return cox_broker_nodes_json(rig->broker);
@@ -190,7 +212,7 @@ struct cox_rig *cox_rig_create(const struct cox_script_options *options, struct 
     cox_faults_add(faults, NULL, 0, "trying the scripts failed: out of memory");
     return NULL;
   }
-  rig->clock = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .ctx = rig};
+  rig->clock = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .era = era, .ctx = rig};
   rig->base_ms = (int64_t)(NOW_S * 1000);
   rig->transport = (struct cox_transport){.ctx = rig, .workers = 1, .start = start, .cancel = cancel, .chore = chore};
   rig->store = (struct cox_store){.ctx = rig, .append = append, .settle = settle};

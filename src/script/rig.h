@@ -19,6 +19,8 @@ const struct cox_clock *cox_rig_clock(struct cox_rig *rig);
 /* One operation; `args` is borrowed. A new reference to its answer, or NULL with the reason in `err`.
  *   reset   { participant?, callback_url?, now_s? }   a new, empty broker; everything that runs is dropped
  *   pass    { seconds }           time passes; → { now_s }
+ *   set_clock { seconds }         the wall clock is set on or back; no time passes
+ *   begin_era {}                  the broker's machine starts anew, as far as time.since is concerned
  *   next    {}                    → { in_s? }: when the reconciler has something to do by itself
  *   command { name, args }        → the answer, or { fiber } of one that waits
  *   nodes, node { id }, world     → as the API shows them; { } when there is none

@@ -112,6 +112,8 @@ static void read_unanswered(const struct cox_rig *rig, const json_t *given, stru
   snprintf(attempt->unanswered.call, sizeof attempt->unanswered.call, "%s", call);
   const double age_s = json_number_value(json_object_get(given, "age_s"));
   attempt->unanswered.at_ms = cox_clock_wall_ms(&rig->clock) - (int64_t)(age_s * 1000);
+  attempt->unanswered.mark = cox_clock_mark(&rig->clock);
+  attempt->unanswered.mark.at_us -= (int64_t)(age_s * 1e6);
   attempt->result.unanswered = attempt->unanswered;
 }
 
@@ -227,13 +229,14 @@ json_t *cox_rig_fibers_resume(struct cox_rig_fibers *fibers, json_t *args, struc
 
 /* ---- ending ---- */
 
-static json_t *result_of(const struct cox_attempt *attempt) {
+static json_t *result_of(const struct cox_rig *rig, const struct cox_attempt *attempt) {
   const struct cox_result *const result = &attempt->result;
   json_t *const out = json_pack("{ss, si}", "class", cox_class_name(result->class_), "http_status", result->http_status);
   add_text(out, "error", result->error);
   if (result->memory != NULL) json_object_set(out, "memory", result->memory);
   if (result->unanswered.call[0] != '\0') {
-    json_object_set_new(out, "unanswered", json_pack("{ss, sI}", "call", result->unanswered.call, "at_ms", (json_int_t)result->unanswered.at_ms));
+    const double age_s = (double)cox_clock_since_us(&rig->clock, result->unanswered.mark) / 1e6;
+    json_object_set_new(out, "unanswered", json_pack("{ss, sf}", "call", result->unanswered.call, "age_s", age_s));
   }
   if (attempt->kind != COX_ATTEMPT_PROBE) return out;
   json_object_set_new(out, "seen", json_pack("{ss, ss, sb, ss*}", "status", cox_status_name(result->seen), "poc", cox_poc_name(result->seen_poc),
@@ -262,7 +265,7 @@ static json_t *end(struct cox_rig_fibers *fibers, struct cox_rig_fiber *entry, e
   if (entry->attempt == NULL) return finish_job(fibers, entry, why);
   if (entry->fiber != NULL) fibers->ops->finish(entry->fiber, why, NULL);
   else entry->attempt->result.class_ = COX_CLASS_CANCELLED;
-  return result_of(entry->attempt);
+  return result_of(fibers->rig, entry->attempt);
 }
 
 json_t *cox_rig_fibers_finish(struct cox_rig_fibers *fibers, json_t *args, struct cox_attempt **attempt, struct cox_err *err) {

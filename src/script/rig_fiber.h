@@ -33,6 +33,7 @@ struct cox_rig_fibers {
 
 struct cox_rig {
   int64_t now_us, base_ms, next_us;
+  struct cox_clock_era era;
   struct cox_clock clock;
   struct cox_transport transport;
   struct cox_store store;

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LIVES_PER_ERA = 2 };
+
 static const char *const family_names[] = {"network", "machines", "chain", "operators", "clock", "restarts", "pace", "disk", "clients", "scripts", NULL};
 
 const char *cox_world_family_name(unsigned family) { return family < COX_WORLD_FAMILIES ? family_names[family] : NULL; }
@@ -32,6 +34,8 @@ static int64_t wall_ms(void *ctx) {
   return INT64_C(1790000000000) + world->now_us / 1000 + world->wall_offset_ms;
 }
 
+static struct cox_clock_era era(void *ctx) { return ((struct cox_world *)ctx)->era; }
+
 struct cox_world *cox_world_create(const struct cox_world_options *options, struct cox_err *err) {
   struct cox_world *const world = calloc(1, sizeof *world);
   if (world == NULL) {
@@ -41,7 +45,7 @@ struct cox_world *cox_world_create(const struct cox_world_options *options, stru
   world->options = *options;
   world->hash = 0xcbf29ce484222325ULL;
   world->now_us = COX_WORLD_S; /* 0 means "never" to the core */
-  world->clock = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .ctx = world};
+  world->clock = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .era = era, .ctx = world};
   world->results_end = &world->results;
   cox_rng_init(&world->shape, options->seed);
   for (uint64_t i = 0; i < COX_WORLD_FAMILIES; i++) {
@@ -91,17 +95,20 @@ void cox_world_break(struct cox_world *world, const char *name, const char *node
 
 static void jump(struct cox_world *world) {
   const double s = (double)cox_world_span(world, COX_WORLD_CLOCK, -1, 1) / 1e6;
-  static const double sizes_s[] = {1, 30, 300, 7200, 90000};
+  static const double sizes_s[] = {1, 30, 300, 7200, 90000, 1e9}; /* the last: from a clock that knew no year */
   const double size_s = sizes_s[cox_world_below(world, COX_WORLD_CLOCK, sizeof sizes_s / sizeof *sizes_s)];
   world->wall_offset_ms += (int64_t)(s * size_s * 1000);
   cox_world_trace(world, "clock jumps by %.3f s", s * size_s);
-  cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_CLOCK, 20, 200), COX_EVENT_JUMP, 0, 0);
+  cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_CLOCK, 5, 60), COX_EVENT_JUMP, 0, 0);
 }
 
 static bool begin_anew(struct cox_world *world, bool is_killed) {
   cox_world_trace(world, "the broker's process %s", is_killed ? "is killed" : "ends");
   if (!is_killed) cox_world_store_flush(world);
   cox_world_daemon_stop(world);
+  const bool is_machine = world->lives % LIVES_PER_ERA == 0; /* no dice: they would make the rest of the life another one */
+  if (is_machine) world->era = (struct cox_clock_era){.id = world->era.id + 1, .began_us = world->now_us};
+  if (is_machine) cox_world_trace(world, "its machine starts anew");
   if (cox_world_daemon_start(world) != 0) return false;
   cox_world_look_around(world);
   return true;
@@ -176,7 +183,7 @@ static void plan_life(struct cox_world *world) {
   if (world->has[COX_WORLD_OPERATORS]) cox_world_plan(world, now + COX_WORLD_S, COX_EVENT_OPERATOR, 0, 0);
   if (world->has[COX_WORLD_MACHINES]) cox_world_plan(world, now + 2 * COX_WORLD_S, COX_EVENT_MISCHIEF, 0, 0);
   if (world->has[COX_WORLD_CLOCK] && cox_world_roll(world, COX_WORLD_CLOCK, 0.5)) {
-    cox_world_plan(world, now + cox_world_span(world, COX_WORLD_CLOCK, 5, 200), COX_EVENT_JUMP, 0, 0);
+    cox_world_plan(world, now + cox_world_span(world, COX_WORLD_CLOCK, 2, 60), COX_EVENT_JUMP, 0, 0);
   }
   if (world->has[COX_WORLD_DISK] && cox_world_roll(world, COX_WORLD_DISK, 0.4)) {
     cox_world_plan(world, now + cox_world_span(world, COX_WORLD_DISK, 3, 60), COX_EVENT_DISK, 0, 0);

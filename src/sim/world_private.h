@@ -229,6 +229,7 @@ struct cox_world {
   double rate[COX_WORLD_FAMILIES]; /* how much of it, around 1 */
   struct cox_world_events events;
   int64_t now_us, wall_offset_ms;
+  struct cox_clock_era era;
   struct cox_clock clock;
   json_t *config, *participant;
   uint64_t ids;
