@@ -9,7 +9,7 @@
 ---@field inference_url string # its inference address
 ---@field memory table # notes of plain values, kept from attempt to attempt however one ends
 ---@field applied coxswain.Target? # the last target reached
----@field unanswered coxswain.Unanswered? # the last state-changing call that was sent and not answered
+---@field unanswered coxswain.Unanswered? # the last state-changing call that was sent and not answered by the node; 502, 503 and 504 are the word of a gateway before it
 local DriverNode = {}
 
 --- GET; raises a coxswain.Failure without an answer, or with one of status 300 and more that is not in options.accept.

@@ -125,7 +125,7 @@
 --- What a probe saw.
 ---@class coxswain.Probe
 ---@field status string # INFERENCE, POC, TRAINING, STOPPED or UNKNOWN
----@field poc string? # IDLE, GENERATING or VALIDATING
+---@field poc string? # IDLE, GENERATING or VALIDATING; nil: it cannot be told. What differs from what the node was left at is brought about again
 ---@field ready boolean # does it serve inference now?
 ---@field model string? # what it serves
 

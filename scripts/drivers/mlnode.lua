@@ -12,6 +12,8 @@
 --   poc_in_doubt     an init of something else was not answered and may still be read by the node
 --   training         the key of the task that was last started; false: none; nil: unknown
 
+local values = require "coxswain.values"
+
 local STOP_TIMEOUT_S     = 70   -- a stop takes up to 60 s
 local STOP_DOUBT_S       = 65   -- so long after an unanswered stop it may still be under way
 local UP_TIMEOUT_S       = 1230 -- a load takes up to 1200 s
@@ -56,6 +58,12 @@ local function open_call(node)
   return path
 end
 
+-- A gateway in front of the node says these: what it passed on may still be under way.
+local of_gateway = { [502] = true, [503] = true, [504] = true }
+
+-- Nothing came from the node itself within somebody's patience.
+local function is_silence(failure) return type(failure) == "table" and (failure.class == "timeout" or failure.status == 504) end
+
 -- An old node in a load answers nothing after a stop until that load has ended. Nothing else can be done meanwhile.
 -- Returns its first answer to GET state.
 local function wait_out_silence(node, failure)
@@ -64,7 +72,7 @@ local function wait_out_silence(node, failure)
   repeat
     local is_answered, answer = pcall(node.get, node, "/api/v1/state", { accept = { 409, 500 } })
     if is_answered then return answer end
-    if type(answer) ~= "table" or answer.class ~= "timeout" then error(answer, 0) end
+    if not is_silence(answer) then error(answer, 0) end
     node:sleep(POLL_S.max)
   until time.monotonic() >= ends
   error(failure, 0)
@@ -84,7 +92,7 @@ local function get_state(node)
   if is_answered then return answer end
   local unanswered = node.unanswered
   local may_be_silent = node.memory.load_stopped_at and unanswered and unanswered.call:find("/stop$") -- however long ago
-  if not may_be_silent or type(answer) ~= "table" or answer.class ~= "timeout" then error(answer, 0) end
+  if not may_be_silent or not is_silence(answer) then error(answer, 0) end
   return wait_out_silence(node, answer)
 end
 
@@ -138,7 +146,7 @@ local function post_stop(node, state)
   local is_answered, failure = pcall(node.post, node, "/api/v1/stop", nil, { timeout_s = STOP_TIMEOUT_S })
   if is_answered then return end
   local may_load = state.state == "INFERENCE" and not is_new(state)
-  if not may_load or type(failure) ~= "table" or failure.class ~= "timeout" then error(failure, 0) end
+  if not may_load or not is_silence(failure) then error(failure, 0) end
   local after = wait_out_silence(node, failure).json
   if not after or after.state ~= "STOPPED" then node:post("/api/v1/stop", nil, { timeout_s = STOP_TIMEOUT_S }) end
 end
@@ -324,7 +332,8 @@ local function post_up(node, target, state)
     memory.loaded = before
     return "conflict"
   end
-  if type(answer) == "table" and answer.class == "server" then clear_failed_load(node, state, answer) end
+  local is_nodes_word = type(answer) == "table" and answer.class == "server" and not of_gateway[answer.status]
+  if is_nodes_word then clear_failed_load(node, state, answer) end
   error(answer, 0)
 end
 
@@ -440,35 +449,34 @@ local function training_key(task)
   return ("%s %s %s/%s"):format(task.task_id, task.master_node_addr, task.rank, task.world_size)
 end
 
--- The key of the task that the node trains, as far as we know.
-local function known_training(node)
-  if node.memory.training ~= nil then return node.memory.training end
-  local applied = node.applied -- outlives the memory
-  return applied and applied.status == "TRAINING" and applied.task and training_key(applied.task)
+-- Does the node train this very task, as far as we know? Notes are short, so the whole of it stands in the target last reached only.
+local function is_training(node, task)
+  local noted, applied = node.memory.training, node.applied
+  if noted ~= nil and noted ~= training_key(task) then return false end
+  return applied ~= nil and applied.status == "TRAINING" and values.equal(applied.task, task)
 end
 
 local function reach_training(node, target)
   local state, task = begin(node), target.task
   if type(task) ~= "table" then node:fail("client", "no training task in the target: send start_training again") end
-  local key = training_key(task)
-  if state.state == "TRAIN" and known_training(node) == key then
+  if state.state == "TRAIN" and is_training(node, task) then
     state = wait_out_doubt(node, state)
     if state.state == "TRAIN" then return end
   end
   stop(node, state)
   local body = { train_config = task.train_config or {}, train_env = train_env(node, task) }
   node:post("/api/v1/train/start", body, { timeout_s = START_TIMEOUT_S })
-  node.memory.training = key
+  node.memory.training = training_key(task)
 end
 
 -- Probe -------------------------------------------------------------------------------------------------------------
 
-local stages = { GENERATING = "GENERATING", VALIDATING = "VALIDATING" }
+local stages = { GENERATING = "GENERATING", VALIDATING = "VALIDATING", IDLE = "IDLE", NOT_LOADED = "IDLE" }
 
--- Old nodes name the stage only in pow/status; a service may end between the two questions.
+-- Old nodes name the stage only in pow/status; a service may end between the two questions. nil: any other word, which says nothing.
 local function probe_poc(node)
   local answer = node:get("/api/v1/pow/status", { accept = { 409 } })
-  return stages[answer.json and answer.json.status] or "IDLE"
+  return answer.status == 200 and answer.json and stages[answer.json.status] or nil
 end
 
 local statuses = { POW = "POC", INFERENCE = "INFERENCE", TRAIN = "TRAINING", STOPPED = "STOPPED" }

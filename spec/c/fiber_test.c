@@ -182,7 +182,7 @@ static void an_answer_that_is_no_success_fails_with_its_class_and_words(void **s
     end(COX_END_DONE);
     assert_int_equal(attempt->result.class_, cases[i].class_);
     assert_non_null(strstr(attempt->result.error, cases[i].words));
-    assert_string_equal(attempt->result.unanswered.call, ""); /* it was answered */
+    assert_string_equal(attempt->result.unanswered.call, cases[i].status == 502 ? "POST /go" : ""); /* it was answered, but by a gateway */
   }
   begin(COX_ATTEMPT_REACH, "accepts");
   go(NULL);
@@ -311,6 +311,43 @@ static void a_missing_driver_is_told_in_plain_words(void **state) {
   assert_int_equal(go(NULL), COX_FIBER_DONE);
   end(COX_END_DONE);
   assert_non_null(strstr(attempt->result.error, "no driver for nodes of kind toaster"));
+}
+
+/* Seen with a proxy that gives up after a minute: the load that it had passed on went on. */
+static void a_call_that_only_a_gateway_answered_may_still_be_under_way(void **state) {
+  (void)state;
+  for (int status = 500; status <= 505; status++) {
+    begin(COX_ATTEMPT_REACH, "posts");
+    assert_int_equal(go(NULL), COX_FIBER_WAITS);
+    assert_int_equal(answer(status, "<html>"), COX_FIBER_DONE);
+    end(COX_END_DONE);
+    const bool is_of_gateway = status >= 502 && status <= 504;
+    assert_int_equal(attempt->result.class_, COX_CLASS_SERVER);
+    assert_string_equal(attempt->result.unanswered.call, is_of_gateway ? "POST /go" : "");
+    assert_int_equal(attempt->result.has_answered, !is_of_gateway);
+  }
+}
+
+/* What cannot be said in JSON would be no reason at all. */
+static void a_failure_is_told_in_words_whatever_the_node_said(void **state) {
+  (void)state;
+  static char huge[200000];
+  memset(huge, 'x', sizeof huge - 1);
+  const char *const bodies[] = {"caf\xe9 \xff\xfe", "\xed\xa0\x80 \xe0\x80\x80 \xf0\x80\x80\x80", "\xf4\x90\x80\x80", "{\"detail\": 7}", "[", huge,
+                                "{\"detail\":\"\\ud83d\\ude00\"}", ""};
+  for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+    for (int way = 0; way < 2; way++) {
+      begin(COX_ATTEMPT_REACH, way == 0 ? "posts" : "cites");
+      assert_int_equal(go(NULL), COX_FIBER_WAITS);
+      assert_int_equal(answer(way == 0 ? 500 : 200, bodies[i]), COX_FIBER_DONE);
+      end(COX_END_DONE);
+      json_t *const text = json_string(attempt->result.error);
+      assert_non_null(text);
+      json_decref(text);
+      assert_true(strlen(attempt->result.error) < 1200);
+      assert_non_null(strstr(attempt->result.error, way == 0 ? "POST http://10.0.0.1:15000/go was answered 500" : "it said"));
+    }
+  }
 }
 
 static void check_what_it_is_told(struct cox_mark sent, double told_age_s) {
@@ -448,6 +485,8 @@ int main(void) {
       TEST(a_node_object_does_not_outlive_its_attempt),
       TEST(a_missing_driver_is_told_in_plain_words),
       TEST(a_driver_sees_its_node_and_what_was_left_open),
+      TEST(a_call_that_only_a_gateway_answered_may_still_be_under_way),
+      TEST(a_failure_is_told_in_words_whatever_the_node_said),
       TEST(the_age_of_what_was_left_open_does_not_follow_the_wall_clock),
       TEST(of_a_call_from_before_the_machine_started_only_that_is_known),
       TEST(a_mark_tells_how_long_ago_it_was_in_another_attempt_too),

@@ -22,16 +22,18 @@ struct seen {
   enum cox_status status;
   bool is_ready;
   const char *model;
+  const char *poc; /* NULL: it could not be told */
 };
 
-static const struct seen good = {COX_CLASS_NONE, COX_STATUS_INFERENCE, true, "m"};
-static const struct seen unreachable = {COX_CLASS_REFUSED, COX_STATUS_UNKNOWN, false, NULL};
+static const struct seen good = {COX_CLASS_NONE, COX_STATUS_INFERENCE, true, "m", NULL};
+static const struct seen unreachable = {COX_CLASS_REFUSED, COX_STATUS_UNKNOWN, false, NULL, NULL};
 
 static void end_probe(struct seen seen) {
   assert_int_equal(f->opens, 1);
   struct cox_attempt *const probe = f->open[0];
   assert_int_equal(probe->kind, COX_ATTEMPT_PROBE);
   probe->result.seen = seen.status;
+  probe->result.has_seen_poc = seen.poc != NULL && cox_poc_parse(seen.poc, &probe->result.seen_poc);
   probe->result.is_ready = seen.is_ready;
   probe->result.seen_model = seen.model != NULL ? strdup(seen.model) : NULL;
   probe->result.has_answered = seen.class_ == COX_CLASS_NONE;
@@ -79,7 +81,7 @@ static void a_node_that_cannot_be_reached_three_times_is_failed_until_one_good_p
 static void a_node_found_in_another_state_is_brought_back(void **state) {
   (void)state;
   fake_serving(f);
-  probe((struct seen){COX_CLASS_NONE, COX_STATUS_STOPPED, false, NULL});
+  probe((struct seen){COX_CLASS_NONE, COX_STATUS_STOPPED, false, NULL, NULL});
   assert_string_equal(fake_state(f, "node1", "current_status"), "STOPPED");
   assert_int_equal(f->started, 2);
 }
@@ -87,14 +89,14 @@ static void a_node_found_in_another_state_is_brought_back(void **state) {
 static void a_node_that_serves_another_model_is_brought_back(void **state) {
   (void)state;
   fake_serving(f);
-  probe((struct seen){COX_CLASS_NONE, COX_STATUS_INFERENCE, true, "other"});
+  probe((struct seen){COX_CLASS_NONE, COX_STATUS_INFERENCE, true, "other", NULL});
   assert_int_equal(f->started, 2);
 }
 
 static void a_node_that_says_inference_but_does_not_serve_is_failed(void **state) {
   (void)state;
   fake_serving(f);
-  for (int i = 0; i < 3; i++) probe((struct seen){COX_CLASS_NONE, COX_STATUS_INFERENCE, false, "m"});
+  for (int i = 0; i < 3; i++) probe((struct seen){COX_CLASS_NONE, COX_STATUS_INFERENCE, false, "m", NULL});
   assert_string_equal(fake_state(f, "node1", "current_status"), "FAILED");
 }
 
@@ -155,9 +157,26 @@ static void a_poc_target_is_never_settled_by_a_probe(void **state) {
   fake_finish(f, "node1", COX_CLASS_SERVER, "500");
   fake_send(f, "probe", NULL);
   if (f->opens > 0 && f->open[0]->kind == COX_ATTEMPT_PROBE) {
-    end_probe((struct seen){COX_CLASS_NONE, COX_STATUS_POC, false, NULL});
+    end_probe((struct seen){COX_CLASS_NONE, COX_STATUS_POC, false, NULL, NULL});
   }
   assert_string_not_equal(fake_state(f, "node1", "poc_current_status"), "GENERATING");
+}
+
+/* A node that says it idles proves nothing: its PoC would be missed. What it says that cannot be read is no reason to disturb it. */
+static void a_node_that_idles_in_a_poc_is_asked_for_it_again(void **state) {
+  (void)state;
+  static const char *const told[] = {NULL, "GENERATING", "IDLE", "VALIDATING"};
+  fake_serving(f);
+  fake_intend(f, "node1", fake_target("POC", "GENERATING"));
+  fake_finish(f, "node1", COX_CLASS_NONE, NULL);
+  for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+    const size_t started = f->started;
+    fake_send(f, "probe", json_pack("{ss}", "node_id", "node1"));
+    end_probe((struct seen){.status = COX_STATUS_POC, .poc = told[i]});
+    assert_int_equal(f->started - started, i >= 2);
+    if (i >= 2) fake_finish(f, "node1", COX_CLASS_NONE, NULL);
+    assert_string_equal(fake_state(f, "node1", "poc_current_status"), "GENERATING");
+  }
 }
 
 static void the_time_of_the_last_check_is_not_the_time_of_the_last_change(void **state) {
@@ -182,6 +201,7 @@ int main(void) {
       TEST(an_answer_ends_the_backoff_of_a_node_that_was_away),
       TEST(a_failed_attempt_is_not_cleared_by_probes),
       TEST(a_poc_target_is_never_settled_by_a_probe),
+      TEST(a_node_that_idles_in_a_poc_is_asked_for_it_again),
       TEST(the_time_of_the_last_check_is_not_the_time_of_the_last_change),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

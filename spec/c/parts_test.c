@@ -13,6 +13,7 @@
 #include "base/queue.h"
 #include "base/rng.h"
 #include "base/thread.h"
+#include "base/utf8.h"
 #include "core/backoff.h"
 #include "core/node_config.h"
 #include "core/target.h"
@@ -108,6 +109,31 @@ static void a_buffer_stops_at_its_limit_and_keeps_what_it_had(void **state) {
   assert_false(cox_buf_add(&buf, "6789", 4));
   assert_string_equal(buf.data, "12345");
   cox_buf_fini(&buf);
+}
+
+static bool is_utf8(const char *text) {
+  while (*text != '\0') {
+    const size_t bytes = cox_utf8_bytes(text, 4);
+    if (bytes == 0) return false;
+    text += bytes;
+  }
+  return true;
+}
+
+static void utf_8_is_what_json_takes(void **state) {
+  (void)state;
+  static const unsigned char ends[] = {0, 0x41, 0x7f, 0x80, 0xbf, 0xc0};
+  for (int first = 0x7f; first < 0x100; first++) {
+    for (int second = 0x7f; second <= 0xc1; second++) {
+      for (size_t i = 0; i < sizeof ends * sizeof ends; i++) {
+        const char text[] = {(char)first, (char)second, (char)ends[i / sizeof ends], (char)ends[i % sizeof ends], 0};
+        json_t *const value = json_string(text);
+        assert_int_equal(is_utf8(text), value != NULL);
+        json_decref(value);
+      }
+    }
+  }
+  assert_int_equal(cox_utf8_bytes("\xc3\xa9", 1), 0); /* the other half is behind the end */
 }
 
 static void times_are_rfc_3339_utc_with_milliseconds(void **state) {
@@ -284,6 +310,7 @@ int main(void) {
       cmocka_unit_test(backoff_doubles_to_its_limit_and_is_longer_for_what_rarely_heals),
       cmocka_unit_test(chance_is_reproducible_and_within_bounds),
       cmocka_unit_test(a_buffer_stops_at_its_limit_and_keeps_what_it_had),
+      cmocka_unit_test(utf_8_is_what_json_takes),
       cmocka_unit_test(times_are_rfc_3339_utc_with_milliseconds),
       cmocka_unit_test(times_have_the_date_of_the_c_library),
       cmocka_unit_test(a_mark_of_the_machine_holds_in_another_process),

@@ -8,6 +8,7 @@ local driving = {}
 driving.__index = driving
 
 local DEFAULT_TIMEOUT_S = 30
+local of_gateway = { [502] = true, [503] = true, [504] = true }
 
 -- Memory crosses as a plain value: anything else is a fault of the driver.
 local function plain(value, path)
@@ -147,7 +148,7 @@ local function serve(self, attempt, request, cancel)
     reply = await(self, attempt, request)
   end
   if not reply then return nil, "deadline" end
-  if is_mutating and reply.status then self.unanswered = nil end
+  if is_mutating and reply.status and not of_gateway[reply.status] then self.unanswered = nil end
   if is_cancelled then return nil, "cancelled" end
   return reply
 end

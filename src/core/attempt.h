@@ -39,6 +39,7 @@ struct cox_result {
   /* probes only: */
   enum cox_status seen;     /* UNKNOWN when the driver could not say */
   enum cox_poc seen_poc;
+  bool has_seen_poc;        /* false: the driver could not say */
   bool is_ready;            /* it serves inference now */
   char *seen_model;         /* model it serves, owned; NULL when unknown */
 };

@@ -7,10 +7,10 @@ static bool is_connection_class(enum cox_class class_) {
   return class_ == COX_CLASS_REFUSED || class_ == COX_CLASS_RESOLVE || class_ == COX_CLASS_RESET || class_ == COX_CLASS_TIMEOUT;
 }
 
-/* A PoC status that the driver could not tell is IDLE; it contradicts nothing. */
+/* What the driver could not tell contradicts nothing. */
 static bool is_as_known(const struct cox_result *seen, enum cox_status known, enum cox_poc poc) {
   if (seen->seen == COX_STATUS_UNKNOWN) return true;
-  return seen->seen == known && (seen->seen_poc == COX_POC_IDLE || seen->seen_poc == poc);
+  return seen->seen == known && (!seen->has_seen_poc || seen->seen_poc == poc);
 }
 
 static bool serves_another_model(const struct cox_node *node, const struct cox_result *seen) {

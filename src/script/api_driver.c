@@ -106,14 +106,20 @@ static bool says_error(lua_State *L, int answer) {
   return is_error;
 }
 
-/* A call that certainly never arrived leaves the node as it was; any other without an answer may have done its work. */
+/* Not the node's own word, but that of a gateway in front of it, which had no good answer from it. */
+static bool is_of_gateway(const struct cox_io_reply *reply) {
+  return reply->class_ == COX_CLASS_NONE && (reply->http_status == 502 || reply->http_status == 503 || reply->http_status == 504);
+}
+
+/* A call that certainly never arrived leaves the node as it was; any other without an answer of the node's may have done its work. */
 static void note_reply(struct cox_fiber *fiber, const struct cox_io_reply *reply) {
   struct cox_result *const result = &fiber->attempt->result;
-  if (reply->class_ == COX_CLASS_NONE) result->has_answered = true;
+  const bool is_answered = reply->class_ == COX_CLASS_NONE && !is_of_gateway(reply);
+  if (is_answered) result->has_answered = true;
   if (!fiber->request.is_mutating) return;
   const bool is_unsent = reply->class_ == COX_CLASS_REFUSED || reply->class_ == COX_CLASS_RESOLVE || reply->class_ == COX_CLASS_SCRIPT;
   if (is_unsent) result->unanswered = fiber->before;
-  else if (reply->class_ == COX_CLASS_NONE) result->unanswered.call[0] = '\0';
+  else if (is_answered) result->unanswered.call[0] = '\0';
 }
 
 /* Stack: node, path, body, options. */
@@ -239,7 +245,7 @@ static const struct cox_api_field fields[] = {
     {"inference_url", "string", "its inference address"},
     {"memory", "table", "notes of plain values, kept from attempt to attempt however one ends"},
     {"applied", "coxswain.Target?", "the last target reached"},
-    {"unanswered", "coxswain.Unanswered?", "the last state-changing call that was sent and not answered"},
+    {"unanswered", "coxswain.Unanswered?", "the last state-changing call that was sent and not answered by the node; 502, 503 and 504 are the word of a gateway before it"},
     {NULL, NULL, NULL},
 };
 
@@ -377,6 +383,7 @@ void cox_driver_take_probe(lua_State *L, struct cox_fiber *fiber) {
     cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, "the driver's probe returned a status or poc that is none of the known ones");
     return;
   }
+  result->has_seen_poc = poc != NULL;
   cox_vm_push_field(L, -1, "ready");
   result->is_ready = lua_toboolean(L, -1) != 0;
   lua_pop(L, 1);

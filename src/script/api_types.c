@@ -122,7 +122,7 @@ static const struct cox_api_field command_answer[] = {
 
 static const struct cox_api_field probe[] = {
     {"status", "string", "INFERENCE, POC, TRAINING, STOPPED or UNKNOWN"},
-    {"poc", "string?", "IDLE, GENERATING or VALIDATING"},
+    {"poc", "string?", "IDLE, GENERATING or VALIDATING; nil: it cannot be told. What differs from what the node was left at is brought about again"},
     {"ready", "boolean", "does it serve inference now?"},
     {"model", "string?", "what it serves"},
     {NULL, NULL, NULL},

@@ -15,6 +15,8 @@
 #define CLOSE_BUDGET_S 0.05
 #define SAVE_BUDGET_S COX_VM_SMALL_BUDGET_S(0.05)
 
+enum { ERROR_BYTES = 1200 };
+
 /* ---- the body of a fiber ---- */
 
 struct cox_fiber *cox_fiber_check(lua_State *L) {
@@ -30,8 +32,10 @@ void cox_fiber_fail(struct cox_fiber *fiber, enum cox_class class_, int http_sta
   if (result->class_ != COX_CLASS_NONE) return;
   result->class_ = class_;
   result->http_status = http_status;
+  char shown[ERROR_BYTES]; /* a node's own words may be in it: any bytes, and as many as it likes */
+  cox_vm_copy_text(shown, sizeof shown, text);
   free(result->error);
-  result->error = strdup(text);
+  result->error = strdup(shown);
 }
 
 /* The structured errors of the bindings: { class, message, status? }. False: it is none. */
@@ -64,7 +68,7 @@ static void take_error(lua_State *L, struct cox_fiber *fiber, int status) {
     fail_job(fiber, &err);
     return;
   }
-  char text[1200];
+  char text[ERROR_BYTES];
   snprintf(text, sizeof text, "%s%s%.*d%s%s", err.file, err.file[0] != '\0' ? ":" : "", err.line > 0 ? 1 : 0, err.line,
            err.file[0] != '\0' ? ": " : "", err.text);
   cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, text);

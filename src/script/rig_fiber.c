@@ -239,8 +239,8 @@ static json_t *result_of(const struct cox_rig *rig, const struct cox_attempt *at
     json_object_set_new(out, "unanswered", json_pack("{ss, sf}", "call", result->unanswered.call, "age_s", age_s));
   }
   if (attempt->kind != COX_ATTEMPT_PROBE) return out;
-  json_object_set_new(out, "seen", json_pack("{ss, ss, sb, ss*}", "status", cox_status_name(result->seen), "poc", cox_poc_name(result->seen_poc),
-                                             "ready", result->is_ready, "model", result->seen_model));
+  json_object_set_new(out, "seen", json_pack("{ss, ss*, sb, ss*}", "status", cox_status_name(result->seen), "poc",
+                                             result->has_seen_poc ? cox_poc_name(result->seen_poc) : NULL, "ready", result->is_ready, "model", result->seen_model));
   return out;
 }
 

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/utf8.h"
+
 enum { DEPTH_MAX = 8, NAME_MAX_BYTES = 512 };
 
 struct reading {
@@ -29,15 +31,10 @@ struct place {
   int depth;
 };
 
-static bool is_utf8(const unsigned char *p, size_t len) {
-  const unsigned char *const end = p + len;
-  while (p < end) {
-    const int more = *p < 0x80 ? 0 : *p >= 0xc2 && *p < 0xe0 ? 1 : *p >= 0xe0 && *p < 0xf0 ? 2 : *p >= 0xf0 && *p < 0xf5 ? 3 : -1;
-    if (more < 0 || end - p <= more) return false;
-    for (int i = 1; i <= more; i++) {
-      if ((p[i] & 0xc0) != 0x80) return false;
-    }
-    p += more + 1;
+static bool is_utf8(const char *text, size_t len) {
+  for (size_t at = 0, bytes; at < len; at += bytes) {
+    bytes = cox_utf8_bytes(text + at, len - at);
+    if (bytes == 0) return false;
   }
   return true;
 }
@@ -96,7 +93,7 @@ static char *read_text(struct reading *reading, const char *path, size_t size, s
     cox_faults_add(reading->faults, path, 0, "the script is larger than %d bytes: split it", COX_SOURCES_FILE_BYTES_MAX);
   } else if (*len > reading->bytes_left) {
     cox_faults_add(reading->faults, reading->dir, 0, "the scripts have more than %d bytes together", COX_SOURCES_BYTES_MAX);
-  } else if (!is_utf8((const unsigned char *)text, *len)) {
+  } else if (!is_utf8(text, *len)) {
     cox_faults_add(reading->faults, path, 0, "the script is not text in UTF-8");
   } else if (memchr(text, '\0', *len) != NULL) { /* the store could not keep it */
     cox_faults_add(reading->faults, path, 0, "the script has a zero byte in it: it is not text");
@@ -123,7 +120,7 @@ static bool stays_inside(const struct reading *reading, const char *path) {
 
 static void read_file(struct reading *reading, const char *path, const char *name, size_t size) {
   if (!stays_inside(reading, path)) return;
-  if (!is_utf8((const unsigned char *)name, strlen(name))) {
+  if (!is_utf8(name, strlen(name))) {
     cox_faults_add(reading->faults, path, 0, "the script's name is not text in UTF-8: rename it");
     return;
   }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "script/sandbox.h"
 
 enum { MEMORY_MAX = 64 * 1024 * 1024, FRAMES_MAX = 12, CUT_FRAMES_MAX = 200 };
@@ -227,19 +228,10 @@ int cox_vm_trace(lua_State *L) {
 
 /* ---- errors ---- */
 
-/* Bytes of the character at `text` when it is UTF-8, 0 when not. */
-static size_t character_bytes(const unsigned char *text) {
-  const size_t bytes = *text < 0x80 ? 1 : *text >= 0xc2 && *text < 0xe0 ? 2 : *text >= 0xe0 && *text < 0xf0 ? 3 : *text >= 0xf0 && *text < 0xf5 ? 4 : 0;
-  for (size_t i = 1; i < bytes; i++) {
-    if ((text[i] & 0xc0) != 0x80) return 0;
-  }
-  return bytes;
-}
-
 void cox_vm_copy_text(char *out, size_t size, const char *text) {
   size_t len = 0;
   while (*text != '\0') {
-    const size_t bytes = character_bytes((const unsigned char *)text), step = bytes > 0 ? bytes : 1;
+    const size_t bytes = cox_utf8_bytes(text, SIZE_MAX), step = bytes > 0 ? bytes : 1;
     if (len + step >= size) break;
     if (bytes > 0) memcpy(out + len, text, bytes);
     else out[len] = '?';

@@ -390,9 +390,11 @@ for _, release in ipairs { "old", "new" } do
         end
       end)
 
-      it("says IDLE for a PoC stage that it does not know", function()
+      it("says nothing of a PoC stage that it does not know", function()
         local d = at("POW", options)
         d.ml.pow.stage = "LOADING"
+        assert.is_nil(d:probe().value.poc)
+        d.ml.pow.stage = "IDLE"
         assert.are.equal("IDLE", d:probe().value.poc)
         d.ml.pow.stage = "VALIDATING"
         assert.are.equal("VALIDATING", d:probe().value.poc)
