@@ -261,6 +261,39 @@ static void what_a_phase_decided_since_stands(void **state) {
   assert_string_equal(fake_state(f, "node1", "poc_intended_status"), "GENERATING");
 }
 
+static struct cox_node *node_of(const char *id) { return cox_registry_find(&f->broker->registry, id); }
+
+static void a_target_that_comes_back_brings_its_drain_back(void **state) {
+  (void)state;
+  struct cox_lease_grant grant;
+  struct question question;
+  const struct cox_lease_ask ask = {.model = "m"};
+  add("node1", 5000);
+  must("block", json_pack("{si, ss, sb, ss}", "height", 10, "hash", "AA", "synced", 1, "command", "due"));
+  must("intend", intent("node1", fake_target("INFERENCE", NULL)));
+  fake_give_back(f, 0, COX_CLASS_NONE, NULL);
+  manual_commit_all(f);
+  assert_int_equal(cox_lease_acquire(f->broker, &ask, 0, NULL, &grant, NULL), 0);
+  cox_lease_grant_fini(&grant);
+  send(&question, "intend", intent("node1", json_pack("{ss, sf}", "status", "TRAINING", "drain_s", 60.0)));
+  assert_true(node_of("node1")->drain_until_us > 0);
+  manual_burn(f, false);
+  assert_int_equal(node_of("node1")->drain_until_us, 0);
+  manual_put_out(f);
+  manual_commit_all(f);
+  must("intend", intent("node1", json_pack("{ss, sf}", "status", "STOPPED", "drain_s", 60.0)));
+  assert_null(fake_open(f, "node1"));
+  send(&question, "intend", intent("node1", json_pack("{ss}", "status", "TRAINING")));
+  assert_non_null(fake_open(f, "node1")); /* it waits for nobody, … */
+  manual_burn(f, false);
+  fake_give_back(f, 0, COX_CLASS_CANCELLED, NULL);
+  fake_run(f);
+  assert_null(fake_open(f, "node1")); /* … and then is to be stopped again, when its lease has ended */
+  assert_int_equal(cox_lease_release(f->broker, grant.id, COX_LEASE_SUCCESS, NULL), 0);
+  fake_run(f);
+  assert_non_null(fake_open(f, "node1"));
+}
+
 static void degraded_mode_refuses_what_must_be_durable_and_lets_the_rest_go_on(void **state) {
   (void)state;
   struct question question;
@@ -591,6 +624,7 @@ int main(void) {
       TEST(an_attempt_that_came_back_during_a_removal_leaves_the_node_to_be_verified),
       TEST(a_number_is_free_when_the_removal_of_its_node_is_stored_and_not_before),
       TEST(what_a_phase_decided_since_stands),
+      TEST(a_target_that_comes_back_brings_its_drain_back),
       TEST(degraded_mode_refuses_what_must_be_durable_and_lets_the_rest_go_on),
       TEST(it_ends_with_the_whole_state_written_anew_and_the_gap_told),
       TEST(what_changes_while_the_state_is_written_anew_is_in_it),

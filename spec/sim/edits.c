@@ -11,6 +11,15 @@ static const struct {
     {"drivers/mlnode.lua", "first = 0.2,", "first = 0.3,"},
     {"policy/models.lua", "id < first", "id > first"}, /* other targets */
     {"drivers/mlnode.lua", "REST_AFTER_LOAD_S  = 5 ", "REST_AFTER_LOAD_S  = 6 "},
+    [EDITS_DRAINING] = {"policy/phases.lua", "function M.intent(node, world)\n",
+     "local decide\n"
+     "function M.intent(node, world)\n"
+     "  local target, why = decide(node, world)\n"
+     "  if target and target.status ~= 'INFERENCE' then target.drain_s = ({ 0, 5, 80 })[node.node_num % 3 + 1] end\n"
+     "  return target, why\n"
+     "end\n"
+     "\n"
+     "function decide(node, world)\n"},
     /* broken: they do not compile, a case fails, a case throws */
     {"commands/start_poc.lua", "return", "return return"},
     {"policy/models.lua", "is_kept = not taken[key]", "is_kept = not not taken[key]"},

@@ -99,7 +99,8 @@ static void find_files(struct life *life) {
 
 static void live(struct life *life, struct cox_world_outcome *outcome) {
   const struct cox_world_scripts scripts = {
-      .begin = begin, .load = load, .due_us = due_us, .turn = turn, .set_broker = set_broker, .ctx = life, .edit = edit, .good = EDITS_GOOD, .edits = EDITS, .hash = hash,
+      .begin = begin, .load = load, .due_us = due_us, .turn = turn, .set_broker = set_broker, .ctx = life, .edit = edit, .good = EDITS_GOOD,
+      .draining = EDITS_DRAINING, .edits = EDITS, .hash = hash,
       .job = EDITS_JOB};
   cox_world_live(life->world, &scripts, outcome);
   note_leak(life);

@@ -41,6 +41,10 @@ static const struct {
     {"reload.forgets_owed", "a choice of scripts that a full disk refused is not written again"},
     {"job.forgets_state", "what a job saves is lost when it begins anew with other scripts"},
     {"ledger.answers_early", "a commit is acknowledged before it is on the disk"},
+    {"drain.ignores_leases", "leases that may end first are not waited for"},
+    {"drain.misses_poc", "a drain goes on when the PoC is about to begin"},
+    {"lease.forgets_drained", "the end of the last lease of a draining node wakes nobody"},
+    {"undo.forgets_drain", "a target that comes back, because another could not be stored, has lost its drain"},
     {"ledger.forgets_undo", "a change that could not be stored stays in force"},
 };
 

@@ -111,6 +111,7 @@ static void begin_episode_locked(struct cox_txn *txn, const struct cox_target *t
 static void intend_locked(struct cox_txn *txn, struct cox_change *change) COX_REQUIRES(LOCK) {
   struct cox_node *const node = change->node;
   begin_episode_locked(txn, change->target);
+  change->drain_until_us = node->drain_until_us;
   cox_drain_begin_locked(txn->broker, node, change->target);
   node->serves_target = false;
   SWAP(struct cox_target *, node->target, change->target);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "core/lease_private.h"
 
 static int64_t now_us(const struct cox_leases *leases) { return cox_clock_mono_us(leases->clock); }
@@ -64,7 +65,7 @@ struct cox_lease_wait *cox_lease_end_locked(struct cox_leases *leases, struct co
     return NULL;
   }
   cox_lease_tally_locked(leases, &leases->active, -1);
-  if (node->count == 0 && node->is_draining) note_drained_locked(leases, node->registration);
+  if (node->count == 0 && node->is_draining && !cox_fault("lease.forgets_drained")) note_drained_locked(leases, node->registration);
   if (!node->is_serving) return NULL;
   node->group->load--;
   if (outcome != COX_LEASE_UNSAID || trial != 0) {

@@ -22,6 +22,7 @@ struct cox_change {
   struct cox_node *node; /* set by applying: the registered node, NULL after a removal */
   bool is_new, has_config, has_target, has_forgotten; /* set by applying: what really changed */
   uint64_t generation;         /* set by applying: of the target that was set */
+  int64_t drain_until_us;      /* set by applying: of the target before it */
   int64_t freed_at;            /* set by applying: what held the number of a new node back, or that of a removed one now */
   json_t *removed_id;          /* set by applying, borrowed from `fresh` */
 };

@@ -48,6 +48,7 @@ struct cox_world *cox_world_create(const struct cox_world_options *options, stru
   world->clock = (struct cox_clock){.mono_us = mono_us, .wall_ms = wall_ms, .era = era, .ctx = world};
   world->results_end = &world->results;
   cox_rng_init(&world->shape, options->seed);
+  cox_rng_init(&world->added, options->seed ^ 0x5851f42d4c957f2dULL);
   for (uint64_t i = 0; i < COX_WORLD_FAMILIES; i++) {
     cox_rng_init(&world->rng[i], options->seed * 0x9e3779b97f4a7c15ULL + i + 1);
     world->has[i] = (options->without >> i & 1) == 0;
@@ -132,6 +133,7 @@ static void stir(struct cox_world *world, const struct cox_world_event *event) {
   if (world->is_calm) return;
   switch (event->kind) {
     case COX_EVENT_OPERATOR: cox_world_operate(world); break;
+    case COX_EVENT_MAINTENANCE: cox_world_maintain(world); break;
     case COX_EVENT_MISCHIEF: cox_world_mischief(world, event->token); break;
     case COX_EVENT_JUMP: jump(world); break;
     case COX_EVENT_RESTART: restart(world, event->token == 1); break;
@@ -165,6 +167,7 @@ static void happen(struct cox_world *world, const struct cox_world_event *event)
     case COX_EVENT_JUDGE: cox_world_judge(world, event->id); break;
     case COX_EVENT_END: cox_world_end(world); break;
     case COX_EVENT_OPERATOR:
+    case COX_EVENT_MAINTENANCE:
     case COX_EVENT_MISCHIEF:
     case COX_EVENT_JUMP:
     case COX_EVENT_DISK:
@@ -190,6 +193,7 @@ static void plan_life(struct cox_world *world) {
   }
   cox_world_clients_begin(world);
   cox_world_exchange_begin(world);
+  cox_world_maintenance_begin(world);
   if (world->has[COX_WORLD_RESTARTS] && cox_world_roll(world, COX_WORLD_RESTARTS, 0.6)) {
     cox_world_plan(world, now + cox_world_span(world, COX_WORLD_RESTARTS, 5, 200), COX_EVENT_RESTART, 0, 0);
   }
@@ -227,6 +231,7 @@ static void close_book(struct cox_world *world) {
 void cox_world_live(struct cox_world *world, const struct cox_world_scripts *scripts, struct cox_world_outcome *outcome) {
   world->scripts = *scripts;
   world->exchange.previous = COX_WORLD_NO_SET;
+  cox_world_first_set(world);
   if (cox_world_daemon_start(world) == 0) {
     cox_world_declare(world);
     plan_life(world);

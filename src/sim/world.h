@@ -70,6 +70,7 @@ struct cox_world_scripts {
   /* From now on the files hold edit `which`: below `good` one that is accepted, 0 what is live first; then the broken ones. */
   void (*edit)(void *ctx, unsigned which);
   unsigned good, edits;
+  unsigned draining; /* the good one whose targets wait for leases */
   const char *job; /* all of them have it: it counts its commands, which have its name, from 1 in `n`, over exchanges too */
   /* Of an edit's content, as people see it; false: there is none. */
   bool (*hash)(void *ctx, unsigned which, char text[COX_WORLD_HASH]);

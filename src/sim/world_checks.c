@@ -61,6 +61,7 @@ static const struct {
     {"no wake-up is lost", no_wake_up_is_lost},
     {"queues are bounded", queues_are_bounded},
     {"each attempt comes back once", attempts_are_counted},
+    {"a drain is waited for", cox_world_drain_check_wake},
     {"each command is answered once", nobody_is_forgotten},
     {"leases equal their book", cox_world_check_leases},
 };
@@ -76,6 +77,7 @@ const char *const *cox_world_invariants(void) {
                                       "attempts run what is recorded",
                                       "attempts have a deadline",
                                       "backoff is kept",
+                                      "a drain is waited for",
                                       "a changed intent begins anew",
                                       "an equal target changes nothing",
                                       "results are applied by their fence",
@@ -105,6 +107,7 @@ const char *const *cox_world_invariants(void) {
                                       "leases end in time",
                                       "each waiter is answered once",
                                       "no waiter waits beside a free slot",
+                                      "an admin state ends at its time",
                                       NULL};
   return names;
 }
@@ -116,35 +119,43 @@ void cox_world_check(struct cox_world *world) {
 /* ---- after commands ---- */
 
 void cox_world_forget_seen(struct cox_world *world) {
-  for (size_t i = 0; i < world->seen_count; i++) cox_target_release(world->seen[i].target);
+  for (size_t i = 0; i < world->seen_count; i++) {
+    cox_target_release(world->seen[i].target);
+    cox_target_release(world->seen[i].older);
+  }
   free(world->seen);
   world->seen = NULL;
-  world->seen_count = 0;
+  world->seen_count = world->drains = 0;
 }
 
-static const struct cox_world_node *seen_before(const struct cox_world *world, uint64_t registration) {
+struct cox_world_node *cox_world_seen(const struct cox_world *world, uint64_t registration) {
   for (size_t i = 0; i < world->seen_count; i++) {
     if (world->seen[i].registration == registration) return &world->seen[i];
   }
   return NULL;
 }
 
-static void remember(struct cox_world *world) {
+/* `commands`: so many ran since. */
+static void remember(struct cox_world *world, uint64_t commands) {
   struct cox_world_node *const list = calloc(REGISTRY->count + 1, sizeof *list);
   if (list == NULL) abort();
-  size_t count = 0;
+  size_t count = 0, drains = 0;
   for (size_t i = 0; i < REGISTRY->num_count; i++) {
     const struct cox_node *const node = REGISTRY->by_num[i];
     if (node == NULL) continue;
-    list[count++] = (struct cox_world_node){node->registration, node->generation, cox_target_hold(node->target)};
+    struct cox_world_node *const now = &list[count++];
+    *now = (struct cox_world_node){.registration = node->registration, .generation = node->generation, .target = cox_target_hold(node->target)};
+    cox_world_drain_follow(world, node, cox_world_seen(world, node->registration), now, commands);
+    drains += now->drain.until_us != 0;
   }
   cox_world_forget_seen(world);
   world->seen = list;
   world->seen_count = count;
+  world->drains = drains;
 }
 
 static void check_target(struct cox_world *world, const struct cox_node *node, uint64_t count) {
-  const struct cox_world_node *const before = seen_before(world, node->registration);
+  const struct cox_world_node *const before = cox_world_seen(world, node->registration);
   if (node->target != NULL && json_string_length(node->target->reason) == 0) {
     cox_world_break(world, "intents are explained", cox_node_id(node), "%s has a target without a reason", cox_node_id(node));
   }
@@ -256,7 +267,7 @@ void cox_world_check_commands(struct cox_world *world, uint64_t count) {
     check_admin(world, REGISTRY->by_num[i]);
   }
   check_episode(world, count);
-  remember(world);
+  remember(world, count);
   if (REGISTRY->count <= 20 || world->outcome.commands % 8 == 0) cox_world_check_intents(world);
 }
 
@@ -290,6 +301,7 @@ static void check_left(struct cox_world *world, const struct cox_node *node) {
   if (!REGISTRY->is_armed || !cox_node_needs_attempt(node)) return;
   const bool is_planned = node->next_at_us > world->now_us && node->look_at_us == node->next_at_us;
   if (is_planned || is_departing(world, node->url_hash)) return;
+  if (cox_world_drains(world, node) && node->look_at_us > world->now_us && node->look_at_us <= world->now_us + COX_WORLD_S) return;
   cox_world_break(world, "a pass leaves no work", id, "%s needs an attempt, none is in flight and nothing will look at it", id);
 }
 
@@ -342,6 +354,7 @@ void cox_world_check_start(struct cox_world *world, const struct cox_attempt *at
   if (!is_as_recorded || !REGISTRY->is_armed) {
     cox_world_break(world, "attempts run what is recorded", id, "attempt %" PRIu64 " of %s is not the recorded one", attempt->fence.attempt, id);
   }
+  cox_world_drain_check_start(world, node);
   if (node->next_at_us > world->now_us) {
     cox_world_break(world, "backoff is kept", id, "attempt %" PRIu64 " of %s starts %.3f s before the end of its backoff",
                     attempt->fence.attempt, id, (double)(node->next_at_us - world->now_us) / 1e6);

@@ -181,6 +181,40 @@ void cox_world_operate(struct cox_world *world) {
   cox_world_plan(world, world->now_us + (is_hasty ? pause_us / 1000 : pause_us), COX_EVENT_OPERATOR, 0, 0);
 }
 
+/* ---- maintenance: one node after the other is taken out of service for a moment ---- */
+
+#define MAINTENANCE_SHARE 0.3
+
+static double draw_s(struct cox_world *world, double from_s, double to_s) { return from_s + cox_rng_unit(&world->added) * (to_s - from_s); }
+
+static void plan_maintenance(struct cox_world *world, double in_s) {
+  cox_world_plan(world, world->now_us + (int64_t)(in_s * 1e6), COX_EVENT_MAINTENANCE, 0, 0);
+}
+
+void cox_world_maintenance_begin(struct cox_world *world) {
+  const bool has_some = cox_rng_unit(&world->added) < MAINTENANCE_SHARE;
+  if (has_some && world->has[COX_WORLD_OPERATORS]) plan_maintenance(world, 5);
+}
+
+/* A disable of an earlier epoch holds at once; one of this epoch may be over before it does. Now and then they think better of it, or
+ * say it again with another end, or with none.                                                                                  */
+void cox_world_maintain(struct cox_world *world) {
+  const size_t count = json_object_size(world->registered);
+  void *place = json_object_iter(world->registered);
+  for (uint64_t skip = count > 0 ? cox_rng_below(&world->added, count) : 0; skip > 0; skip--) place = json_object_iter_next(world->registered, place);
+  const json_int_t epoch = json_integer_value(json_object_get(world->broker->registry.world, "epoch"));
+  const bool is_at_once = cox_rng_below(&world->added, 3) > 0, thinks_better = cox_rng_below(&world->added, 6) == 0;
+  const double lasts_s = draw_s(world, 0.2, 15), next_s = draw_s(world, 0.2, 4);
+  const bool ends = cox_rng_below(&world->added, 8) > 0;
+  if (place != NULL) {
+    json_t *const args = json_pack("{ss sb ss}", "node_id", json_object_iter_key(place), "enabled", (int)thinks_better, "reason", "maintenance");
+    if (!thinks_better && ends) json_object_set_new(args, "expires_s", json_real(lasts_s));
+    if (is_at_once && epoch > 0) json_object_set_new(args, "epoch", json_integer(epoch - 1));
+    cox_world_order(world, "set_admin_state", args);
+  }
+  plan_maintenance(world, next_s);
+}
+
 /* What the nodes file says at the first start; the queue is shorter than the file. */
 void cox_world_declare(struct cox_world *world) {
   for (unsigned i = 0; i < world->machine_count; i++) {

@@ -46,6 +46,7 @@ enum cox_world_event_kind {
   COX_EVENT_DISK,      /* it becomes full for a while */
   COX_EVENT_SCRIPTS,   /* operators edit the scripts, and ask for an exchange */
   COX_EVENT_CLIENT,    /* client `id` of leases does something, if its plan is still `token` */
+  COX_EVENT_MAINTENANCE, /* an operator takes a node out of service for a moment */
   COX_EVENT_READER,    /* somebody looks at the nodes */
   COX_EVENT_CALM,      /* the faults stop */
   COX_EVENT_JUDGE,     /* the node of registration `id` must have converged */
@@ -145,9 +146,18 @@ struct cox_world_episode {
   size_t number_count;
 };
 
+/* How long leases may keep a node from being brought to its target: world_drains.c. */
+struct cox_world_drain {
+  int64_t until_us; /* 0: they may not */
+  bool is_unsure;   /* several things happened at once */
+};
+
 struct cox_world_node { /* of a registration, as it was after the last look */
   uint64_t registration, generation;
   struct cox_target *target; /* held */
+  struct cox_world_drain drain;
+  struct cox_target *older; /* held: the one before, which an undone change brings back, with its drain */
+  struct cox_world_drain older_drain;
 };
 
 /* ---- world_leases.c ---- */
@@ -225,6 +235,7 @@ struct cox_world {
   struct cox_world_scripts scripts;
   struct cox_world_outcome outcome;
   struct cox_rng rng[COX_WORLD_FAMILIES], shape;
+  struct cox_rng added; /* for what was added to the world later: what was there before rolls as it did */
   bool has[COX_WORLD_FAMILIES]; /* the family is at work */
   double rate[COX_WORLD_FAMILIES]; /* how much of it, around 1 */
   struct cox_world_events events;
@@ -263,6 +274,7 @@ struct cox_world {
   /* what is remembered of it */
   struct cox_world_node *seen;
   size_t seen_count;
+  size_t drains; /* of them */
   struct cox_world_episode *episodes;
   size_t episode_count;
   /* the chain */
@@ -398,11 +410,15 @@ bool cox_world_at_boundary(struct cox_world *world);
 /* Sends and forgets; takes `args`. */
 void cox_world_order(struct cox_world *world, const char *name, json_t *args);
 void cox_world_operate(struct cox_world *world);
+void cox_world_maintenance_begin(struct cox_world *world);
+void cox_world_maintain(struct cox_world *world);
 void cox_world_declare(struct cox_world *world);
 /* They look up what is registered. */
 void cox_world_look_around(struct cox_world *world);
 
 /* ---- world_scripts.c ---- */
+/* Before the first start: what the files hold. */
+void cox_world_first_set(struct cox_world *world);
 void cox_world_exchange_begin(struct cox_world *world);
 void cox_world_exchange(struct cox_world *world);
 
@@ -433,9 +449,22 @@ void cox_world_check_pass(struct cox_world *world);
 void cox_world_check_start(struct cox_world *world, const struct cox_attempt *attempt);
 void cox_world_check_init(struct cox_world *world, const struct cox_world_run *run, const char *path, const json_t *body);
 void cox_world_forget_seen(struct cox_world *world);
+/* NULL: that registration was not there at the last look. */
+struct cox_world_node *cox_world_seen(const struct cox_world *world, uint64_t registration);
 void cox_world_forget_episodes(struct cox_world *world);
 /* A start has found one in the store. */
 void cox_world_find_episode(struct cox_world *world);
+
+/* ---- world_drains.c: nodes that let their leases end first ---- */
+/* What a node was is `before` (NULL: it is new), with its drain; `count`: so many commands ran since. */
+void cox_world_drain_follow(struct cox_world *world, const struct cox_node *node, struct cox_world_node *before, struct cox_world_node *now,
+                            uint64_t count);
+/* Do leases still keep the node from being looked after? */
+bool cox_world_drains(struct cox_world *world, const struct cox_node *node);
+/* An attempt is handed over: its drain must be over. */
+void cox_world_drain_check_start(struct cox_world *world, const struct cox_node *node);
+/* What must somebody be awake for? */
+void cox_world_drain_check_wake(struct cox_world *world);
 
 /* ---- world_settle.c ---- */
 void cox_world_calm(struct cox_world *world);

@@ -12,6 +12,7 @@
 #define KILLS_SHARE 0.1
 #define STARTS_SHARE 0.3
 #define UNASKED_SHARE 0.15
+#define DRAINS_SHARE 0.3
 
 static const char invariant_refused[] = "a refused reload changes nothing", invariant_foretold[] = "exchanges come to what was foretold";
 
@@ -128,6 +129,14 @@ static void carry_out(struct cox_world *world, bool is_reload) {
 
 static void plan(struct cox_world *world, double from_s, double to_s) {
   cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_SCRIPTS, from_s, to_s), COX_EVENT_SCRIPTS, 0, 0);
+}
+
+void cox_world_first_set(struct cox_world *world) {
+  const bool drains = cox_rng_unit(&world->added) < DRAINS_SHARE;
+  if (!world->has[COX_WORLD_SCRIPTS] || !drains) return;
+  world->exchange.edited = (int)world->scripts.draining;
+  world->scripts.edit(world->scripts.ctx, world->scripts.draining);
+  cox_world_trace(world, "the scripts are set %u: leases may end first", world->scripts.draining);
 }
 
 void cox_world_exchange_begin(struct cox_world *world) {
