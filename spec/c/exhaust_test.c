@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "failing.h"
+#include "script/reload.h"
 #include "script/script.h"
 #include "store/memory.h"
 
@@ -229,15 +230,17 @@ static void the_core_gets_there_whatever_allocation_fails(void **state) {
 
 /* ---- the shipped scripts ---- */
 
-static struct cox_script *load(struct life *life) {
+static struct cox_script *load_from(struct life *life, const char *dir) {
   struct cox_faults faults = {0};
-  const struct cox_script_options options = {.scripts_dir = "scripts", .library_dir = "lua", .clock = &life->fake->clock, .seed = 1,
+  const struct cox_script_options options = {.scripts_dir = dir, .library_dir = "lua", .clock = &life->fake->clock, .seed = 1,
                                              .command_budget_s = 60, .resume_budget_s = 60};
   struct cox_script *const script = cox_script_create(&options, &faults);
   must(script != NULL || (faults.count > 0 && faults.list[0].text[0] != '\0'), "scripts that do not load, without words");
   cox_faults_fini(&faults);
   return script;
 }
+
+static struct cox_script *load(struct life *life) { return load_from(life, "scripts"); }
 
 static void load_only(struct life *life) { cox_script_destroy(load(life)); }
 
@@ -324,6 +327,122 @@ static void commands_and_attempts_of_scripts_end_whatever_allocation_fails(void 
   fake_destroy(fake);
 }
 
+/* ---- the exchange of scripts: on one thread, as in the simulator; the broker and the live scripts go on from one life to the next ---- */
+
+struct exchange {
+  struct cox_scripts_request request; /* first: it is handed back by this */
+  int answers, turns;
+  enum cox_scripts_status status;
+  char words[256];
+};
+
+enum { TURNS = 50 };
+
+static char folder[64];
+static struct exchange exchange;
+
+/* The flip waits for cox-command. */
+static bool attend(void *ctx) {
+  fake_run(((struct life *)ctx)->fake);
+  return ++exchange.turns < TURNS;
+}
+
+static void on_done(struct cox_scripts_request *request, const struct cox_scripts_outcome *outcome) {
+  struct exchange *const own = (struct exchange *)(void *)request;
+  own->answers++;
+  own->status = outcome->status;
+  snprintf(own->words, sizeof own->words, "%.255s", outcome->err.text);
+}
+
+static uint64_t live_number(const struct life *life) { return life->policy.generation(life->policy.ctx); }
+
+/* Content that nobody has seen yet. */
+static void edit_scripts(void) {
+  static int number;
+  char path[96];
+  snprintf(path, sizeof path, "%s/policy/edited.lua", folder);
+  FILE *const file = fopen(path, "w");
+  assert_non_null(file);
+  fprintf(file, "return { number = %d }\n", ++number);
+  fclose(file);
+}
+
+static enum cox_scripts_status exchange_scripts(struct life *life, bool is_reload, long k) {
+  const struct cox_scripts *const scripts = cox_script_scripts(life->script);
+  exchange = (struct exchange){.request = {.caller = "a spec", .done = on_done}};
+  failing_at = k;
+  failing_memory(k);
+  (is_reload ? scripts->reload : scripts->rollback)(scripts->ctx, &exchange.request);
+  fake_run(life->fake);
+  return exchange.status;
+}
+
+/* The k-th allocation of an exchange fails: it takes place or it does not, somebody is told, and the next one is none the worse. */
+static long exchange_once(struct life *life, bool is_reload, long k) {
+  const uint64_t before = live_number(life);
+  edit_scripts();
+  if (!is_reload) must(exchange_scripts(life, true, 0) == COX_SCRIPTS_DONE, "a reload before a rollback that is not done");
+  const uint64_t number = live_number(life);
+  const enum cox_scripts_status status = exchange_scripts(life, is_reload, k);
+  const long count = failing_memory_count();
+  failing_memory(0);
+  failing_at = k;
+  must(exchange.answers == 1, "an exchange that is not answered once");
+  must(status == COX_SCRIPTS_DONE || exchange.words[0] != '\0', "an exchange that fails without words");
+  must(k > 0 || status == COX_SCRIPTS_DONE, "an exchange that is not done though nothing fails");
+  must((live_number(life) != number) == (status == COX_SCRIPTS_DONE), "an exchange that was answered wrongly");
+  must(is_reload || status != COX_SCRIPTS_DONE || live_number(life) == before, "a rollback to other scripts");
+  is_done(life, "new_block", OURS(block(105)));
+  must(life->answers == 1 && life->outcome != COX_ANSWER_ERROR, "a block that is not handled after an exchange");
+  edit_scripts();
+  must(exchange_scripts(life, true, 0) == COX_SCRIPTS_DONE, "a reload that is not done after a failed exchange");
+  must(exchange.answers == 1, "a reload that is not answered once");
+  return count;
+}
+
+static void exchange_all(struct life *life, bool is_reload) {
+  exchange_once(life, is_reload, 0);
+  const long count = exchange_once(life, is_reload, 0), chosen = is_all() ? count : CHOSEN / 5, step = count <= chosen ? 1 : count / chosen;
+  for (long k = 1; k <= count; k += step) exchange_once(life, is_reload, k);
+  print_message("%ld allocations of a %s\n", count, is_reload ? "reload" : "rollback");
+}
+
+static void make_folder(void) {
+  char text[192];
+  snprintf(folder, sizeof folder, "/tmp/coxswain-exhaust-XXXXXX");
+  assert_non_null(mkdtemp(folder));
+  snprintf(text, sizeof text, "cp -r scripts/. %s", folder);
+  assert_int_equal(system(text), 0);
+}
+
+static void scripts_are_exchanged_or_not_whatever_allocation_fails(void **state) {
+  (void)state;
+  struct cox_err err = {0};
+  struct fake *const fake = make_fake();
+  struct life life = {.fake = fake};
+  make_folder();
+  life.script = load_from(&life, folder);
+  life.policy = *cox_script_policy(life.script);
+  struct cox_store_memory *const memory = cox_store_memory_create(&err);
+  life.store = cox_store_memory_store(memory);
+  life.participant = json_pack("{ss, ss}", "address", "gonka1spec", "pubkey", "Aspec");
+  assert_true(start(&life));
+  cox_script_set_broker(life.script, fake->broker);
+  cox_script_drive(life.script, &(struct cox_reload_drive){.attend = attend, .ctx = &life});
+  assert_true(is_done(&life, "register_node", OURS(json_pack("{so}", "node", fake_node("node1", 5000)))));
+  exchange_all(&life, true);
+  exchange_all(&life, false);
+  cox_script_set_broker(life.script, NULL);
+  end(&life);
+  cox_store_memory_destroy(memory);
+  json_decref(life.participant);
+  cox_script_destroy(life.script);
+  fake_destroy(fake);
+  char text[96];
+  snprintf(text, sizeof text, "rm -rf %s", folder);
+  assert_int_equal(system(text), 0);
+}
+
 int main(void) {
   failing_memory_begin();
   cox_log_setup(COX_LOG_ERROR, false, open("/dev/null", O_WRONLY | O_CLOEXEC));
@@ -331,6 +450,7 @@ int main(void) {
       cmocka_unit_test(the_core_gets_there_whatever_allocation_fails),
       cmocka_unit_test(no_set_of_scripts_is_half_loaded),
       cmocka_unit_test(commands_and_attempts_of_scripts_end_whatever_allocation_fails),
+      cmocka_unit_test(scripts_are_exchanged_or_not_whatever_allocation_fails),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
