@@ -55,28 +55,29 @@ static bool make_headers(const struct cox_client *client, const char *body, stru
   return is_added;
 }
 
-static void set_options(CURL *easy, const struct cox_client *client, const char *method, const char *body, struct cox_buf *out) {
+/* False: out of memory, for texts are copied. Without one of them the request would go somewhere else, or ask for something else. */
+static bool set_options(CURL *easy, const struct cox_client *client, const char *method, const char *body, struct cox_buf *out) {
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* the daemon is near; a proxy of the environment is not meant for it */
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, "coxswain");
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(client->timeout_ms > 0 ? client->timeout_ms : TIMEOUT_MS));
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(easy, CURLOPT_WRITEDATA, out);
-  if (client->ca_file != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file);
   if (client->etag != NULL) {
     client->etag[0] = '\0';
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, client->etag);
   }
-  if (client->unix_socket != NULL) curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_socket);
   if (body != NULL || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0) {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(body != NULL ? strlen(body) : 0));
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body != NULL ? body : "");
   }
-  curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+  return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK && /* the daemon is near; a proxy of the environment is not meant for it */
+         curl_easy_setopt(easy, CURLOPT_USERAGENT, "coxswain") == CURLE_OK &&
+         (client->ca_file == NULL || curl_easy_setopt(easy, CURLOPT_CAINFO, client->ca_file) == CURLE_OK) &&
+         (client->unix_socket == NULL || curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, client->unix_socket) == CURLE_OK) &&
+         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method) == CURLE_OK;
 }
 
 /* Words for others' servers: whoever asked knows what they mean for him. */
@@ -138,7 +139,7 @@ static int perform(CURL *easy, const struct cox_client *client, const char *meth
   char detail[CURL_ERROR_SIZE] = "";
   int rc = cox_err_set(err, COX_ENOMEM, "%s %s failed: out of memory", method, path);
   if (!cox_buf_addf(&url, "%s%s", client->base_url, path) || !make_headers(client, body, &headers)) goto out;
-  set_options(easy, client, method, body, out);
+  if (!set_options(easy, client, method, body, out)) goto out;
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, detail);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
   if (curl_easy_setopt(easy, CURLOPT_URL, url.data) != CURLE_OK) goto out;

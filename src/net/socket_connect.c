@@ -63,7 +63,8 @@ static size_t on_nothing(char *bytes, size_t size, size_t count, void *user) {
   return size * count;
 }
 
-static void set_options(struct cox_socket *socket, const char *http_url, const char *ca_file, int64_t timeout_ms) {
+/* False: out of memory, for texts are copied. */
+static bool set_options(struct cox_socket *socket, const char *http_url, const char *ca_file, int64_t timeout_ms) {
   CURL *const easy = socket->easy;
   curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, socket->detail);
@@ -73,13 +74,13 @@ static void set_options(struct cox_socket *socket, const char *http_url, const c
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* else closing it waits for its look-up to end */
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* no other has this handshake */
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* an address means itself: no proxy from the environment */
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(timeout_ms > CONNECT_LEAST_MS ? timeout_ms : CONNECT_LEAST_MS));
-  if (ca_file != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file);
-  curl_easy_setopt(easy, CURLOPT_URL, http_url);
+  return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK && /* an address means itself: no proxy from the environment */
+         (ca_file == NULL || curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file) == CURLE_OK) &&
+         curl_easy_setopt(easy, CURLOPT_URL, http_url) == CURLE_OK;
 }
 
 /* ---- connecting and shaking hands ---- */
@@ -198,8 +199,8 @@ bool cox_socket_prepare(struct cox_socket *socket, const struct cox_io_request *
     curl_multi_setopt(socket->multi, CURLMOPT_SOCKETDATA, socket);
     curl_multi_setopt(socket->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     curl_multi_setopt(socket->multi, CURLMOPT_TIMERDATA, socket);
-    set_options(socket, http_url.data, request->ca_file, request->timeout_ms);
-    is_done = curl_multi_add_handle(socket->multi, socket->easy) == CURLM_OK;
+    is_done = set_options(socket, http_url.data, request->ca_file, request->timeout_ms) &&
+              curl_multi_add_handle(socket->multi, socket->easy) == CURLM_OK;
   }
   cox_buf_fini(&http_url);
   return is_done;

@@ -207,8 +207,8 @@ void cox_transfers_fini(struct cox_transfers *transfers) {
   *transfers = (struct cox_transfers){.epoll_fd = -1, .due_us = INT64_MAX};
 }
 
-/* What is the same for every request. */
-static void set_common(CURL *easy, struct cox_transfer *transfer) {
+/* What is the same for every request. False: out of memory, for texts are copied. */
+static bool set_common(CURL *easy, struct cox_transfer *transfer) {
   curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
   curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->detail);
   curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -224,14 +224,14 @@ static void set_common(CURL *easy, struct cox_transfer *transfer) {
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* else stopping a transfer waits for its look-up to end */
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* so that a cancel closes the socket */
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_PROXY, ""); /* an address means itself: no proxy from the environment */
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, "coxswain");
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
   curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, (long)KEEPALIVE_IDLE_S);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
+  return curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+         curl_easy_setopt(easy, CURLOPT_PROXY, "") == CURLE_OK && /* an address means itself: no proxy from the environment */
+         curl_easy_setopt(easy, CURLOPT_USERAGENT, "coxswain") == CURLE_OK;
 }
 
 static struct cox_transfer *take_pooled(struct cox_transfers *transfers) {
@@ -243,14 +243,12 @@ static struct cox_transfer *take_pooled(struct cox_transfers *transfers) {
   }
   transfer = calloc(1, sizeof *transfer);
   if (transfer == NULL) return NULL;
-  transfer->easy = curl_easy_init();
-  if (transfer->easy == NULL) {
-    free(transfer);
-    return NULL;
-  }
   transfer->owner = transfers;
-  set_common(transfer->easy, transfer);
-  return transfer;
+  transfer->easy = curl_easy_init();
+  if (transfer->easy != NULL && set_common(transfer->easy, transfer)) return transfer;
+  curl_easy_cleanup(transfer->easy);
+  free(transfer);
+  return NULL;
 }
 
 /* The limit of the whole request is kept by the worker (cox_transfer_expire): libcurl 7.88 forgets its own when an event of the
@@ -260,12 +258,14 @@ static long connect_ms(const struct cox_io_request *request) {
 }
 
 /* libcurl's own choice is lost when another is set, so it is put back by name. A connection is used again only for the same file. */
-static void set_trust(struct cox_transfer *transfer, const char *ca_file) {
-  if (ca_file == NULL && !transfer->has_own_ca) return;
+static bool set_trust(struct cox_transfer *transfer, const char *ca_file) {
+  if (ca_file == NULL && !transfer->has_own_ca) return true;
   char *usual = NULL;
   if (ca_file == NULL) curl_easy_getinfo(transfer->easy, CURLINFO_CAINFO, &usual);
-  curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, ca_file != NULL ? ca_file : usual);
+  transfer->has_own_ca = true; /* until another one is set */
+  if (curl_easy_setopt(transfer->easy, CURLOPT_CAINFO, ca_file != NULL ? ca_file : usual) != CURLE_OK) return false;
   transfer->has_own_ca = ca_file != NULL;
+  return true;
 }
 
 /* Each of these is set for each request, because handles are used again. */
@@ -275,7 +275,7 @@ static bool set_request(struct cox_transfer *transfer, const struct cox_io_reque
   curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->is_fresh ? 1L : 0L);
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)(request->is_mutating ? IDLE_MUTATING_MAX_S : IDLE_MAX_S));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms(request));
-  set_trust(transfer, request->ca_file);
+  if (!set_trust(transfer, request->ca_file)) return false;
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, request->timeout_ms > KEEPALIVE_IDLE_S * 1000 ? 1L : 0L); /* three system calls */
   curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)transfer->body.limit);
   if (strcmp(request->method, "POST") == 0) {

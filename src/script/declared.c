@@ -21,17 +21,17 @@ struct loading {
   json_t *messages; /* what the schema found */
 };
 
-/* The fields that are plain data; functions stay in the VM. The file is on top. */
-static json_t *plain_fields(lua_State *L) {
+/* The fields that are plain data; functions stay in the VM. The file is on top. False, with the reason: one of them is not there. */
+static bool take_fields(lua_State *L, json_t *out, struct cox_err *err) {
   static const char *const names[] = {"help", "priority", "scope", "feed", "deadline", "probe_deadline", "args", "waits"};
-  json_t *const fields = json_object();
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+  bool is_whole = true;
+  for (size_t i = 0; i < sizeof names / sizeof *names && is_whole; i++) {
     lua_getfield(L, -1, names[i]);
-    json_t *const value = lua_isnil(L, -1) ? NULL : cox_convert_take(L, -1, names[i], NULL);
-    if (value != NULL) json_object_set_new(fields, names[i], value);
+    json_t *const value = lua_isnil(L, -1) ? NULL : cox_convert_take(L, -1, names[i], err);
+    is_whole = lua_isnil(L, -1) || (value != NULL && json_object_set_new(out, names[i], value) == 0);
     lua_pop(L, 1);
   }
-  return fields;
+  return is_whole;
 }
 
 static int load_one(lua_State *L) {
@@ -48,8 +48,10 @@ static int load_one(lua_State *L) {
   lua_pop(L, 2);
   if (json_array_size(loading->messages) > 0) return 0;
   if (loading->keep != NULL) loading->keep(L, loading->name);
-  json_object_set_new(loading->out, loading->name, plain_fields(L));
-  return 0;
+  cox_err_set(&err, COX_ENOMEM, "out of memory");
+  if (json_object_set_new(loading->out, loading->name, json_object()) == 0 && take_fields(L, json_object_get(loading->out, loading->name), &err)) return 0;
+  json_object_del(loading->out, loading->name); /* half of it would be another script */
+  return luaL_error(L, "%s", err.text);
 }
 
 static void load(void *arg, const struct cox_source *source, const char *stem) {
