@@ -56,7 +56,16 @@ const struct cox_cli_entry cox_cli_completion = {
     .summary = "Prints the completion of a shell",
     .detail = "For example, in ~/.bashrc:  source <(coxswain completion bash)\n"
               "zsh:   coxswain completion zsh >\"${fpath[1]}/_coxswain\"\n"
-              "fish:  coxswain completion fish >~/.config/fish/completions/coxswain.fish",
+              "fish:  coxswain completion fish >~/.config/fish/completions/coxswain.fish\n\n"
+              "While you type, they ask `coxswain completion nodes` and `coxswain completion commands` for what a running daemon knows.",
+    .run = run,
+};
+
+/* The words that the completions ask for; only they need a daemon. */
+static const struct cox_cli_entry words_entry = {
+    .name = "completion",
+    .synopsis = "",
+    .summary = "Prints the ids of a running daemon's nodes, or the names of its commands, one a line",
     .is_client = true,
     .run = run,
 };
@@ -90,20 +99,31 @@ static int print_shell(const struct cox_cli_session *session, const char *shell)
   return COX_EXIT_DONE;
 }
 
+/* `what` is "nodes" or "commands". */
+static int run_words(struct cox_cli_session *session, const char *what, int argc, char **argv) {
+  char program[64];
+  int exit_code;
+  snprintf(program, sizeof program, "%.40s %s", argv[0], what);
+  argv[1] = program; /* its own name for help and errors */
+  if (!cox_cli_args_parse(&session->args, &words_entry, 0, 0, argc - 1, argv + 1, &exit_code)) return exit_code;
+  exit_code = cox_cli_target_find(&session->target, session->env, &session->args);
+  if (exit_code == COX_EXIT_DONE && strcmp(what, "nodes") == 0) {
+    exit_code = print_words(session, "/admin/v1/nodes", (const char *const[2]){"node", "id"});
+  } else if (exit_code == COX_EXIT_DONE) {
+    exit_code = print_words(session, "/v1/commands", (const char *const[2]){NULL, "name"});
+  }
+  cox_cli_target_fini(&session->target);
+  cox_cli_args_fini(&session->args);
+  return exit_code;
+}
+
 static int run(void *ctx, int argc, char **argv) {
   struct cox_cli_session session = {.env = ctx};
+  const char *const word = argc > 1 ? argv[1] : "";
   int exit_code;
+  if (strcmp(word, "nodes") == 0 || strcmp(word, "commands") == 0) return run_words(&session, word, argc, argv);
   if (!cox_cli_args_parse(&session.args, &cox_cli_completion, 1, 1, argc, argv, &exit_code)) return exit_code;
-  const char *const word = session.args.rest[0];
-  const bool is_nodes = strcmp(word, "nodes") == 0, is_commands = strcmp(word, "commands") == 0;
-  if (!is_nodes && !is_commands) {
-    exit_code = print_shell(&session, word);
-  } else {
-    exit_code = cox_cli_target_find(&session.target, session.env, &session.args);
-    if (exit_code == COX_EXIT_DONE && is_nodes) exit_code = print_words(&session, "/admin/v1/nodes", (const char *const[2]){"node", "id"});
-    else if (exit_code == COX_EXIT_DONE) exit_code = print_words(&session, "/v1/commands", (const char *const[2]){NULL, "name"});
-    cox_cli_target_fini(&session.target);
-  }
+  exit_code = print_shell(&session, session.args.rest[0]);
   cox_cli_args_fini(&session.args);
   return exit_code;
 }
