@@ -401,61 +401,10 @@ static void a_fault_names_the_folder_it_is_in(void **state) {
   assert_int_equal(strncmp(json_string_value(json_object_get(json_array_get(rig.result, 0), "file")), rig.second, strlen(rig.second)), 0);
 }
 
-/* ---- edits are noticed ---- */
-
-static int setup_watching(void **state) {
-  (void)state;
-  memset(&rig, 0, sizeof rig);
-  rig.is_watching = true;
-  reload_rig_start(&rig);
-  return 0;
-}
-
-static json_int_t wanted;
-static bool is_wanted(struct reload_rig *of) { return reload_rig_number(of) >= wanted; }
-static bool is_rejected(struct reload_rig *of) { return json_object_get(reload_rig_show(of), "rejected") != NULL; }
-
-static void shell_in_folder(const char *format) {
-  char text[400], command[500];
-  snprintf(text, sizeof text, "cd %s && ", rig.folder);
-  snprintf(command, sizeof command, "%s%s", text, format);
-  assert_int_equal(system(command), 0);
-}
-
-static void edits_of_all_kinds_are_noticed(void **state) {
-  (void)state;
-  static const char *const edits[] = {
-      "echo '-- written' >> policy/phases.lua",
-      "cp policy/phases.lua .p && echo '-- replaced' >> .p && mv .p policy/phases.lua",
-      "mkdir -p lib/deep && echo 'return {}' > lib/deep/new.lua",
-      "echo '-- deeper' >> lib/deep/new.lua",
-      "rm -r lib",
-      "cp -r . ../${PWD##*/}.new && echo 'return {}' > ../${PWD##*/}.new/policy/whole.lua && mv ../${PWD##*/} ../${PWD##*/}.old && "
-      "mv ../${PWD##*/}.new ../${PWD##*/} && rm -r ../${PWD##*/}.old",
-      "echo '-- in the new folder' >> policy/whole.lua",
-  };
-  wanted = 1;
-  for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
-    wanted++;
-    shell_in_folder(edits[i]);
-    reload_rig_until(&rig, is_wanted, edits[i]);
-  }
-}
-
-static void a_broken_edit_is_refused_once_and_its_repair_noticed(void **state) {
-  (void)state;
-  shell_in_folder("cp policy/phases.lua ../${PWD##*/}/.kept && echo 'broken' >> policy/phases.lua");
-  reload_rig_until(&rig, is_rejected, "the refusal");
-  wanted = 2;
-  shell_in_folder("mv .kept policy/phases.lua && echo '-- repaired' >> policy/phases.lua");
-  reload_rig_until(&rig, is_wanted, "the repaired scripts");
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TEST_OVER(name) cmocka_unit_test_setup_teardown(name, setup_over, teardown)
-#define TEST_WATCHING(name) cmocka_unit_test_setup_teardown(name, setup_watching, teardown)
       TEST(a_reload_changes_exactly_the_targets_that_the_plan_named),
       TEST(a_rollback_brings_the_targets_back_and_remembers_what_it_left),
       TEST(the_same_content_is_unchanged),
@@ -478,8 +427,6 @@ int main(void) {
       TEST(who_asked_is_answered_after_the_choice_is_stored),
       TEST_OVER(the_first_folder_replaces_and_adds),
       TEST_OVER(a_fault_names_the_folder_it_is_in),
-      TEST_WATCHING(edits_of_all_kinds_are_noticed),
-      TEST_WATCHING(a_broken_edit_is_refused_once_and_its_repair_noticed),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
+#include "script/footprint.h"
 
 enum {
   DEPTH_MAX = 8, /* as far as scripts are read */
@@ -33,10 +35,26 @@ static struct cox_watched *find(struct cox_watched *list, size_t count, int numb
 
 enum added { ADDED_NONE, ADDED_NEW, ADDED_AGAIN };
 
+static void lacks(struct cox_watch *watch, const char *reason, const char *remedy) {
+  watch->lack = reason;
+  watch->remedy = remedy;
+}
+
+static void lacks_watches(struct cox_watch *watch, int code) {
+  if (code == ENOSPC) lacks(watch, "this user has no inotify watches left", "raise fs.inotify.max_user_watches with sysctl, then save a script again");
+  else if (code == ENOMEM) lacks(watch, "the system has no memory for inotify watches", "free some, then save a script again");
+}
+
+static int watch_folder(const struct cox_watch *watch, const char *path) {
+  if (!cox_fault("watch.has_no_room")) return inotify_add_watch(watch->fd, path, CHANGES);
+  errno = ENOSPC;
+  return -1;
+}
+
 /* NONE: as when the folder is gone. Watching a folder twice gives the same number. */
 static enum added add(struct cox_watch *watch, const char *path, bool has_scripts) {
-  const int number = inotify_add_watch(watch->fd, path, CHANGES);
-  if (number < 0 && errno == ENOSPC) watch->is_full = true;
+  const int number = watch_folder(watch, path);
+  if (number < 0) lacks_watches(watch, errno);
   if (number < 0) return ADDED_NONE;
   struct cox_watched *const present = find(watch->list, watch->count, number);
   if (present != NULL && (present->has_scripts || !has_scripts)) return ADDED_AGAIN;
@@ -44,8 +62,10 @@ static enum added add(struct cox_watch *watch, const char *path, bool has_script
     present->has_scripts = true;
     return ADDED_NEW;
   }
-  watch->is_full = watch->is_full || watch->count == COX_WATCH_FOLDERS_MAX;
-  if (watch->count == COX_WATCH_FOLDERS_MAX) return ADDED_NONE; /* none that this list can tell from others by links */
+  if (watch->count == COX_WATCH_FOLDERS_MAX) {
+    lacks(watch, "there are more folders than can be watched", "have fewer of them");
+    return ADDED_NONE; /* none that this list can tell from others by links */
+  }
   watch->list[watch->count++] = (struct cox_watched){number, has_scripts};
   return ADDED_NEW;
 }
@@ -102,17 +122,16 @@ static void add_all(struct cox_watch *watch) {
 }
 
 /* The folders as they are now; what is no part of them any more is left. */
-static void watch_all(struct cox_watch *watch) {
+static void watch_folders(struct cox_watch *watch) {
   struct cox_watched *const before = watch->list;
   const size_t count = watch->count;
   watch->list = calloc(COX_WATCH_FOLDERS_MAX, sizeof *watch->list);
   if (watch->list == NULL) {
     watch->list = before;
+    lacks(watch, "out of memory", "free some, then save a script again");
     return;
   }
   watch->count = 0;
-  const bool was_full = watch->is_full;
-  watch->is_full = false;
   for (size_t known = 1; known != watch->count;) { /* again, as long as more is found: it may be made just now */
     known = watch->count;
     add_all(watch);
@@ -121,24 +140,49 @@ static void watch_all(struct cox_watch *watch) {
     if (find(watch->list, watch->count, before[i].number) == NULL) inotify_rm_watch(watch->fd, before[i].number);
   }
   free(before);
-  if (!watch->is_full || was_full) return;
-  cox_log(COX_LOG_WARN, "reload", "not all folders of scripts can be watched: edits there are noticed only by a reload or SIGHUP", "watched",
-          COX_LOG_INT(watch->count), NULL);
+}
+
+/* False: there is none, and the watch knows why. */
+static bool has_queue(struct cox_watch *watch) {
+  if (watch->fd < 0 && !cox_fault("watch.has_no_queue")) watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  else if (watch->fd < 0) errno = EMFILE;
+  if (watch->fd >= 0) return true;
+  if (errno == EMFILE) lacks(watch, "this user has no inotify instances left, or this process no open files",
+                             "raise fs.inotify.max_user_instances with sysctl, or LimitNOFILE, then save a script again");
+  else lacks(watch, "the system gives no inotify instance", "save a script again to have it asked once more");
+  return false;
+}
+
+/* Each change between the two is told once. */
+static void tell_lack(const struct cox_watch *watch, const char *before) {
+  if (watch->lack != NULL && before == NULL) {
+    cox_log(COX_LOG_WARN, "reload", "not all folders of scripts can be watched: edits are looked for twice a second instead", "watched",
+            COX_LOG_INT(watch->count), "reason", watch->lack, "next", watch->remedy, NULL);
+  } else if (watch->lack == NULL && before != NULL) {
+    cox_log(COX_LOG_INFO, "reload", "all folders of scripts are watched now", "watched", COX_LOG_INT(watch->count), NULL);
+  }
+}
+
+static int64_t now_us(void) { return cox_clock_mono_us(cox_clock_system()); }
+
+static void watch_all(struct cox_watch *watch) {
+  const char *const before = watch->lack;
+  watch->lack = NULL;
+  if (has_queue(watch)) watch_folders(watch);
+  tell_lack(watch, before);
+  if (watch->lack == NULL) return;
+  watch->footprint = cox_footprint_of(watch->folders);
+  watch->look_us = now_us() + COX_WATCH_LOOK_MS * 1000;
 }
 
 void cox_watch_init_none(struct cox_watch *watch) { *watch = (struct cox_watch){.fd = -1}; }
 
 void cox_watch_init(struct cox_watch *watch, json_t *folders) {
-  *watch = (struct cox_watch){.fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), .folders = json_incref(folders)};
-  if (watch->fd >= 0) {
-    watch_all(watch);
-    return;
-  }
-  cox_log(COX_LOG_WARN, "reload", "the scripts are not watched: edits are noticed only by a reload or SIGHUP", "reason", strerror(errno), NULL);
+  *watch = (struct cox_watch){.fd = -1, .folders = json_incref(folders)};
+  watch_all(watch);
 }
 
 void cox_watch_move(struct cox_watch *watch, json_t *folders) {
-  if (watch->fd < 0) return;
   json_incref(folders);
   json_decref(watch->folders);
   watch->folders = folders;
@@ -189,19 +233,39 @@ static bool counts(const struct cox_watch *watch, const struct inotify_event *ev
   return is_script(event->name) || is_mounted_data(event->name) || may_be_folder(event);
 }
 
+static void note_change(struct cox_watch *watch) {
+  watch->last_us = now_us();
+  if (watch->first_us == 0) watch->first_us = watch->last_us;
+}
+
+static ssize_t read_queue(const struct cox_watch *watch, char *bytes, size_t size) {
+  const ssize_t len = read(watch->fd, bytes, size);
+  if (len <= 0 || !cox_fault("watch.overflows")) return len;
+  const struct inotify_event lost = {.wd = -1, .mask = IN_Q_OVERFLOW};
+  memcpy(bytes, &lost, sizeof lost);
+  return sizeof lost;
+}
+
 static void read_events(struct cox_watch *watch) {
   char bytes[16 * 1024] __attribute__((aligned(__alignof__(struct inotify_event))));
   for (int reads = 0; reads < READS_MAX; reads++) {
-    const ssize_t len = read(watch->fd, bytes, sizeof bytes);
+    const ssize_t len = read_queue(watch, bytes, sizeof bytes);
     if (len <= 0) return;
     for (const char *p = bytes; p < bytes + len;) {
       const struct inotify_event *const event = (const struct inotify_event *)(const void *)p;
       p += sizeof *event + event->len;
-      if (!counts(watch, event)) continue;
-      watch->last_us = cox_clock_mono_us(cox_clock_system());
-      if (watch->first_us == 0) watch->first_us = watch->last_us;
+      if (counts(watch, event)) note_change(watch);
     }
   }
+}
+
+/* Where the system does not tell. */
+static void look(struct cox_watch *watch) {
+  if (watch->lack == NULL || now_us() < watch->look_us) return;
+  const uint64_t before = watch->footprint;
+  watch->footprint = cox_footprint_of(watch->folders);
+  watch->look_us = now_us() + COX_WATCH_LOOK_MS * 1000;
+  if (watch->footprint != before) note_change(watch);
 }
 
 /* When the changes seen so far may be told. */
@@ -212,23 +276,32 @@ static int64_t due_us(const struct cox_watch *watch) {
 }
 
 /* -1: without end. */
-static int wait_ms(int64_t due_us) {
+static int wait_ms(int64_t until_us) {
   enum { WAIT_MAX_MS = 3600000 };
-  if (due_us == INT64_MAX) return -1;
-  const int64_t left_us = due_us - cox_clock_mono_us(cox_clock_system());
+  if (until_us == INT64_MAX) return -1;
+  const int64_t left_us = until_us - now_us();
   if (left_us > WAIT_MAX_MS * INT64_C(1000)) return WAIT_MAX_MS;
   return left_us <= 0 ? 0 : (int)((left_us + 999) / 1000);
+}
+
+/* When there is something to tell, to look at or to return for. */
+static int64_t next_us(const struct cox_watch *watch, int64_t until_us) {
+  const int64_t told_us = due_us(watch), look_us = watch->lack != NULL ? watch->look_us : INT64_MAX;
+  const int64_t own_us = told_us < look_us ? told_us : look_us;
+  return own_us < until_us ? own_us : until_us;
 }
 
 bool cox_watch_wait(struct cox_watch *watch, int wake_fd, int64_t until_us) {
   struct pollfd ready[] = {{.fd = wake_fd, .events = POLLIN}, {.fd = watch->fd, .events = POLLIN}}; /* poll leaves out a negative one */
   for (;;) {
-    const int64_t due = due_us(watch);
-    poll(ready, 2, wait_ms(due < until_us ? due : until_us));
+    poll(ready, 2, wait_ms(next_us(watch, until_us)));
     if (watch->fd >= 0) read_events(watch);
+    look(watch);
     if ((ready[0].revents & POLLIN) != 0) return false;
-    if (wait_ms(due_us(watch)) != 0 && wait_ms(until_us) != 0) continue;
-    if (wait_ms(due_us(watch)) != 0) return false;
+    if (due_us(watch) > now_us()) {
+      if (until_us <= now_us()) return false;
+      continue;
+    }
     watch->first_us = watch->last_us = 0;
     watch_all(watch);
     return true;

@@ -14,6 +14,7 @@ enum {
   COX_WATCH_FOLDERS_MAX = 1024,
   COX_WATCH_QUIET_MS = 50,  /* so long without a change */
   COX_WATCH_PATIENT_MS = 250, /* and so long at most after the first one */
+  COX_WATCH_LOOK_MS = 500,    /* between two looks at what the system does not tell of */
 };
 
 struct cox_watched {
@@ -26,11 +27,15 @@ struct cox_watch {
   json_t *folders;
   struct cox_watched *list;
   size_t count;
-  bool is_full;
+  const char *lack;          /* why not all of them can be watched, so that they are looked at now and then; NULL: they are */
+  const char *remedy;        /* against that */
+  uint64_t footprint;        /* of the last look */
+  int64_t look_us;           /* when the next one is due */
   int64_t first_us, last_us; /* changes seen and not told; 0: none */
 };
 
-/* Begins to watch; `folders` is held. When the system has no room for it a line is logged, and nothing is noticed. */
+/* Begins to watch; `folders` is held. When the system has no room for it a line is logged, and the files are looked at instead, every
+ * COX_WATCH_LOOK_MS, until there is room again at a change.                                                                          */
 void cox_watch_init(struct cox_watch *watch, json_t *folders);
 /* One that watches nothing. */
 void cox_watch_init_none(struct cox_watch *watch);
