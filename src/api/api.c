@@ -72,12 +72,20 @@ static struct cox_api *allocate(const struct cox_api_options *options) {
   return api;
 }
 
+static int init_access(struct cox_api *api, const struct cox_api_options *options, struct cox_err *err) {
+  struct cox_faults doubts = {0};
+  const int rc = cox_access_init(&api->access, options->token, options->tokens, &doubts, err);
+  for (size_t i = 0; i < doubts.count; i++) cox_log(COX_LOG_WARN, "api", "a secret is open to others", "reason", doubts.list[i].text, NULL);
+  cox_faults_fini(&doubts);
+  return rc;
+}
+
 static int start(struct cox_api *api, const struct cox_api_options *options, struct cox_err *err) {
   struct cox_listen where;
   int rc = cox_listen_parse(options->listen, &where, err);
   if (rc == 0) rc = check_access(options, &where, err);
   if (rc != 0) return rc;
-  rc = cox_access_init(&api->access, options->token, options->tokens, err);
+  rc = init_access(api, options, err);
   if (rc == 0) rc = cox_tally_init(&api->tally, err);
   if (rc == 0) rc = cox_keys_init(&api->keys, api, options->keys_max, options->key_s, err);
   if (rc == 0 && options->restore_outcomes != NULL) options->restore_outcomes(options->keep_ctx, api);

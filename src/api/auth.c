@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+
+#include "base/exposure.h"
 
 enum { TOKEN_MAX = 4096, NAME_MAX_LEN = 64 };
 
@@ -63,12 +66,22 @@ static int take_token(struct cox_caller *caller, const char *text, const char *w
   return caller->token != NULL ? 0 : cox_err_set(err, COX_ENOMEM, "starting the API failed: out of memory");
 }
 
-static int read_token(struct cox_caller *caller, const char *where, const char *path, struct cox_err *err) {
+/* Of the file that was opened, wherever a link led. */
+static void doubt_mode(const char *where, const char *path, FILE *file, struct cox_faults *doubts) {
+  struct stat info;
+  const char *const words = fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode) ? cox_exposure_words(info.st_mode) : NULL;
+  if (words == NULL) return;
+  cox_faults_add(doubts, NULL, 0, "%s: the token file %s has mode %04o: %s; run chmod 600 %s", where, path, (unsigned)(info.st_mode & 07777),
+                 words, path);
+}
+
+static int read_token(struct cox_caller *caller, const char *where, const char *path, struct cox_faults *doubts, struct cox_err *err) {
   char text[TOKEN_MAX + 2], words[512];
   FILE *const file = fopen(path, "re");
   if (file == NULL) {
     return cox_err_set(err, COX_EINVAL, "%s: reading the token file %s failed: %s", where, path, strerror(errno));
   }
+  doubt_mode(where, path, file, doubts);
   const size_t len = fread(text, 1, sizeof text - 1, file);
   const bool is_bad = ferror(file) != 0;
   fclose(file);
@@ -90,7 +103,7 @@ static int take_name(struct cox_caller *caller, const char *name, const char *wh
   return caller->name != NULL ? 0 : cox_err_set(err, COX_ENOMEM, "starting the API failed: out of memory");
 }
 
-static int take_entry(struct cox_caller *caller, size_t index, const json_t *entry, struct cox_err *err) {
+static int take_entry(struct cox_caller *caller, size_t index, const json_t *entry, struct cox_faults *doubts, struct cox_err *err) {
   char where[64];
   snprintf(where, sizeof where, "admin.tokens[%zu]", index + 1); /* as Lua counts */
   const char *const token = json_string_value(json_object_get(entry, "token"));
@@ -101,7 +114,7 @@ static int take_entry(struct cox_caller *caller, size_t index, const json_t *ent
     return cox_err_set(err, COX_EINVAL, "%s.scope must be \"read\", \"operate\" or \"admin\"", where);
   }
   if ((token == NULL) == (path == NULL)) return cox_err_set(err, COX_EINVAL, "%s needs either token or token_file", where);
-  return token != NULL ? take_token(caller, token, where, err) : read_token(caller, where, path, err);
+  return token != NULL ? take_token(caller, token, where, err) : read_token(caller, where, path, doubts, err);
 }
 
 /* One token for two would leave open which scope it has; one name for two would make records doubtful. */
@@ -120,7 +133,7 @@ static int check_apart(const struct cox_access *access, struct cox_err *err) {
   return 0;
 }
 
-int cox_access_init(struct cox_access *access, const char *token, const json_t *tokens, struct cox_err *err) {
+int cox_access_init(struct cox_access *access, const char *token, const json_t *tokens, struct cox_faults *doubts, struct cox_err *err) {
   *access = (struct cox_access){0};
   access->callers = calloc(json_array_size(tokens) + 1, sizeof *access->callers);
   if (access->callers == NULL) return cox_err_set(err, COX_ENOMEM, "starting the API failed: out of memory");
@@ -132,7 +145,7 @@ int cox_access_init(struct cox_access *access, const char *token, const json_t *
     if (rc == 0) rc = take_token(admin, token, "admin.token", err);
   }
   for (size_t i = 0; i < json_array_size(tokens) && rc == 0; i++) {
-    rc = take_entry(&access->callers[access->count++], i, json_array_get(tokens, i), err);
+    rc = take_entry(&access->callers[access->count++], i, json_array_get(tokens, i), doubts, err);
   }
   return rc != 0 ? rc : check_apart(access, err);
 }

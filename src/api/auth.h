@@ -30,8 +30,9 @@ struct cox_access {
 };
 
 /* `token` (NULL: none) is the administrator's; `tokens` (NULL: none) is admin.tokens of the configuration, [{"token" or
- * "token_file", "scope", "name"}]; files are read now. 0, or a code with the entry and the file that is wrong.          */
-int cox_access_init(struct cox_access *access, const char *token, const json_t *tokens, struct cox_err *err);
+ * "token_file", "scope", "name"}]; files are read now. 0, or a code with the entry and the file that is wrong. What does not stop a
+ * start but should be mended is added to `doubts` (NULL: nobody asks): files that others may read.                              */
+int cox_access_init(struct cox_access *access, const char *token, const json_t *tokens, struct cox_faults *doubts, struct cox_err *err);
 void cox_access_fini(struct cox_access *access);
 /* Who sends that Authorization header (NULL: none came); NULL: a stranger. How long it takes tells nothing about how much of
  * a token was right, nor which one was.                                                                                     */

@@ -14,6 +14,7 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
+#include "base/exposure.h"
 #include "console/checkup.h"
 
 enum { FILES_WANTED = 4096, TEXT = 512 };
@@ -74,6 +75,19 @@ static void check_secrets(struct cox_checkup *checkup, const json_t *config, con
   if (stat(key, &info) != 0) cox_checkup_add(checkup, "permissions", key, COX_HEALTH_BAD, "participant.key_file cannot be read: %s", strerror(errno));
   else if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) cox_checkup_add(checkup, "permissions", key, COX_HEALTH_BAD, "participant.key_file may be read by others: chmod 600");
   else cox_checkup_add(checkup, "permissions", key, COX_HEALTH_GOOD, "only its owner may read the key");
+}
+
+static void check_token_files(struct cox_checkup *checkup, const json_t *config) {
+  struct stat info;
+  size_t i;
+  json_t *token;
+  json_array_foreach(json_object_get(json_object_get(config, "admin"), "tokens"), i, token) {
+    const char *const path = json_string_value(json_object_get(token, "token_file"));
+    if (path == NULL) continue;
+    const char *const words = stat(path, &info) == 0 ? cox_exposure_words(info.st_mode) : NULL;
+    if (access(path, R_OK) != 0) cox_checkup_add(checkup, "permissions", path, COX_HEALTH_BAD, "admin.tokens[%zu].token_file cannot be read: %s", i + 1, strerror(errno));
+    else if (words != NULL) cox_checkup_add(checkup, "permissions", path, COX_HEALTH_DOUBT, "holds a token and %s: chmod 600", words);
+  }
 }
 
 static void check_scripts_folder(struct cox_checkup *checkup, const char *folder) {
@@ -194,6 +208,7 @@ void cox_checkup_host(struct cox_checkup *checkup, const json_t *config, const c
   check_limits(checkup);
   if (path == NULL) return; /* the daemon is elsewhere, perhaps: its files are not looked for here */
   check_secrets(checkup, config, path);
+  check_token_files(checkup, config);
   check_scripts_folders(checkup, json_object_get(config, "scripts"));
   check_socket(checkup, config);
   check_store(checkup, config);
