@@ -22,8 +22,8 @@ static const char command[] =
     "      { status = 'STOPPED' },\n"
     "      { status = 'POC', poc = 'GENERATING', node_id = 1, node_count = 9, block_hash = 'A' },\n"
     "      { status = 'POC', poc = 'VALIDATING', node_id = 2, node_count = 9, block_hash = 'A' },\n"
-    "      { status = 'POC', poc = 'VALIDATING', node_id = 2.0, node_count = json.null, block_hash = 7 },\n"
-    "      { status = 'INFERENCE', model = 'M', args = { 1, '--a' }, reason = 'its own' },\n"
+    "      { status = 'POC', poc = 'VALIDATING', node_id = 2.0, node_count = json.null, block_hash = 'B' },\n"
+    "      { status = 'INFERENCE', model = 'M', args = {}, reason = ('its own '):rep(1000) .. 'ä' },\n"
     "    }\n"
     "    local bad = {\n"
     "      { status = 'INFERENCE', args = { '--a', '1', x = 1 } },\n"
@@ -35,6 +35,18 @@ static const char command[] =
     "      { status = 'STOPPED', poc = 'VALIDATING' },\n"
     "      { status = 'STOPPED', model = '\\xff' },\n"
     "      { status = 'STOPPED', model = print },\n"
+    "      { status = 'INFERENCE', model = 42 },\n"
+    "      { status = 'INFERENCE', model = true },\n"
+    "      { status = 'INFERENCE', model = ('x'):rep(1024 * 1024 + 1) },\n"
+    "      { status = 'INFERENCE', model = 'm', args = '--a' },\n"
+    "      { status = 'INFERENCE', model = 'm', args = { a = '1' } },\n"
+    "      { status = 'INFERENCE', model = 'm', args = { 1, '--a' } },\n"
+    "      { status = 'POC', poc = 'GENERATING', node_count = -1 },\n"
+    "      { status = 'POC', poc = 'GENERATING', node_count = 1.5 },\n"
+    "      { status = 'POC', poc = 'GENERATING', node_id = '1' },\n"
+    "      { status = 'POC', poc = 'GENERATING', block_hash = 7 },\n"
+    "      { status = 'TRAINING', task = 'x' },\n"
+    "      { status = 'INFERENCE', drain_s = 1e300 },\n"
     "    }\n"
     "    local errors = json.array {}\n"
     "    for i, target in ipairs(targets) do\n"
@@ -105,14 +117,20 @@ static void each_node_has_the_target_that_was_set(void **state) {
   expect_target(7, "{\"status\": \"STOPPED\"}", "as told");
   expect_target(8, "{\"status\": \"POC\", \"poc\": \"GENERATING\", \"node_id\": 1, \"node_count\": 9, \"block_hash\": \"A\"}", "as told");
   expect_target(9, "{\"status\": \"POC\", \"poc\": \"VALIDATING\", \"node_id\": 2, \"node_count\": 9, \"block_hash\": \"A\"}", "as told");
-  expect_target(10, "{\"status\": \"POC\", \"poc\": \"VALIDATING\", \"node_id\": 2.0, \"block_hash\": 7}", "as told");
-  expect_target(11, "{\"status\": \"INFERENCE\", \"model\": \"M\", \"args\": [1, \"--a\"]}", "its own");
+  expect_target(10, "{\"status\": \"POC\", \"poc\": \"VALIDATING\", \"node_id\": 2, \"block_hash\": \"B\"}", "as told");
+  char words[4097] = "";
+  for (size_t i = 0; i < sizeof words - 1; i++) words[i] = "its own "[i % 8];
+  expect_target(11, "{\"status\": \"INFERENCE\", \"model\": \"M\", \"args\": []}", words);
 }
 
 static void a_bad_target_is_refused_beside_a_good_one_like_it(void **state) {
   (void)state;
   static const char *const wanted[] = {"must be a list",     "must be a list", "must be a list", "unknown field modell", "status must be",
-                                       "status is required", "poc is only",    "UTF-8",          "not a function"};
+                                       "status is required", "poc is only",    "UTF-8",          "not a function", "model must be a text of at most 1048576 bytes, not this number",
+                                       "not true", "model must be a text", "args must be a list of at most 10000 texts",
+                                       "args must be a list", "args must be a list", "node_count must be an integer from 0", "node_count must be an integer",
+                                       "node_id must be an integer from 0, not this text", "block_hash must be a text", "task must be a table",
+                                       "from 0 to 86400"};
   const size_t count = sizeof wanted / sizeof *wanted;
   assert_int_equal(json_array_size(f->last.result), count);
   for (size_t i = 0; i < count; i++) {

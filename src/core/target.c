@@ -1,6 +1,7 @@
 #include "core/target.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,68 @@ static const char *const param_names[COX_TARGET_PARAMS] = {
     [COX_TARGET_TASK] = "task",
 };
 
+/* What each of them is. */
+static const enum { TEXT, NUMBER, LIST, TABLE } param_kinds[COX_TARGET_PARAMS] = {
+    [COX_TARGET_MODEL] = TEXT,
+    [COX_TARGET_ARGS] = LIST,
+    [COX_TARGET_BLOCK_HEIGHT] = NUMBER,
+    [COX_TARGET_BLOCK_HASH] = TEXT,
+    [COX_TARGET_PUBLIC_KEY] = TEXT,
+    [COX_TARGET_NODE_ID] = NUMBER,
+    [COX_TARGET_NODE_COUNT] = NUMBER,
+    [COX_TARGET_URL] = TEXT,
+    [COX_TARGET_TASK] = TABLE,
+};
+
 const char *cox_target_param_name(enum cox_target_param param) { return param_names[param]; }
+
+bool cox_target_takes_integer(enum cox_target_param param, json_int_t value) { return param_kinds[param] == NUMBER && value >= 0; }
+
+/* ---- values ---- */
+
+static bool is_text(const json_t *value) { return json_is_string(value) && json_string_length(value) <= COX_TARGET_TEXT_BYTES_MAX; }
+
+static bool is_list(const json_t *value) {
+  for (size_t i = 0; i < json_array_size(value); i++) {
+    const json_t *const item = json_array_get(value, i);
+    if (!is_text(item)) return false;
+  }
+  return json_is_array(value) && json_array_size(value) <= COX_TARGET_ARGS_MAX;
+}
+
+/* A whole number is one, whichever way a script came to it. */
+static json_t *number_of(json_t *value) {
+  const double real = json_real_value(value);
+  if (json_is_integer(value)) return json_integer_value(value) >= 0 ? json_incref(value) : NULL;
+  if (!json_is_real(value) || !(real >= 0) || real > 9007199254740992.0 || real != (double)(json_int_t)real) return NULL;
+  return json_integer((json_int_t)real);
+}
+
+/* A new reference to what `value` is for that parameter; NULL: it is none. An empty table of Lua is an empty list, too. */
+static json_t *param_value(enum cox_target_param param, json_t *value) {
+  switch (param_kinds[param]) {
+    case TEXT: return is_text(value) ? json_incref(value) : NULL;
+    case NUMBER: return number_of(value);
+    case LIST:
+      if (json_is_object(value) && json_object_size(value) == 0) return json_array();
+      return is_list(value) ? json_incref(value) : NULL;
+    case TABLE: return json_is_object(value) ? json_incref(value) : NULL;
+  }
+  return NULL;
+}
+
+static int refuse_param(enum cox_target_param param, const json_t *value, struct cox_err *err) {
+  static const char *const given[] = {[JSON_OBJECT] = "a table", [JSON_ARRAY] = "a list",   [JSON_STRING] = "this text", [JSON_INTEGER] = "this number",
+                                      [JSON_REAL] = "this number", [JSON_TRUE] = "true", [JSON_FALSE] = "false"};
+  char wanted[96];
+  switch (param_kinds[param]) {
+    case TEXT: snprintf(wanted, sizeof wanted, "a text of at most %d bytes", COX_TARGET_TEXT_BYTES_MAX); break;
+    case NUMBER: snprintf(wanted, sizeof wanted, "an integer from 0"); break;
+    case LIST: snprintf(wanted, sizeof wanted, "a list of at most %d texts, each of at most %d bytes", COX_TARGET_ARGS_MAX, COX_TARGET_TEXT_BYTES_MAX); break;
+    case TABLE: snprintf(wanted, sizeof wanted, "a table with named fields"); break;
+  }
+  return cox_err_set(err, COX_EINVAL, "target: %s must be %s, not %s", param_names[param], wanted, given[json_typeof(value)]);
+}
 
 /* ---- making one ---- */
 
@@ -35,22 +97,34 @@ static int read_poc(struct cox_target *target, const json_t *value, struct cox_e
 
 static int read_drain(struct cox_target *target, const json_t *value, struct cox_err *err) {
   target->drain_s = json_number_value(value);
-  if (json_is_number(value) && target->drain_s >= 0) return 0;
-  return cox_err_set(err, COX_EINVAL, "target: drain_s must be a number of seconds from 0");
+  if (json_is_number(value) && target->drain_s >= 0 && target->drain_s <= COX_TARGET_DRAIN_S_MAX) return 0;
+  return cox_err_set(err, COX_EINVAL, "target: drain_s must be a number of seconds from 0 to %d", COX_TARGET_DRAIN_S_MAX);
+}
+
+/* Cut between two characters. */
+static json_t *short_words(json_t *value) {
+  const char *const text = json_string_value(value);
+  size_t len = json_string_length(value);
+  if (len <= COX_TARGET_REASON_BYTES_MAX) return json_incref(value);
+  len = COX_TARGET_REASON_BYTES_MAX;
+  while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80) len--;
+  return json_stringn(text, len);
 }
 
 static int read_reason(struct cox_target *target, json_t *value, struct cox_err *err) {
   if (!json_is_string(value)) return cox_err_set(err, COX_EINVAL, "target: reason must be a string");
   json_decref(target->reason);
-  target->reason = json_incref(value);
-  return 0;
+  target->reason = short_words(value);
+  return target->reason != NULL ? 0 : cox_err_set(err, COX_ENOMEM, "target: out of memory");
 }
 
 static int read_param(struct cox_target *target, const char *name, json_t *value, struct cox_err *err) {
   for (size_t i = 0; i < COX_TARGET_PARAMS; i++) {
     if (param_names[i][0] != name[0] || strcmp(param_names[i], name) != 0) continue; /* mostly told apart without a call */
+    json_t *const taken = param_value((enum cox_target_param)i, value);
+    if (taken == NULL) return refuse_param((enum cox_target_param)i, value, err);
     json_decref(target->params[i]);
-    target->params[i] = json_incref(value);
+    target->params[i] = taken;
     return 0;
   }
   return cox_err_set(err, COX_EINVAL, "target: unknown field %s", name);

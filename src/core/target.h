@@ -24,6 +24,13 @@ enum cox_target_param {
   COX_TARGET_PARAMS
 };
 
+enum {
+  COX_TARGET_TEXT_BYTES_MAX = 1024 * 1024, /* each text of it; a longer one is refused */
+  COX_TARGET_ARGS_MAX = 10000,
+  COX_TARGET_REASON_BYTES_MAX = 4096, /* longer words are cut: they must not keep a node from its target */
+  COX_TARGET_DRAIN_S_MAX = 86400,
+};
+
 struct cox_target {
   atomic_uint references;
   enum cox_status status;            /* INFERENCE, POC, TRAINING or STOPPED */
@@ -35,6 +42,8 @@ struct cox_target {
 
 /* "model", "args", … */
 const char *cox_target_param_name(enum cox_target_param param);
+/* Is it a number that may have that value? */
+bool cox_target_takes_integer(enum cox_target_param param, json_int_t value);
 
 /* From an object with `status`, `poc`, `drain_s`, `reason` and the parameters above, nothing else. Takes `object`, also when it
  * fails; its values are shared. `reason` (may be NULL) goes before the object's. One reference, or NULL with the reason in `err`. */

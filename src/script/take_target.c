@@ -92,7 +92,7 @@ static json_t *known_value(lua_State *L, struct making *making, int place) {
   switch (lua_type(L, -1)) {
     case LUA_TSTRING: return known_text(L, making, place, last);
     case LUA_TNUMBER:
-      if (!lua_isinteger(L, -1)) return NULL;
+      if (!lua_isinteger(L, -1) || !cox_target_takes_integer((enum cox_target_param)place, lua_tointeger(L, -1))) return NULL;
       if (json_is_integer(last) && json_integer_value(last) == lua_tointeger(L, -1)) return json_incref(last);
       return json_integer(lua_tointeger(L, -1));
     case LUA_TTABLE:
@@ -164,7 +164,8 @@ static int take_reason(lua_State *L, int index, struct making *making, struct co
   lua_pop(L, 1);
   json_t *const reason = is_last ? json_incref(taker->reason) : cox_convert_take(L, index, "reason", err);
   if (reason == NULL) return COX_EINVAL;
-  if (!json_is_string(reason)) return cox_target_set(&making->target, "reason", reason, err);
+  const bool is_good = json_is_string(reason) && json_string_length(reason) <= COX_TARGET_REASON_BYTES_MAX;
+  if (!is_good) return cox_target_set(&making->target, "reason", reason, err);
   if (!is_last) remember_reason(taker, reason);
   json_decref(making->target.reason);
   making->target.reason = reason;
