@@ -38,25 +38,31 @@ local function failure(module, case)
   return #found > 0 and ('case "%s":\n    %s'):format(case[1], table.concat(found, "\n    ")) or nil
 end
 
---- Runs the cases of all policy modules.
----@param files string[] "policy/phases", without the ending
----@return { file: string, message: string }[] faults
-function M.run(files)
-  local faults = {}
-  local function add(file, message) faults[#faults + 1] = { file = file .. ".lua", message = message } end
-  for _, file in ipairs(files) do
-    local module, seen = require(file:gsub("/", ".")), {}
-    if type(module) ~= "table" then
-      add(file, "a policy module returns a table")
-    else
-      for _, case in ipairs(module.cases or {}) do
-        local message = failure(module, case)
-        if message then add(file, message) end
-        if type(case) == "table" and case[1] ~= nil then
-          if seen[case[1]] then add(file, ('case "%s": there are two of that sentence'):format(tostring(case[1]))) end
-          seen[case[1]] = true
-        end
-      end
+-- What a module hands over at an exchange and what it takes belong together: half of it would lose what is remembered.
+local function why_no_state(module)
+  for _, name in ipairs { "save", "restore" } do
+    local is_wanted = module.save ~= nil or module.restore ~= nil
+    if is_wanted and type(module[name]) ~= "function" then return ("save and restore belong together: %s must be a function"):format(name) end
+  end
+end
+
+--- Looks at a policy module and runs its cases.
+---@param file string "policy/phases", without the ending
+---@return string[] faults
+function M.run(file)
+  local faults, module, seen = {}, require(file:gsub("/", ".")), {}
+  if type(module) ~= "table" then return json.array { "a policy module returns a table" } end
+  local cases = module.cases or {}
+  faults[1] = why_no_state(module)
+  if type(cases) ~= "table" then
+    faults[#faults + 1] = ("cases must be a list of cases, not a %s"):format(type(cases))
+    return json.array(faults)
+  end
+  for _, case in ipairs(cases) do
+    faults[#faults + 1] = failure(module, case)
+    if type(case) == "table" and case[1] ~= nil then
+      if seen[case[1]] then faults[#faults + 1] = ('case "%s": there are two of that sentence'):format(tostring(case[1])) end
+      seen[case[1]] = true
     end
   end
   return json.array(faults)

@@ -15,6 +15,7 @@ local schema = {}
 local STATUSES = { INFERENCE = true, POC = true, STOPPED = true, TRAINING = true }
 local PRIORITIES = { high = true, low = true }
 local SCOPES = { operate = true, admin = true }
+local HELP_MAX = 1000 -- bytes
 local DEPTH_MAX = 32  -- of specs, so that one that holds itself is a fault and not an endless loop
 local FAULTS_MAX = 50 -- of a spec: one that holds itself twice would have 2^32
 
@@ -223,7 +224,9 @@ local function check_file(file, name, what, known)
   if not name:match("^[a-z][a-z0-9_]*$") then
     add(faults, "%s %s: a file name has small letters, digits and _ only, and begins with a letter", what, name)
   end
-  if type(file.help) ~= "string" or file.help == "" or file.help:find("\n", 1, true) then
+  if type(file.help) == "string" and #file.help > HELP_MAX then
+    add(faults, "%s %s: help is longer than %d bytes: one line that says what it does", what, name, HELP_MAX)
+  elseif type(file.help) ~= "string" or file.help == "" or file.help:find("%c") then
     add(faults, "%s %s: help is missing: one line that says what it does", what, name)
   end
   for _, field in ipairs(sorted_keys(file)) do

@@ -28,12 +28,13 @@ describe("the difference of two values", function()
 end)
 
 describe("a case", function()
-  local function run(case, intent)
-    package.loaded["policy.of_spec"] = { intent = intent or function(node) return node end, cases = { case } }
-    local faults = cases.run { "policy/of_spec" }
+  local function look(module)
+    package.loaded["policy.of_spec"] = module
+    local faults = cases.run "policy/of_spec"
     package.loaded["policy.of_spec"] = nil
-    return faults[1] and faults[1].message
+    return faults[1]
   end
+  local function run(case, intent) return look { intent = intent or function(node) return node end, cases = { case } } end
   it("holds when what it names is so", function()
     assert.is_nil(run { "a", node = { x = 1, y = 2 }, expect = { x = 1 } })
     assert.is_nil(run { "a", expect = false })
@@ -44,6 +45,13 @@ describe("a case", function()
     assert.equal('case "a": expected { x = 2 }, got nothing (it rests)', run({ "a", expect = { x = 2 } }, function() return nil, "it rests" end))
     assert.equal('case "a": expected nothing, got 1', run({ "a", expect = false }, function() return 1 end))
     assert.matches('case "a" failed: .*boom', run({ "a", expect = 1 }, function() error "boom" end))
+  end)
+  it("stands in a list, in a module that remembers all or nothing", function()
+    assert.equal("a policy module returns a table", look(print))
+    assert.equal("cases must be a list of cases, not a number", look { cases = 3 })
+    assert.equal("save and restore belong together: restore must be a function", look { save = function() end })
+    assert.equal("save and restore belong together: save must be a function", look { save = 3, restore = function() end })
+    assert.is_nil(look { save = function() end, restore = function() end })
   end)
   it("that could not fail is a fault", function()
     assert.matches("unknown field expct", run { "a", expct = 1 }, 1, true)

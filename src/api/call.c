@@ -117,6 +117,7 @@ unsigned cox_answer_status(const struct cox_answer *answer) {
   case COX_EMATCH: return 412;
   case COX_ESCRIPT:
   case COX_ETIME: return 422;
+  case COX_ENOMEM: return answer->err.file[0] != '\0' ? 422 : 500; /* a script's memory, or ours */
   case COX_EFULL: return 429;
   case COX_ESTOPPED:
   case COX_EDEGRADED: return 503;

@@ -96,7 +96,7 @@ static void forget_job(struct cox_worker *worker, struct cox_run *run) {
 static void rest_job(struct cox_worker *worker, struct cox_run *run, const struct cox_err *err) {
   const int64_t now = now_us(worker);
   if (now - run->begun_us >= LIFE_GOOD_US) run->rest_us = REST_FIRST_US;
-  cox_log(COX_LOG_WARN, "jobs", "job failed, it starts again", "job", run->job, "reason", err->text, "wait_ms",
+  cox_log(COX_LOG_WARN, "jobs", "job failed, it starts again", "job", run->job, "file", err->file, "line", COX_LOG_INT(err->line), "reason", err->text, "wait_ms",
           COX_LOG_INT(run->rest_us / 1000), NULL);
   run->wake_us = now + run->rest_us;
   run->rest_us = run->rest_us * 2 < REST_MAX_US ? run->rest_us * 2 : REST_MAX_US;

@@ -385,7 +385,12 @@ void cox_driver_take_probe(lua_State *L, struct cox_fiber *fiber) {
   }
   result->has_seen_poc = poc != NULL;
   cox_vm_push_field(L, -1, "ready");
+  const bool is_good = lua_isboolean(L, -1) || lua_isnil(L, -1);
   result->is_ready = lua_toboolean(L, -1) != 0;
   lua_pop(L, 1);
+  if (!is_good) {
+    cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, "the driver's probe returned a `ready` that is neither true nor false");
+    return;
+  }
   if (model != NULL) result->seen_model = strdup(model);
 }

@@ -199,7 +199,10 @@ static void push_field(lua_State *L, struct policy_node *node, lua_Integer field
 
 static int intend(lua_State *L) {
   struct policy_node *const node = check_node(L);
-  luaL_checktype(L, 2, LUA_TTABLE);
+  if (lua_type(L, 2) != LUA_TTABLE) {
+    return luaL_error(L, "node %s: target: a table with a status is required, not a %s: a policy returns one, or nil and a reason",
+                      json_string_value(node->view.id), luaL_typename(L, 2));
+  }
   luaL_optstring(L, 3, NULL);
   struct cox_err err;
   const int rc = cox_txn_intend(node->owner->txn, node->slot, cox_target_take(L, 2, 3, &node->owner->targets, &err), &err);

@@ -61,10 +61,9 @@ static void load(void *arg, const struct cox_source *source, const char *stem) {
   loading->name = stem;
   loading->messages = NULL;
   const int rc = cox_vm_call(loading->vm, load_one, loading, LOAD_BUDGET_S, &err);
+  if (rc != 0) cox_vm_blame(loading->vm, source, &err);
   if (rc == COX_ETIME) cox_vm_spoil(loading->vm, &err);
-  if (rc != 0) {
-    cox_faults_add(loading->faults, err.file[0] != '\0' ? err.file : source->path, err.line, "%s", err.text);
-  }
+  if (rc != 0) cox_faults_add(loading->faults, err.file, err.line, "%s", err.text);
   size_t i;
   json_t *message;
   json_array_foreach(loading->messages, i, message) {

@@ -22,7 +22,8 @@ enum { ERROR_BYTES = 1200 };
 struct cox_fiber *cox_fiber_check(lua_State *L) {
   const struct cox_fiber_vm *const owner = cox_vm_of(L)->owner; /* NULL: the scripts are only looked at */
   struct cox_fiber *const fiber = owner != NULL ? owner->current : NULL;
-  if (fiber == NULL || fiber->co != L) luaL_error(L, "waiting is possible only in the function that was called, not in a coroutine of its own");
+  if (fiber == NULL) luaL_error(L, "waiting is not possible here: not while a script is loaded");
+  if (fiber->co != L) luaL_error(L, "waiting is possible only in the function that was called, not in a coroutine of its own");
   if (!lua_isyieldable(L)) luaL_error(L, "waiting is not possible here: not while a script is loaded, nor inside of table.sort, string.gsub or a metamethod called by them");
   return fiber;
 }
@@ -84,6 +85,16 @@ static void take_chore(lua_State *L, struct cox_fiber *fiber) {
   if (fiber->result == NULL) fail_job(fiber, &err);
 }
 
+/* What an author may mean by `return nil, "why"`: the node is not there, and must not be taken for it. */
+static void check_reach(lua_State *L, struct cox_fiber *fiber) {
+  if (lua_toboolean(L, -2) != 0 || (lua_isnil(L, -2) && lua_isnil(L, -1))) return;
+  char why[256] = "", text[512];
+  if (lua_type(L, -1) == LUA_TSTRING) cox_vm_copy_text(why, sizeof why, lua_tostring(L, -1));
+  snprintf(text, sizeof text, "reach.%s returned %s%s%s: what was not reached is said with error(…); what returns has succeeded",
+           cox_status_name(fiber->attempt->target->status), lua_isnil(L, -2) ? "nil" : "false", *why != '\0' ? ", " : "", why);
+  cox_fiber_fail(fiber, COX_CLASS_SCRIPT, 0, text);
+}
+
 static int conclude(lua_State *L, int status, lua_KContext context) {
   (void)context;
   struct cox_fiber_vm *const owner = cox_vm_of(L)->owner;
@@ -94,6 +105,8 @@ static int conclude(lua_State *L, int status, lua_KContext context) {
     take_chore(L, fiber);
   } else if (fiber->attempt != NULL && fiber->attempt->kind == COX_ATTEMPT_PROBE) {
     cox_driver_take_probe(L, fiber);
+  } else if (fiber->attempt != NULL) {
+    check_reach(L, fiber);
   }
   fiber->is_done = true;
   return 0;
@@ -104,8 +117,9 @@ static int conclude(lua_State *L, int status, lua_KContext context) {
 static int body(lua_State *L) {
   lua_pushcfunction(L, cox_vm_trace);
   lua_insert(L, 1);
-  const bool is_chore = ((struct cox_fiber_vm *)cox_vm_of(L)->owner)->current->chore != NULL;
-  const int status = lua_pcallk(L, lua_gettop(L) - 2, is_chore ? 2 : 1, 1, 0, conclude);
+  const struct cox_fiber *const fiber = ((struct cox_fiber_vm *)cox_vm_of(L)->owner)->current;
+  const bool is_reach = fiber->attempt != NULL && fiber->attempt->kind == COX_ATTEMPT_REACH;
+  const int status = lua_pcallk(L, lua_gettop(L) - 2, fiber->chore != NULL || is_reach ? 2 : 1, 1, 0, conclude);
   return conclude(L, status, 0);
 }
 

@@ -140,6 +140,7 @@ static void take_locked(struct cox_generations *generations) COX_REQUIRES(genera
 static bool try_flip(struct cox_generations *generations) {
   struct cox_err err = {0};
   const int rc = carry_over(generations->live, generations->candidate, &err);
+  if (rc != 0) err.code = COX_ESCRIPT; /* the scripts' own time was over, not that of the flip */
   cox_mutex_lock(&generations->mutex);
   if (rc == 0) {
     take_locked(generations);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "script/api.h"
+#include "script/cases.h"
 #include "script/declared.h"
 #include "script/library.h"
 #include "script/sandbox.h"
@@ -99,24 +100,6 @@ static json_t *keys_of(json_t *object) {
   json_t *value;
   json_object_foreach(object, key, value) json_array_append_new(list, json_string(key));
   return list;
-}
-
-/* One module after the other: one that does not load must not hide what the others' cases say. */
-static void check_cases(const struct inspecting *in) {
-  for (size_t i = 0; i < in->sources->count; i++) {
-    const struct cox_source *const source = &in->sources->list[i];
-    if (source->is_trusted || !is_below(source, "policy")) continue;
-    struct cox_err err;
-    json_t *const files = json_pack("[o]", json_stringn(source->name, strlen(source->name) - 4));
-    json_t *const list = cox_library_call(in->vms[COX_CONTEXT_POLICY], "coxswain.cases", "run", files, BUDGET_S, &err);
-    if (list == NULL) add_err(in, source, &err);
-    size_t k;
-    json_t *fault;
-    json_array_foreach(list, k, fault) {
-      cox_faults_add(in->faults, source->path, 0, "%s", json_string_value(json_object_get(fault, "message")));
-    }
-    json_decref(list);
-  }
 }
 
 struct tally {
@@ -271,7 +254,7 @@ void cox_inspect(const struct cox_script_options *options, const json_t *nodes, 
   count(&in, found);
   const bool loads = faults->count == before;
   check_files(&in);
-  check_cases(&in);
+  cox_cases_check(in.vms[COX_CONTEXT_POLICY], BUDGET_S, in.faults);
   check_whole(&in, nodes, loads, found);
   for (size_t i = before; i < faults->count; i++) find_line(&in, &faults->list[i]);
 out:

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "script/cases.h"
 #include "script/convert.h"
 #include "script/declared.h"
 #include "script/sandbox.h"
@@ -37,40 +38,6 @@ static void keep_command(lua_State *L, const char *name) {
   lua_pop(L, 1);
 }
 
-static int run_cases(lua_State *L) {
-  json_t **const out = lua_touserdata(L, 1);
-  cox_sandbox_require(L, "coxswain.cases");
-  lua_getfield(L, -1, "run");
-  lua_newtable(L);
-  const struct cox_sources *const sources = cox_vm_of(L)->sources;
-  for (size_t i = 0, n = 0; i < sources->count; i++) {
-    const struct cox_source *const source = &sources->list[i];
-    if (source->is_trusted || strncmp(source->name, "policy/", 7) != 0) continue;
-    lua_pushlstring(L, source->name, strlen(source->name) - 4);
-    lua_rawseti(L, -2, (lua_Integer)++n);
-  }
-  lua_call(L, 1, 1);
-  struct cox_err err;
-  *out = cox_convert_take(L, -1, "cases", &err);
-  return *out != NULL ? 0 : luaL_error(L, "%s", err.text);
-}
-
-static void check_cases(struct cox_policy_vm *policy, struct cox_faults *faults) {
-  json_t *list = NULL;
-  struct cox_err err;
-  if (cox_vm_call(policy->vm, run_cases, &list, LOAD_BUDGET_S, &err) != 0) {
-    cox_faults_add(faults, err.file, err.line, "%s", err.text);
-    return;
-  }
-  size_t i;
-  json_t *fault;
-  json_array_foreach(list, i, fault) {
-    const char *const name = json_string_value(json_object_get(fault, "file"));
-    cox_faults_add(faults, cox_sources_path(policy->vm->sources, name), 0, "%s", json_string_value(json_object_get(fault, "message")));
-  }
-  json_decref(list);
-}
-
 struct cox_policy_vm *cox_policy_vm_create(const struct cox_policy_options *options, json_t *commands, struct cox_faults *faults) {
   struct cox_policy_vm *const policy = calloc(1, sizeof *policy);
   struct cox_err err = {0};
@@ -90,7 +57,7 @@ struct cox_policy_vm *cox_policy_vm_create(const struct cox_policy_options *opti
     return NULL;
   }
   cox_declared_load(policy->vm, COX_DECLARED_COMMANDS, keep_command, commands, faults);
-  if (faults->count == before) check_cases(policy, faults);
+  if (faults->count == before) cox_cases_check(policy->vm, LOAD_BUDGET_S, faults);
   if (faults->count == before) return policy;
   cox_policy_vm_destroy(policy);
   return NULL;
@@ -125,6 +92,15 @@ static char *copy_text(lua_State *L, int index, const char *fallback) {
   return strdup(text);
 }
 
+/* What a handler returned is no plain data: as little happens as after any other error of it. */
+static void refuse_result(struct cox_policy_vm *policy, const struct cox_err *why) {
+  char name[300];
+  snprintf(name, sizeof name, "commands/%.250s.lua", policy->name);
+  const char *const file = cox_sources_path(policy->vm->sources, name);
+  policy->answer->outcome = COX_ANSWER_ERROR;
+  cox_err_at(&policy->answer->err, COX_ESCRIPT, file, 0, "command %s changed nothing: %s: %s", policy->name, file, why->text);
+}
+
 /* Stack: kind, value, code. */
 static void take_outcome(lua_State *L, struct cox_policy_vm *policy) {
   struct cox_answer *const answer = policy->answer;
@@ -132,10 +108,11 @@ static void take_outcome(lua_State *L, struct cox_policy_vm *policy) {
   assert(kind != NULL && "coxswain.handler says what came of it");
   if (strcmp(kind, "done") == 0) {
     if (lua_isnil(L, -2)) return;
-    answer->result = cox_convert_take(L, -2, "the result", &answer->err);
-    if (answer->result == NULL) cox_guard_check(L);
-    if (answer->result == NULL) answer->outcome = COX_ANSWER_ERROR;
-    if (answer->result == NULL) answer->err.code = COX_ESCRIPT;
+    struct cox_err err;
+    answer->result = cox_convert_take(L, -2, "the result", &err);
+    if (answer->result != NULL) return;
+    cox_guard_check(L);
+    refuse_result(policy, &err);
   } else if (strcmp(kind, "skipped") == 0) {
     answer->outcome = COX_ANSWER_SKIPPED;
     answer->reason = copy_text(L, -2, "the handler skipped it without a reason");

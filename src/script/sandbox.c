@@ -204,13 +204,21 @@ static const char *text_of(const struct cox_source *source, size_t *len) {
   return text;
 }
 
+/* Lua tells it with the place of whoever asked for the file. */
+static int raise_unread(lua_State *L, const struct cox_source *source) {
+  const char *const text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+  if (strstr(text, "C stack overflow") == NULL) return lua_error(L);
+  lua_pushfstring(L, "%s:1: the script cannot be read: brackets, blocks or functions in it are nested too deeply", source->name);
+  return lua_error(L);
+}
+
 void cox_sandbox_load(lua_State *L, const struct cox_source *source) {
   size_t len;
   const char *const text = text_of(source, &len);
   lua_pushfstring(L, "@%s", source->name);
   const int rc = cox_chunks_load(L, source, text, len, lua_tostring(L, -1));
   lua_remove(L, -2);
-  if (rc != LUA_OK) lua_error(L);
+  if (rc != LUA_OK) raise_unread(L, source);
   push_environment(L);
   if (lua_setupvalue(L, -2, 1) == NULL) lua_pop(L, 1);
 }

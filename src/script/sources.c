@@ -161,7 +161,9 @@ static void enter(struct reading *reading, const char *path, const char *name, c
     cox_faults_add(reading->faults, path, 0, "the link leads back to a folder that it is in: remove it");
   } else if (reading->visits == COX_SOURCES_VISITS_MAX) {
     cox_faults_add(reading->faults, reading->dir, 0, "there are more than %d folders in it", COX_SOURCES_VISITS_MAX);
-  } else if (here.depth <= DEPTH_MAX) {
+  } else if (here.depth > DEPTH_MAX) {
+    cox_faults_add(reading->faults, path, 0, "the folder is nested too deeply: scripts are read %d folders deep", DEPTH_MAX);
+  } else {
     reading->visits++;
     read_folder(reading, name, &here);
   }
@@ -181,6 +183,8 @@ static void read_entry(struct reading *reading, const char *dir, const char *bel
     enter(reading, path, name, &info, here);
   } else if (S_ISREG(info.st_mode) && is_script(entry)) {
     read_file(reading, path, name, (size_t)info.st_size);
+  } else if (is_script(entry)) {
+    cox_faults_add(reading->faults, path, 0, "the script is neither a file nor a folder: remove it, or give it another name");
   }
 }
 
@@ -376,7 +380,7 @@ struct cox_sources *cox_sources_read_case(const json_t *folders, const char *lib
   for (size_t i = 0; i < json_array_size(folders); i++) {
     read_root(sources, json_string_value(json_array_get(folders, i)), (unsigned)i + first, false, faults);
   }
-  read_root(sources, library_dir, 0, true, faults);
+  if (faults->count == before) read_root(sources, library_dir, 0, true, faults); /* too many of theirs are no fault of the library's */
   return finish(sources, faults->count == before);
 }
 

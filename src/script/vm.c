@@ -220,6 +220,17 @@ void cox_vm_check_spoiled(lua_State *L, const struct cox_source *source) {
   }
 }
 
+void cox_vm_blame(const struct cox_vm *vm, const struct cox_source *source, struct cox_err *err) {
+  const struct cox_err found = *err;
+  bool is_ours = found.file[0] == '\0';
+  for (size_t i = 0; i < vm->sources->count && !is_ours; i++) {
+    is_ours = vm->sources->list[i].is_trusted && strcmp(vm->sources->list[i].path, found.file) == 0;
+  }
+  if (!is_ours) return;
+  if (found.file[0] == '\0') cox_err_at(err, found.code, source->path, 0, "%s", found.text);
+  else cox_err_at(err, found.code, source->path, 0, "what it returned cannot be checked: %s (in %s:%d)", found.text, found.file, found.line);
+}
+
 int cox_vm_trace(lua_State *L) {
   struct cox_vm *const vm = cox_vm_of(L);
   if (!vm->guard.is_noted) cox_vm_note(vm, L); /* else the cut noted it */

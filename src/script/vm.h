@@ -111,6 +111,8 @@ void cox_vm_forget(struct cox_vm *vm);
 /* After a call that ended with COX_ETIME while files are loaded: the file that was at it will not be run again by a `require`, which
  * gives the same error at once. A loop in one that all others need would else be waited for as often as there are others.         */
 void cox_vm_spoil(struct cox_vm *vm, const struct cox_err *err);
+/* After a call of the trusted library on behalf of `source`: an error in the library, or nowhere, is that script's. */
+void cox_vm_blame(const struct cox_vm *vm, const struct cox_source *source, struct cox_err *err);
 /* Throws when `source` was spoiled. */
 void cox_vm_check_spoiled(lua_State *L, const struct cox_source *source);
 /* Copies text for people: cut to fit, in whole characters; what is not UTF-8 becomes "?". */
