@@ -93,6 +93,28 @@ static void where_nothing_is_any_token_is_enough_to_be_told(void **state) {
   assert_int_equal(as("zzz", "GET", "/livez", NULL), 200);
 }
 
+static int locally(const char *secret, const char *method, const char *target) {
+  char text[256];
+  const int fd = rig_connect_locally(rig);
+  snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: x\r\n%s%s%s\r\n", method, target, secret != NULL ? "Authorization: Bearer " : "",
+           secret != NULL ? secret : "", secret != NULL ? "\r\n" : "");
+  rig_send(fd, text);
+  reply_fini(&reply);
+  reply = rig_read(fd, true);
+  close(fd);
+  return reply.status;
+}
+
+static void at_the_control_socket_no_token_is_needed_and_one_that_is_sent_holds(void **state) {
+  (void)state;
+  assert_int_equal(locally(NULL, "GET", "/admin/v1/config"), 200);
+  assert_int_equal(locally(NULL, "DELETE", "/admin/v1/nodes/x"), 200);
+  assert_int_equal(locally("zzz", "GET", "/admin/v1/nodes"), 200); /* it lets in nobody else */
+  assert_int_equal(locally("rrr", "GET", "/admin/v1/nodes"), 200);
+  assert_int_equal(locally("rrr", "DELETE", "/admin/v1/nodes/x"), 403);
+  assert_non_null(strstr(reply_error(&reply), "eyes"));
+}
+
 static void refused_with(json_t *tokens, const char *part) {
   struct cox_err err = {0};
   const struct cox_api_options options = {.listen = "127.0.0.1:0", .tokens = tokens, .broker = rig->broker};
@@ -244,6 +266,7 @@ int main(void) {
 #define TEST_WITH(name, before) cmocka_unit_test_setup_teardown(name, before, teardown)
       TEST_WITH(each_scope_opens_its_routes_and_those_below, setup_locked),
       TEST_WITH(where_nothing_is_any_token_is_enough_to_be_told, setup_locked),
+      TEST_WITH(at_the_control_socket_no_token_is_needed_and_one_that_is_sent_holds, setup_locked),
       TEST(a_token_that_is_not_in_order_stops_the_start),
       TEST(a_token_may_come_from_a_file),
       TEST(an_unchanged_node_is_304),

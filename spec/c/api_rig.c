@@ -1,6 +1,7 @@
 #include "api_rig.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -213,6 +214,14 @@ int rig_connect(const struct rig *rig) {
   assert_true(fd >= 0);
   assert_int_equal(connect(fd, (const struct sockaddr *)&where, sizeof where), 0);
   return fd;
+}
+
+int rig_connect_locally(const struct rig *rig) {
+  int ends[2];
+  assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+  assert_int_equal(fcntl(ends[0], F_SETFL, 0), 0);
+  cox_api_adopt(rig->api, ends[1]);
+  return ends[0];
 }
 
 static void send_bytes(int fd, const char *bytes, size_t count) {

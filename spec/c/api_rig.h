@@ -51,6 +51,8 @@ void rig_wait_held(struct rig *rig);
 void rig_serve(struct rig *rig, const char *id, int port, int max_concurrent);
 
 int rig_connect(const struct rig *rig);
+/* As the control socket hands connections over. */
+int rig_connect_locally(const struct rig *rig);
 void rig_send(int fd, const char *bytes);
 /* Reads one answer; `has_body` false: to a HEAD. Waits 60 s at most. */
 struct reply rig_read(int fd, bool has_body);

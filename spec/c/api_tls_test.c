@@ -98,6 +98,21 @@ static void plain_http_is_not_answered(void **state) {
   assert_int_equal(call("https", cert, "GET", "/livez", NULL, &err), 200);
 }
 
+static void the_control_socket_is_plain_nevertheless(void **state) {
+  (void)state;
+  struct cox_err err = {0};
+  for (int i = 0; i < 3; i++) {
+    const int fd = rig_connect_locally(rig);
+    rig_send(fd, "GET /admin/v1/nodes HTTP/1.1\r\nHost: x\r\n\r\n");
+    struct reply reply = rig_read(fd, true);
+    assert_int_equal(reply.status, 200);
+    assert_string_equal(reply.body, "[]\n");
+    reply_fini(&reply);
+    close(fd);
+  }
+  assert_int_equal(call("https", cert, "GET", "/livez", NULL, &err), 200);
+}
+
 static void a_renewed_certificate_is_taken_while_it_runs(void **state) {
   (void)state;
   struct cox_err err = {0};
@@ -168,6 +183,7 @@ int main(void) {
       TEST(the_clients_tag_comes_from_the_answer),
       TEST(a_certificate_that_nobody_vouches_for_is_refused_in_plain_words),
       TEST(plain_http_is_not_answered),
+      TEST(the_control_socket_is_plain_nevertheless),
       TEST(a_renewed_certificate_is_taken_while_it_runs),
       TEST(a_broken_renewal_leaves_the_old_one),
       TEST(files_that_cannot_be_used_stop_the_start_by_name),

@@ -265,6 +265,26 @@ static void a_token_is_never_sent_to_an_address_that_it_was_not_made_for(void **
   asked("http://elsewhere", "", "");
 }
 
+static void of_several_tokens_in_a_configuration_the_widest_is_used(void **state) {
+  (void)state;
+  static const char *const places[] = {NULL};
+  env.config_places = places;
+  config_text = "{\"admin\":{\"listen\":\"h:1\",\"tokens\":[{\"token\":\"r\",\"scope\":\"read\"},{\"token_file\":\"token\",\"scope\":\"admin\"},"
+                "{\"token\":\"o\",\"scope\":\"operate\"}]}}";
+  write_file("token", "of-file\n");
+  ask("coxswain nodes -c x.lua");
+  asked("http://h:1", "", "of-file");
+  assert_int_equal(unlink("token"), 0); /* as one that this user may not read */
+  ask("coxswain nodes -c x.lua");
+  asked("http://h:1", "", "o");
+  setenv("COXSWAIN_TOKEN", "of-env", 1);
+  ask("coxswain nodes -c x.lua");
+  asked("http://h:1", "", "o"); /* its own source goes before */
+  config_text = "{\"admin\":{\"listen\":\"h:1\",\"token\":\"one\",\"tokens\":[{\"token\":\"a\",\"scope\":\"admin\"}]}}";
+  ask("coxswain nodes -c x.lua");
+  asked("http://h:1", "", "one");
+}
+
 static void listeners_are_called_where_they_answer(void **state) {
   (void)state;
   static const struct {
@@ -813,6 +833,7 @@ int main(void) {
       TEST(options_may_stand_anywhere_be_repeated_and_be_joined),
       TEST(the_daemon_is_found_in_the_documented_order),
       TEST(a_token_is_never_sent_to_an_address_that_it_was_not_made_for),
+      TEST(of_several_tokens_in_a_configuration_the_widest_is_used),
       TEST(listeners_are_called_where_they_answer),
       TEST(a_broken_configuration_is_an_error_with_file_and_line),
       TEST(bad_tokens_are_refused_before_anything_is_sent),

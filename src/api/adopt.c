@@ -8,5 +8,5 @@
 void cox_api_adopt(struct cox_api *api, int fd) {
   const struct sockaddr_un nobody = {.sun_family = AF_UNIX};
   /* The library closes what it cannot take. Its address says nothing: it is only shown. */
-  MHD_add_connection(api->daemon, fd, (const struct sockaddr *)&nobody, sizeof(sa_family_t));
+  MHD_add_connection(api->local != NULL ? api->local : api->daemon, fd, (const struct sockaddr *)&nobody, sizeof(sa_family_t));
 }

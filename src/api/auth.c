@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/exposure.h"
 
@@ -37,6 +38,12 @@ const struct cox_caller *cox_access_anonymous(void) {
   static char name[] = "anonymous";
   static const struct cox_caller anonymous = {.name = name, .scope = COX_SCOPE_ADMIN};
   return &anonymous;
+}
+
+const struct cox_caller *cox_access_local(const struct cox_access *access, uid_t uid) {
+  static char name[] = "root";
+  static const struct cox_caller root = {.name = name, .scope = COX_SCOPE_ADMIN};
+  return uid == 0 ? &root : &access->owner;
 }
 
 const struct cox_caller *cox_access_find(const struct cox_access *access, const char *header) {
@@ -117,6 +124,14 @@ static int take_entry(struct cox_caller *caller, size_t index, const json_t *ent
   return token != NULL ? take_token(caller, token, where, err) : read_token(caller, where, path, doubts, err);
 }
 
+/* Named by its number: looking names up may wait. */
+static int name_owner(struct cox_caller *owner, struct cox_err *err) {
+  char name[32];
+  snprintf(name, sizeof name, "uid-%u", (unsigned)geteuid());
+  owner->scope = COX_SCOPE_ADMIN;
+  return take_name(owner, name, "the daemon's user", err);
+}
+
 /* One token for two would leave open which scope it has; one name for two would make records doubtful. */
 static int check_apart(const struct cox_access *access, struct cox_err *err) {
   for (size_t i = 0; i < access->count; i++) {
@@ -137,8 +152,8 @@ int cox_access_init(struct cox_access *access, const char *token, const json_t *
   *access = (struct cox_access){0};
   access->callers = calloc(json_array_size(tokens) + 1, sizeof *access->callers);
   if (access->callers == NULL) return cox_err_set(err, COX_ENOMEM, "starting the API failed: out of memory");
-  int rc = 0;
-  if (token != NULL) {
+  int rc = name_owner(&access->owner, err);
+  if (rc == 0 && token != NULL) {
     struct cox_caller *const admin = &access->callers[access->count++];
     admin->scope = COX_SCOPE_ADMIN;
     rc = take_name(admin, "admin", "admin.token", err);
@@ -156,5 +171,6 @@ void cox_access_fini(struct cox_access *access) {
     free(access->callers[i].token);
   }
   free(access->callers);
+  free(access->owner.name);
   *access = (struct cox_access){0};
 }

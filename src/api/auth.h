@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
@@ -27,6 +28,7 @@ struct cox_caller {
 struct cox_access {
   struct cox_caller *callers;
   size_t count; /* 0: everybody may do everything */
+  struct cox_caller owner; /* the daemon's own user, at the control socket; it has no token */
 };
 
 /* `token` (NULL: none) is the administrator's; `tokens` (NULL: none) is admin.tokens of the configuration, [{"token" or
@@ -39,5 +41,7 @@ void cox_access_fini(struct cox_access *access);
 const struct cox_caller *cox_access_find(const struct cox_access *access, const char *header);
 /* For whoever needs no token. */
 const struct cox_caller *cox_access_anonymous(void);
+/* Who was let in at the control socket, root or the daemon's user: they need no token there. */
+const struct cox_caller *cox_access_local(const struct cox_access *access, uid_t uid);
 
 #endif

@@ -111,12 +111,21 @@ static void write_address(const struct sockaddr *from, char *out, size_t size) {
   if (from->sa_family == AF_INET6) inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr, out, (socklen_t)size);
 }
 
+/* Without its credentials it is a stranger's. */
+static void look_at_peer(struct cox_connection *connection) {
+  struct ucred peer = {0};
+  socklen_t len = sizeof peer;
+  connection->is_local = getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0;
+  connection->uid = peer.uid;
+}
+
 struct cox_connection *cox_connection_open(struct cox_connections *connections, int fd, const struct sockaddr *from) {
   struct cox_connection *const connection = calloc(1, sizeof *connection);
   if (connection == NULL) return NULL;
   connection->owner = connections;
   connection->fd = fd;
   if (from != NULL) write_address(from, connection->address, sizeof connection->address);
+  if (from != NULL && from->sa_family == AF_UNIX) look_at_peer(connection);
   cox_connection_receive(connection);
   cox_mutex_lock(&connections->mutex);
   connection->next = connections->first;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/lock.h"
 
@@ -34,6 +35,8 @@ struct cox_connection {
   struct cox_connections *owner;
   int fd;
   char address[46];                    /* fixed: of the client, as text; "" over a unix socket */
+  bool is_local;                       /* fixed: over the control socket, which lets in only root and the daemon's user */
+  uid_t uid;                           /* fixed: then, whose it is */
   atomic_int phase;
   atomic_int_fast64_t deadline_us;     /* monotonic */
   struct cox_wait *wait;               /* mutex; borrowed; NULL unless WAITING */

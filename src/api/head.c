@@ -84,11 +84,19 @@ static enum cox_scope scope_of(const struct cox_route *route) {
   return surface != NULL ? surface->scope : COX_SCOPE_ADMIN;
 }
 
+/* Whoever the control socket let in needs no token; one that is sent still says who it is. */
+static const struct cox_caller *caller_of(const struct cox_request *request, const struct cox_head *head) {
+  const struct cox_access *const access = &request->api->access;
+  const struct cox_caller *const caller = cox_access_find(access, head->authorization);
+  const bool is_known = caller != NULL && caller != cox_access_anonymous();
+  return is_known || !request->connection->is_local ? caller : cox_access_local(access, request->connection->uid);
+}
+
 static void judge_access(struct cox_request *request, const struct cox_head *head) {
   const bool is_path = cox_path_parse(request->target, &request->path);
   if (is_path) cox_route_match(request->method, &request->path, &request->match);
   const struct cox_route *const route = request->match.route;
-  const struct cox_caller *const caller = cox_access_find(&request->api->access, head->authorization);
+  const struct cox_caller *const caller = caller_of(request, head);
   if (caller != NULL) request->caller = caller;
   const bool is_public = route != NULL && route->is_public;
   if (caller == NULL && !is_public) {

@@ -154,12 +154,19 @@ static enum MHD_Result accepts(void *cls, const struct sockaddr *address, sockle
   return atomic_load(&api->is_stopping) ? MHD_NO : MHD_YES;
 }
 
-static struct MHD_Daemon *start(struct cox_api *api, unsigned connections_max) {
-  const unsigned tls = api->tls != NULL ? MHD_USE_TLS : 0;
-  const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | tls;
+/* On a listening socket, or (`is_local`) for connections that are handed over by the control socket. */
+static struct MHD_Daemon *start(struct cox_api *api, unsigned connections_max, bool is_local) {
+  const unsigned tls = api->tls != NULL && !is_local ? MHD_USE_TLS : 0;
+  const unsigned origin = is_local ? MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC : 0;
+  const unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG | tls | origin;
   const struct MHD_OptionItem tls_options[] = {
       {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(uintptr_t)cox_tls_retrieve},
       {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)COX_TLS_PRIORITIES},
+      {MHD_OPTION_END, 0, NULL},
+  };
+  const struct MHD_OptionItem listen_options[] = {
+      {MHD_OPTION_LISTEN_SOCKET, api->listen_fd, NULL},
+      {MHD_OPTION_THREAD_POOL_SIZE, COX_API_THREADS, NULL},
       {MHD_OPTION_END, 0, NULL},
   };
   static const struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
@@ -167,8 +174,7 @@ static struct MHD_Daemon *start(struct cox_api *api, unsigned connections_max) {
   return MHD_start_daemon(flags, 0, accepts, api, handle, api,
                           MHD_OPTION_EXTERNAL_LOGGER, log_library, NULL,
                           MHD_OPTION_ARRAY, tls > 0 ? tls_options : no_options,
-                          MHD_OPTION_LISTEN_SOCKET, api->listen_fd,
-                          MHD_OPTION_THREAD_POOL_SIZE, (unsigned)COX_API_THREADS,
+                          MHD_OPTION_ARRAY, is_local ? no_options : listen_options,
                           MHD_OPTION_CONNECTION_LIMIT, connections_max,
                           MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)COX_API_POOL_BYTES,
                           MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
@@ -185,16 +191,18 @@ int cox_server_start(struct cox_api *api, size_t connections_max, struct cox_err
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  api->daemon = start(api, (unsigned)connections_max);
+  api->daemon = start(api, (unsigned)connections_max, false);
+  if (api->daemon != NULL) api->listen_fd = -1; /* the daemon's now */
+  if (api->daemon != NULL && api->tls != NULL) api->local = start(api, COX_API_LOCAL_MAX, true);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
-  if (api->daemon == NULL) return cox_err_set(err, COX_ESYS, "starting the HTTP server failed: is there memory for its threads?");
-  api->listen_fd = -1; /* the daemon's now */
-  return 0;
+  const bool is_started = api->daemon != NULL && (api->tls == NULL || api->local != NULL);
+  return is_started ? 0 : cox_err_set(err, COX_ESYS, "starting the HTTP server failed: is there memory for its threads?");
 }
 
 void cox_server_stop(struct cox_api *api) {
   if (api->daemon == NULL) return;
   assert(atomic_load(&api->suspended) == 0); /* the library aborts the process otherwise */
+  if (api->local != NULL) MHD_stop_daemon(api->local);
   MHD_stop_daemon(api->daemon);
-  api->daemon = NULL;
+  api->daemon = api->local = NULL;
 }

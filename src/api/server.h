@@ -1,5 +1,6 @@
 /* The inside of the API: what its files share. Threads:
- *   cox-api-0, cox-api-1  libmicrohttpd's: sockets, requests, handlers; they never wait for anything but events
+ *   cox-api-0, cox-api-1  libmicrohttpd's: sockets, requests, handlers; they never wait for anything but events; with TLS
+ *                         a third one for the control socket
  *   cox-api-waker         resumes connections whose wait ended; sweeps deadlines
  *   cox-api-render        renders what grows with the fleet
  * Locks: the connections', the renderer's and the keys'; two at once only keys before connections.                      */
@@ -30,6 +31,7 @@ enum {
   COX_API_BODIES_MAX = 64 * 1024 * 1024,      /* of all requests together */
   COX_API_DRAIN_MAX = 8 * COX_BODY_MAX, /* of a refused body, so that its sender can read why */
   COX_API_CONNECTIONS_MAX = 12000,
+  COX_API_LOCAL_MAX = 64,                     /* connections of the control socket that speak HTTP, when the others speak TLS */
   COX_API_STREAMS_MAX = 256,                  /* of events, at a time */
   COX_API_PIECE_BYTES = 32 * 1024             /* of a stream, at a time */
 };
@@ -45,6 +47,7 @@ struct cox_api {
   unsigned port;
   uint64_t start;                 /* random: first half of every request id */
   struct MHD_Daemon *daemon;
+  struct MHD_Daemon *local;       /* with TLS: the control socket's connections, which are plain; NULL: `daemon` has them */
   struct cox_connections connections;
   struct cox_waker *waker;
   struct cox_renderer renderer;

@@ -93,6 +93,31 @@ static int say_faults(const char *program, const char *path, const struct cox_fa
   return cox_cli_fail(program, "the configuration %s cannot be used to find the daemon: name the daemon with --admin URL", path);
 }
 
+/* The token of one entry of admin.tokens. Files that this user may not read are for others. */
+static int use_entry(struct cox_cli_target *target, const char *program, const char *path, const json_t *entry) {
+  const char *const token = nonempty(json_string_value(json_object_get(entry, "token")));
+  const char *const file = nonempty(json_string_value(json_object_get(entry, "token_file")));
+  if (token != NULL) return take_token(target, program, token, strlen(token), path);
+  return file != NULL && access(file, R_OK) == 0 ? read_token_file(target, program, file) : COX_EXIT_DONE;
+}
+
+/* admin.token, or of admin.tokens the one with the widest scope: who may read it there may use it. */
+static int use_tokens(struct cox_cli_target *target, const char *program, const char *path, const json_t *admin) {
+  static const char *const scopes[] = {"admin", "operate", "read"}; /* the widest first */
+  const char *const token = nonempty(json_string_value(json_object_get(admin, "token")));
+  int rc = target->token == NULL && token != NULL ? take_token(target, program, token, strlen(token), path) : COX_EXIT_DONE;
+  for (size_t scope = 0; scope < sizeof scopes / sizeof *scopes; scope++) {
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(admin, "tokens"), i, entry) {
+      const char *const has = json_string_value(json_object_get(entry, "scope"));
+      const bool is_wanted = rc == COX_EXIT_DONE && target->token == NULL && has != NULL && strcmp(has, scopes[scope]) == 0;
+      if (is_wanted) rc = use_entry(target, program, path, entry);
+    }
+  }
+  return rc;
+}
+
 /* Takes what is not said yet: the address, and the token when nobody gave one. */
 static int use_config(struct cox_cli_target *target, const struct cox_cli_env *env, const char *program, const char *path, bool is_named) {
   struct cox_faults faults = {0};
@@ -104,12 +129,11 @@ static int use_config(struct cox_cli_target *target, const struct cox_cli_env *e
   }
   const json_t *const admin = json_object_get(config, "admin");
   const char *const listen = nonempty(json_string_value(json_object_get(admin, "listen")));
-  const char *const token = nonempty(json_string_value(json_object_get(admin, "token")));
   const char *const ca = nonempty(json_string_value(json_object_get(json_object_get(admin, "tls"), "ca")));
   if (target->ca == NULL && ca != NULL && (target->ca = strdup(ca)) == NULL) rc = out_of_memory(program);
   target->config = strdup(path);
   if (target->config == NULL) rc = out_of_memory(program);
-  if (rc == COX_EXIT_DONE && target->token == NULL && token != NULL) rc = take_token(target, program, token, strlen(token), path);
+  if (rc == COX_EXIT_DONE) rc = use_tokens(target, program, path, admin);
   if (rc != COX_EXIT_DONE || target->base_url != NULL || target->unix_socket != NULL || listen == NULL) goto out;
   rc = take_listen(target, program, listen, json_is_object(json_object_get(admin, "tls")));
 out:
