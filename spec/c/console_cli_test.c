@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "console/cli.h"
+#include "console/init.h"
 #include "console/node_input.h"
 #include "console/pairs.h"
 #include "console/suggest.h"
@@ -311,6 +312,17 @@ static void a_broken_configuration_is_an_error_with_file_and_line(void **state) 
   assert_int_equal(go("coxswain nodes"), 1);
   assert_has(run.err, "name the daemon with --admin URL");
   assert_int_equal(console_daemon.calls, 0);
+}
+
+static void beside_the_service_state_and_socket_are_where_its_unit_keeps_them(void **state) {
+  (void)state;
+  json_t *const values = json_object();
+  cox_init_places("/home/me/coxswain", values);
+  assert_int_equal(json_object_size(values), 0);
+  cox_init_places("/etc/coxswain", values);
+  assert_string_equal(json_string_value(json_object_get(values, "store")), "/var/lib/coxswain/coxswain.db");
+  assert_string_equal(json_string_value(json_object_get(values, "admin.socket")), "/run/coxswain/coxswain.sock");
+  json_decref(values);
 }
 
 static void bad_tokens_are_refused_before_anything_is_sent(void **state) {
@@ -837,6 +849,7 @@ int main(void) {
       TEST(listeners_are_called_where_they_answer),
       TEST(a_broken_configuration_is_an_error_with_file_and_line),
       TEST(bad_tokens_are_refused_before_anything_is_sent),
+      TEST(beside_the_service_state_and_socket_are_where_its_unit_keeps_them),
       TEST(no_daemon_is_exit_3_and_says_how_to_start_one),
       TEST(other_failures_of_the_exchange_are_exit_1),
       TEST(nodes_are_a_plain_table_on_a_pipe),

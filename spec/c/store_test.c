@@ -378,13 +378,42 @@ static void a_copy_is_made_while_the_work_goes_on_and_can_be_put_back(void **sta
   store_rig_end(&rig);
 }
 
-/* ---- what is refused ---- */
-
 static void write_file(const char *name, const void *bytes, size_t count) {
   const int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   assert_true(fd >= 0 && write(fd, bytes, count) == (ssize_t)count);
   close(fd);
 }
+
+static void a_copy_that_is_put_back_belongs_to_who_owned_the_store(void **state) {
+  (void)state;
+  enum { OWNER = 65534 };
+  struct stat info;
+  struct cox_err err = {0};
+  char copy[160], place[160], path[200], kept_as[PATH_MAX];
+  struct store_rig rig = {0};
+  store_rig_must_open(&rig);
+  serve(&rig);
+  snprintf(copy, sizeof copy, "%s/copy.db", store_rig_folder);
+  snprintf(place, sizeof place, "%s/place", store_rig_folder);
+  snprintf(path, sizeof path, "%s/s.db", place);
+  assert_int_equal(copy_to(&rig, copy), 1);
+  store_rig_end(&rig);
+  assert_int_equal(mkdir(place, 0755), 0);
+  if (chown(place, OWNER, OWNER) != 0) skip(); /* only root puts back what is another's */
+  assert_int_equal(cox_sqlite_restore(copy, path, kept_as, &err), 0); /* as its folder */
+  assert_int_equal(stat(path, &info), 0);
+  assert_int_equal(info.st_uid, OWNER);
+  assert_int_equal(info.st_mode & 0777, 0600);
+  assert_int_equal(chown(place, 0, 0), 0);
+  assert_int_equal(cox_sqlite_restore(copy, path, kept_as, &err), 0); /* as the one before */
+  assert_int_equal(stat(path, &info), 0);
+  assert_int_equal(info.st_uid, OWNER);
+  write_file(copy, "no store at all", 15);
+  assert_int_equal(cox_sqlite_restore(copy, path, kept_as, &err), COX_EINVAL);
+  if (strstr(err.text, "the copy ") != err.text || strstr(err.text, "put another one back") == NULL) fail_msg("it said: %s", err.text);
+}
+
+/* ---- what is refused ---- */
 
 static json_t *content(const char *name) {
   char *const bytes = calloc(1, 1 << 20);
@@ -563,6 +592,7 @@ int main(void) {
       TEST(what_the_store_has_in_memory_does_not_grow_with_its_file),
       TEST(what_others_keep_is_there_after_a_restart),
       TEST(a_copy_is_made_while_the_work_goes_on_and_can_be_put_back),
+      TEST(a_copy_that_is_put_back_belongs_to_who_owned_the_store),
       TEST(files_that_are_no_store_are_refused_with_a_way_out),
       TEST(a_damaged_store_is_refused_and_never_replaced),
       TEST(a_damaged_copy_is_not_written_before_it_is_refused),

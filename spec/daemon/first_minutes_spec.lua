@@ -114,6 +114,7 @@ describe("coxswain doctor", function()
     has(said(report, "chain"), "the daemon follows it")
     has(said(report, "scripts"), "their cases hold")
     has(said(report, "callback"), "somebody answers there")
+    has(said(report, "configuration"), "says store :memory:, but the daemon runs with " .. system.folder() .. "/s.db")
   end)
 
   it("names planted faults: broken store, open key, taken port, no way back, dead node", function()

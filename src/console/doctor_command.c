@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "console/checkup.h"
@@ -148,9 +149,34 @@ static json_t *fetch(struct doctor *doctor, const char *path) {
   return value;
 }
 
+static bool is_same_place(const char *one, const char *other) {
+  struct stat left, right;
+  if (strcmp(one, other) == 0) return true;
+  return stat(one, &left) == 0 && stat(other, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
+/* `-D` and a unit of systemd lay their own over the file: clients, and a restore, would look where the daemon is not. The daemon's is
+ * looked at from here on.                                                                                                            */
+static void compare_place(struct doctor *doctor, json_t *own, const json_t *running, const char *key, const char *name) {
+  const char *const said = json_string_value(json_object_get(own, key)), *const is = json_string_value(json_object_get(running, key));
+  if (said == NULL || is == NULL || is_same_place(said, is)) return;
+  cox_checkup_add(&doctor->checkup, "configuration", doctor->path, COX_HEALTH_DOUBT,
+                  "says %s %s, but the daemon runs with %s: another configuration, or -D, or a variable; write the daemon's into this one, or clients and restore miss it",
+                  name, said, is);
+  json_object_set_new(own, key, json_string(is));
+}
+
+static void compare_places(struct doctor *doctor) {
+  json_t *const running = doctor->path != NULL ? fetch(doctor, "/admin/v1/config") : NULL;
+  compare_place(doctor, doctor->config, running, "store", "store");
+  compare_place(doctor, json_object_get(doctor->config, "admin"), json_object_get(running, "admin"), "socket", "admin.socket");
+  json_decref(running);
+}
+
 /* What the daemon knows is better than the file: nodes of the API are in it. */
 static void take_running(struct doctor *doctor) {
   json_t *const nodes = fetch(doctor, "/admin/v1/nodes");
+  if (doctor->config != NULL) compare_places(doctor);
   if (doctor->config == NULL) doctor->config = fetch(doctor, "/admin/v1/config");
   if (nodes == NULL || doctor->config == NULL) {
     cox_checkup_add(&doctor->checkup, "daemon", NULL, COX_HEALTH_BAD, "it answers, but does not tell its nodes: a token is needed (--token-file, -c FILE, COXSWAIN_TOKEN)");

@@ -153,6 +153,7 @@ static int take_wishes(struct init *init) {
   if (has_chain) want_urls(init, "rest", "feed.rest", "The chain's REST gateway (http://127.0.0.1:1317)");
   json_object_set_new(init->values, "feed.kind", json_string(has_chain ? "cometbft" : "none"));
   want(init, "listen", "admin.listen", NULL);
+  cox_init_places(init->dir, init->values);
   return take_nodes(init);
 }
 
@@ -239,6 +240,8 @@ static int report(struct init *init) {
     if (bad > 0) {
       printf("%zu %s wrong; put %s right, then: coxswain doctor -c %s\n", bad, bad == 1 ? "thing is" : "things are",
              bad == 1 ? "it" : "them", init->config_path);
+    } else if (cox_init_is_service(init->dir)) {
+      puts("next: systemctl enable --now coxswain");
     } else {
       printf("next: coxswain run -c %s\n", init->config_path);
     }

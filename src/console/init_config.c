@@ -122,3 +122,11 @@ bool cox_init_config(struct cox_buf *out, const json_t *keys, const json_t *valu
   is_whole = is_whole && cox_buf_addf(out, "}\n");
   return is_whole;
 }
+
+bool cox_init_is_service(const char *dir) { return strcmp(dir, "/etc/coxswain") == 0; }
+
+void cox_init_places(const char *dir, json_t *values) {
+  if (!cox_init_is_service(dir)) return;
+  json_object_set_new(values, "store", json_string("/var/lib/coxswain/coxswain.db"));
+  json_object_set_new(values, "admin.socket", json_string("/run/coxswain/coxswain.sock"));
+}

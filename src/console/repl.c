@@ -74,6 +74,21 @@ static char *find_socket(struct cox_cli_session *session, int *exit_code) {
   return path;
 }
 
+/* The daemon may have been given another socket than the configuration says (-D, as a unit of systemd does): then it tells itself.
+ * NULL: nobody answers at its admin address, or it is the same one, or `*exit_code` is not 0 and it was said.                     */
+static char *ask_for_socket(struct cox_cli_session *session, const char *path, int *exit_code) {
+  json_t *config = NULL;
+  session->is_patient = true; /* what is said then is about the socket */
+  const int status = cox_cli_request(session, "GET", "/admin/v1/config", NULL, &config, exit_code);
+  session->is_patient = false;
+  if (*exit_code == COX_EXIT_NO_DAEMON) *exit_code = COX_EXIT_DONE;
+  char *other = status != 0 ? socket_of(config) : NULL;
+  json_decref(config);
+  if (other == NULL || strcmp(other, path) != 0) return other;
+  free(other);
+  return NULL;
+}
+
 static int report_no_link(const struct repl *repl, const char *path, const struct cox_err *err) {
   const char *const program = repl->session.args.program, *const config = repl->session.target.config;
   if (err->code != COX_ENOENT) return cox_cli_fail(program, "%s", err->text);
@@ -289,11 +304,19 @@ static int run_link(struct repl *repl) {
 
 static int connect_and_run(struct repl *repl, const char *path) {
   struct cox_err err = {0};
+  char *other = NULL;
+  int exit_code = COX_EXIT_DONE;
   repl->path = path;
   repl->link = cox_repl_link_open(path, &err);
-  if (repl->link == NULL) return report_no_link(repl, path, &err);
-  const int exit_code = run_link(repl);
+  const bool is_of_config = repl->session.target.unix_socket == NULL && repl->session.target.config != NULL;
+  if (repl->link == NULL && is_of_config && (other = ask_for_socket(&repl->session, path, &exit_code)) != NULL) {
+    repl->path = other;
+    repl->link = cox_repl_link_open(other, &err);
+  }
+  if (repl->link != NULL) exit_code = run_link(repl);
+  else if (exit_code == COX_EXIT_DONE) exit_code = report_no_link(repl, repl->path, &err);
   cox_repl_link_close(repl->link);
+  free(other);
   return exit_code;
 }
 

@@ -2,6 +2,7 @@
  * meanwhile goes into the copy, too. And a copy put back.                                                               */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,17 @@ static int copy_file(const char *from, const char *to, struct cox_err *err) {
   return is_good ? 0 : cox_err_set(err, COX_ESYS, "copying %s to %s failed: %s", from, to, strerror(code));
 }
 
+/* Root puts it back, and a daemon with another user must be able to open it: it belongs to who had the old one, or to whom the folder. */
+static int give_to_owner(const char *part, const char *to, struct cox_err *err) {
+  struct stat before, info;
+  char text[PATH_MAX];
+  snprintf(text, sizeof text, "%s", to);
+  if (geteuid() != 0 || (stat(to, &before) != 0 && stat(dirname(text), &before) != 0) || stat(part, &info) != 0) return 0;
+  if (before.st_uid == info.st_uid && before.st_gid == info.st_gid) return 0;
+  if (chown(part, before.st_uid, before.st_gid) == 0) return 0;
+  return cox_err_set(err, COX_ESYS, "giving %s to the user %u failed: %s", part, (unsigned)before.st_uid, strerror(errno));
+}
+
 /* Nobody may have it open; a damaged one can be replaced, that is what this is for. */
 static int check_free(const char *path, struct cox_err *err) {
   const long pid = cox_sqlite_holder(path);
@@ -203,6 +215,7 @@ int cox_sqlite_restore(const char *from, const char *to, char *kept, struct cox_
   int rc = cox_sqlite_check(from, err);
   if (rc == 0) rc = check_free(to, err);
   if (rc == 0) rc = copy_file(from, part, err);
+  if (rc == 0) rc = give_to_owner(part, to, err);
   if (rc == 0) rc = exchange(part, to, kept, err);
   if (rc != 0) unlink(part);
   return rc;

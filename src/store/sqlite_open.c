@@ -305,7 +305,18 @@ static int open_existing(struct cox_sqlite *self, struct cox_err *err) {
   return rc;
 }
 
-int cox_sqlite_look(struct cox_sqlite *self, struct cox_err *err) {
+/* What is advised for a store that cannot be used is no help with a copy. */
+static int refuse_copy(int rc, struct cox_err *err) {
+  static const char store[] = "the store ";
+  char text[sizeof err->text];
+  const char *const way = strstr(err->text, WAY_OUT);
+  if (way == NULL || strncmp(err->text, store, sizeof store - 1) != 0) return rc;
+  const char *const rest = err->text + sizeof store - 1;
+  snprintf(text, sizeof text, "the copy %.*sput another one back", (int)(way - rest), rest);
+  return cox_err_set(err, rc, "%s", text);
+}
+
+static int look(struct cox_sqlite *self, struct cox_err *err) {
   int rc = look_at_file(self, err);
   if (rc == 0) return cox_err_set(err, COX_ENOENT, "the copy %s is not there", self->path);
   if (rc < 0) return rc;
@@ -314,6 +325,11 @@ int cox_sqlite_look(struct cox_sqlite *self, struct cox_err *err) {
   if (rc != SQLITE_OK) return refuse(self, "opening the copy", err);
   rc = check_owner(self, err);
   return rc == 0 ? check_pages(self, err) : rc;
+}
+
+int cox_sqlite_look(struct cox_sqlite *self, struct cox_err *err) {
+  const int rc = look(self, err);
+  return rc == 0 ? 0 : refuse_copy(rc, err);
 }
 
 /* Another file system than the machine's (specs) has no names to move: the file is made in its place. */
