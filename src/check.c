@@ -5,6 +5,7 @@
 
 #include "api/auth.h"
 #include "base/clock.h"
+#include "console/target.h"
 #include "paths.h"
 #include "script/inspect.h"
 #include "script/trust.h"
@@ -104,19 +105,18 @@ static int check_all(const char *path, const char *const *overrides, bool is_jso
 }
 
 static int run(void *ctx, int argc, char **argv) {
-  (void)ctx;
   struct cox_cli_args args;
   int exit_code;
   if (!cox_cli_args_parse(&args, &cox_check_entry, 0, 0, argc, argv, &exit_code)) return exit_code;
   const char **const overrides = cox_overrides(&args);
-  exit_code = check_all(cox_cli_args_value(&args, "config"), overrides, cox_cli_args_has(&args, "json"));
+  exit_code = check_all(cox_cli_config_find(ctx, &args), overrides, cox_cli_args_has(&args, "json"));
   free(overrides);
   cox_cli_args_fini(&args);
   return exit_code;
 }
 
 static const struct cox_cli_option options[] = {
-    {"config", 'c', "FILE", "the configuration; without it, the shipped scripts alone are checked"},
+    {"config", 'c', "FILE", "the configuration; without it, COXSWAIN_CONFIG, ./coxswain.lua or /etc/coxswain/coxswain.lua, and when there is none, the shipped scripts alone"},
     {"define", 'D', "KEY=VALUE", "override one key of it; may be repeated"},
     {"json", 0, NULL, "print the faults as JSON"},
     {0},

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "console/target.h"
 #include "paths.h"
 #include "script/trial.h"
 #include "subcommands.h"
@@ -138,8 +139,8 @@ static int test(const struct wanted *wanted, const struct cox_paths *paths, cons
 }
 
 /* False with the exit code: said. */
-static bool choose(struct wanted *wanted, const struct cox_paths *paths, const struct cox_cli_args *args, int *exit_code) {
-  const char *const config_path = cox_cli_args_value(args, "config"), *const given = args->rest_count > 0 ? args->rest[0] : NULL;
+static bool choose(struct wanted *wanted, const struct cox_paths *paths, const struct cox_cli_env *env, const struct cox_cli_args *args, int *exit_code) {
+  const char *const config_path = cox_cli_config_find(env, args), *const given = args->rest_count > 0 ? args->rest[0] : NULL;
   struct stat info;
   const bool is_file = given != NULL && stat(given, &info) == 0 && S_ISREG(info.st_mode);
   if (is_file && !take_file(wanted, given)) {
@@ -174,7 +175,6 @@ static bool take_seed(const struct cox_cli_args *args, uint64_t *seed, int *exit
 }
 
 static int run(void *ctx, int argc, char **argv) {
-  (void)ctx;
   struct cox_cli_args args;
   struct cox_paths paths;
   struct cox_err err;
@@ -183,7 +183,7 @@ static int run(void *ctx, int argc, char **argv) {
   int exit_code;
   if (!cox_cli_args_parse(&args, &cox_test_entry, 0, 1, argc, argv, &exit_code)) return exit_code;
   if (cox_paths_find(&paths, &err) != 0) exit_code = cox_cli_fail(args.program, "%s", err.text);
-  else if (take_seed(&args, &seed, &exit_code) && choose(&wanted, &paths, &args, &exit_code)) exit_code = test(&wanted, &paths, &args, seed);
+  else if (take_seed(&args, &seed, &exit_code) && choose(&wanted, &paths, ctx, &args, &exit_code)) exit_code = test(&wanted, &paths, &args, seed);
   json_decref(wanted.folders);
   free(wanted.path);
   cox_cli_args_fini(&args);
@@ -191,7 +191,7 @@ static int run(void *ctx, int argc, char **argv) {
 }
 
 static const struct cox_cli_option options[] = {
-    {"config", 'c', "FILE", "the configuration whose scripts are tested"},
+    {"config", 'c', "FILE", "the configuration whose scripts are tested; without it, COXSWAIN_CONFIG, ./coxswain.lua or /etc/coxswain/coxswain.lua"},
     {"only", 0, "TEXT", "only cases whose names contain it"},
     {"seed", 0, "N", "of what math.random gives to cases; default: another one each time, printed when a case fails"},
     {"verbose", 'v', NULL, "show what the scripts log"},

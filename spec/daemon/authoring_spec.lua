@@ -52,6 +52,19 @@ describe("coxswain check", function()
     assert.matches("^the shipped scripts: good: %d+ commands, %d+ drivers?, %d+ jobs; %d+ cases hold\n$", out)
   end)
 
+  it("finds the configuration where clients find it, and so does `coxswain test`", function()
+    local place = system.folder() .. "/usual"
+    os.execute(("mkdir -p '%s/s/policy'"):format(place))
+    write(place .. "/s/policy/phases.lua", "return {")
+    write(place .. "/coxswain.lua", 'return { scripts = { "s", "default" }, store = ":memory:" }\n')
+    local program = assert(io.popen("realpath " .. (os.getenv "COXSWAIN_BIN" or "build/coxswain"))):read "l"
+    for _, command in ipairs { "cd '%s' && '%s' check 2>&1", "cd '%s' && '%s' test 2>&1", "cd / && COXSWAIN_CONFIG='%s/coxswain.lua' '%s' check 2>&1" } do
+      local pipe = assert(io.popen(command:format(place, program)))
+      assert.matches("s/policy/phases.lua:1: unexpected symbol", pipe:read "a", 1, true)
+      assert.is_nil(pipe:close())
+    end
+  end)
+
   local probe = '  help = "Probes a node, or all nodes, now.",'
   local reach_training = '    TRAINING = reach_training,' .. "\n"
   local rows = { -- what, file, old, new, the text whose line is named, the message

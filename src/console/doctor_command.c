@@ -41,16 +41,10 @@ struct doctor {
 
 /* ---- the configuration ---- */
 
+/* Of a daemon that is named otherwise, no configuration is known. */
 static void find_path(struct doctor *doctor, const struct cox_cli_args *args) {
-  static const char *const usual[] = {"coxswain.lua", "/etc/coxswain/coxswain.lua", NULL};
-  const char *const *const places = doctor->checkup.env->config_places != NULL ? doctor->checkup.env->config_places : usual;
-  const char *const named = cox_cli_args_value(args, "config"), *const said = getenv("COXSWAIN_CONFIG");
   const bool is_elsewhere = cox_cli_args_has(args, "admin") || cox_cli_args_has(args, "socket");
-  if (named != NULL) doctor->path = named;
-  else if (!is_elsewhere && said != NULL && *said != '\0') doctor->path = said;
-  for (size_t i = 0; doctor->path == NULL && !is_elsewhere && places[i] != NULL; i++) {
-    if (access(places[i], F_OK) == 0) doctor->path = places[i];
-  }
+  if (!is_elsewhere || cox_cli_args_has(args, "config")) doctor->path = cox_cli_config_find(doctor->checkup.env, args);
 }
 
 static void add_faults(struct cox_checkup *checkup, const char *check, const struct cox_faults *faults) {

@@ -10,7 +10,7 @@
 enum { TOKEN_MAX = 4096 };
 
 static const char default_url[] = "http://127.0.0.1:9200";
-static const char *const default_places[] = {"./coxswain.lua", "/etc/coxswain/coxswain.lua", NULL};
+static const char *const default_places[] = {"coxswain.lua", "/etc/coxswain/coxswain.lua", NULL};
 
 /* What one source (options, environment) says; "" counts as nothing said. */
 struct said {
@@ -155,12 +155,23 @@ static int use_said(struct cox_cli_target *target, const struct cox_cli_env *env
   return rc;
 }
 
-static int use_places(struct cox_cli_target *target, const struct cox_cli_env *env, const char *program) {
+/* NULL: none is there. */
+static const char *find_place(const struct cox_cli_env *env) {
   const char *const *const places = env->config_places != NULL ? env->config_places : default_places;
   for (size_t i = 0; places[i] != NULL; i++) {
-    if (access(places[i], F_OK) == 0) return use_config(target, env, program, places[i], false);
+    if (access(places[i], F_OK) == 0) return places[i];
   }
-  return COX_EXIT_DONE;
+  return NULL;
+}
+
+static int use_places(struct cox_cli_target *target, const struct cox_cli_env *env, const char *program) {
+  const char *const place = find_place(env);
+  return place != NULL ? use_config(target, env, program, place, false) : COX_EXIT_DONE;
+}
+
+const char *cox_cli_config_find(const struct cox_cli_env *env, const struct cox_cli_args *args) {
+  const char *const named = cox_cli_args_value(args, "config"), *const said = nonempty(getenv("COXSWAIN_CONFIG"));
+  return named != NULL ? named : said != NULL ? said : find_place(env);
 }
 
 /* A token that is said by itself goes before that of a configuration of the same source. */

@@ -51,6 +51,9 @@ struct cox_cli_target {
  * even when nobody named it: another daemon must not be taken for ours. Returns an exit code; the reason is on stderr.         */
 int cox_cli_target_find(struct cox_cli_target *target, const struct cox_cli_env *env, const struct cox_cli_args *args);
 void cox_cli_target_fini(struct cox_cli_target *target);
+/* The configuration that a subcommand without a daemon works on: -c, COXSWAIN_CONFIG, or the first of the usual files that is there.
+ * NULL: none. Borrowed from the options, the environment or `env`.                                                                  */
+const char *cox_cli_config_find(const struct cox_cli_env *env, const struct cox_cli_args *args);
 /* "http://…" or the socket's path, for messages. */
 const char *cox_cli_target_place(const struct cox_cli_target *target);
 
