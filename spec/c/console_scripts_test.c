@@ -130,6 +130,16 @@ static void scripts_shows_files_where_they_are_from_and_what_they_shadow(void **
   assert_int_equal(go("coxswain scripts"), 0);
 }
 
+static void what_was_rejected_is_shown_with_its_faults_each_once(void **state) {
+  (void)state;
+  answer(0, 200, "{\"generation\":2,\"hash\":\"22\",\"rejected\":{\"hash\":\"3333\",\"reason\":\"the scripts were not loaded: a.lua:7: case\",\"faults\":["
+                 "{\"file\":\"a.lua\",\"line\":7,\"message\":\"case \\\"b\\\":\\n    x: expected 1,\\tgot 2\\n    y: gone\"},{\"file\":\"c.lua\",\"message\":\"d\"}]}}");
+  assert_int_equal(go("coxswain scripts"), 0);
+  assert_has(run.out, "rejected    hash 3333: 2 faults, the present ones go on\n"
+                      "a.lua:7: case \"b\":\n    x: expected 1,\\tgot 2\n    y: gone\n"
+                      "c.lua: d\n");
+}
+
 static void plan_shows_each_change_and_says_that_nothing_was_done(void **state) {
   (void)state;
   answer(0, 200, "{\"changes\":[{\"node_id\":\"node1\",\"from\":{\"status\":\"POC\",\"poc\":\"GENERATING\"},\"to\":{\"status\":\"INFERENCE\",\"model\":"
@@ -194,6 +204,7 @@ int main(void) {
       TEST(faults_go_to_stderr_with_file_and_line_and_the_exit_is_1),
       TEST(other_refusals_are_told_in_the_daemons_words),
       TEST(scripts_shows_files_where_they_are_from_and_what_they_shadow),
+      TEST(what_was_rejected_is_shown_with_its_faults_each_once),
       TEST(plan_shows_each_change_and_says_that_nothing_was_done),
       TEST(plan_sends_the_folder_as_an_absolute_path),
       TEST(several_folders_must_be_the_daemons_own),

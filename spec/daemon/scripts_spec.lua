@@ -118,6 +118,20 @@ describe("the scripts of a running daemon", function()
     assert.equal(before, generation())
     assert.equal("done", system.command(daemon, "reconcile").status)
   end)
+  it("are refused with the line of a case that does not hold, and what differs on lines of their own", function()
+    local path = folder .. "/scripts/policy/phases.lua"
+    local text = system.read(path)
+    local name = "a node serves its configured model when inference_up_all is due"
+    system.write("scripts/policy/phases.lua", (text:gsub('inference_up_all = { status = "INFERENCE" }', 'inference_up_all = { status = "STOPPED" }')))
+    local line = select(2, text:sub(1, (text:find(name, 1, true))):gsub("\n", "")) + 1
+    local code, _, err = cli "reload"
+    system.write("scripts/policy/phases.lua", text)
+    assert.equal(1, code)
+    local first = ('%s:%d: case "%s"'):format(path, line, name)
+    assert.equal(1, (err:find(first .. ":\n    args: expected", 1, true)), err)
+    assert.truthy(err:find("not loaded: " .. first .. " does not hold (and ", 1, true), err)
+    assert.equal(0, (cli "reload"))
+  end)
   it("tell the journal who did it", function()
     edit("scripts", spare_rule)
     assert.equal(0, (console "reload"))

@@ -100,6 +100,18 @@ void cox_scripts_view_loaded(const json_t *result, const struct cox_term *term, 
 
 /* ---- faults ---- */
 
+/* What differs in a case stands on lines of its own, which are indented already. */
+static void add_lines(const char *text, struct cox_buf *out) {
+  while (*text != '\0') {
+    char line[2048];
+    const size_t len = strcspn(text, "\n"), shown = len < sizeof line ? len : sizeof line - 1;
+    snprintf(line, sizeof line, "%.*s", (int)shown, text);
+    cox_text_clean(out, line);
+    text += shown;
+    if (*text == '\n') cox_buf_addf(out, "\n"), text++;
+  }
+}
+
 void cox_scripts_view_faults(const json_t *faults, struct cox_buf *out) {
   size_t i;
   json_t *fault;
@@ -107,7 +119,7 @@ void cox_scripts_view_faults(const json_t *faults, struct cox_buf *out) {
     const char *const file = cox_node_view_text(fault, "file");
     const long long line = (long long)json_integer_value(json_object_get(fault, "line"));
     if (*file != '\0' && cox_text_clean(out, file)) cox_buf_addf(out, line > 0 ? ":%lld: " : ": ", line);
-    cox_text_clean(out, cox_node_view_text(fault, "message"));
+    add_lines(cox_node_view_text(fault, "message"), out);
     cox_buf_addf(out, "\n");
   }
 }
@@ -150,11 +162,13 @@ static void add_age(const json_t *shown, int64_t now_ms, struct cox_buf *out) {
 
 static void add_rejected(const json_t *rejected, struct cox_buf *out) {
   if (!json_is_object(rejected)) return;
+  const json_t *const faults = json_object_get(rejected, "faults");
   add_hash("rejected    hash ", rejected, out);
   cox_buf_addf(out, ": ");
-  cox_text_clean(out, cox_node_view_text(rejected, "reason"));
+  if (json_array_size(faults) == 0) cox_text_clean(out, cox_node_view_text(rejected, "reason"));
+  else cox_buf_addf(out, "%zu fault%s, the present ones go on", json_array_size(faults), json_array_size(faults) == 1 ? "" : "s");
   cox_buf_addf(out, "\n");
-  cox_scripts_view_faults(json_object_get(rejected, "faults"), out);
+  cox_scripts_view_faults(faults, out);
 }
 
 void cox_scripts_view_show(const json_t *shown, int64_t now_ms, const struct cox_term *term, struct cox_buf *out) {

@@ -12,6 +12,8 @@
 
 #define BUDGET_S 5.0
 
+enum { LOCATED_MAX = 100 };
+
 #define CONTEXTS (COX_CONTEXT_JOBS + 1)
 
 struct inspecting {
@@ -151,13 +153,28 @@ static const struct cox_source *source_at(const struct inspecting *in, const cha
 }
 
 /* Faults of what a file returned know no line: it is looked for in the text. */
+static const struct cox_source *source_to_look_at(const struct inspecting *in, const struct cox_err *fault) {
+  return fault->line == 0 ? source_at(in, fault->file) : NULL;
+}
+
 static void find_line(const struct inspecting *in, struct cox_err *fault) {
-  const struct cox_source *const source = fault->line == 0 ? source_at(in, fault->file) : NULL;
+  const struct cox_source *const source = source_to_look_at(in, fault);
   if (source == NULL) return;
   json_t *const args = json_pack("{so, ss}", "text", json_stringn(source->text, source->len), "message", fault->text);
   json_t *const place = cox_library_call(in->vms[COX_CONTEXT_POLICY], "coxswain.review", "locate", args, BUDGET_S, NULL);
   fault->line = (int)json_integer_value(json_object_get(place, "line"));
   json_decref(place);
+}
+
+void cox_inspect_locate(struct cox_sources *sources, const struct cox_clock *clock, struct cox_faults *faults) {
+  struct inspecting in = {.sources = sources};
+  const struct cox_vm_options options = {.context = COX_CONTEXT_POLICY, .sources = sources, .clock = clock};
+  struct cox_err err;
+  bool is_wanted = false;
+  for (size_t i = 0; i < faults->count; i++) is_wanted = is_wanted || source_to_look_at(&in, &faults->list[i]) != NULL;
+  if (!is_wanted || (in.vms[COX_CONTEXT_POLICY] = cox_vm_create(&options, &err)) == NULL) return;
+  for (size_t i = 0; i < faults->count && i < LOCATED_MAX; i++) find_line(&in, &faults->list[i]);
+  cox_vm_destroy(in.vms[COX_CONTEXT_POLICY]);
 }
 
 static int by_place(const void *left, const void *right) {

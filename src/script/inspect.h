@@ -16,6 +16,10 @@ struct cox_inspection {
  * the policy asks of it. Reads files and may take seconds: not for the loops.                                                     */
 void cox_inspect(const struct cox_script_options *options, const json_t *nodes, struct cox_inspection *found, struct cox_faults *faults);
 
+/* Gives the faults that know their file but no line (a case that does not hold, a field of what a file returned) the line that they are
+ * about; only the first 100, for each takes a look through its file. Quick, but for no loop either.                                */
+void cox_inspect_locate(struct cox_sources *sources, const struct cox_clock *clock, struct cox_faults *faults);
+
 /* The sources that these options name; as cox_sources_read. */
 struct cox_sources *cox_inspect_read(const struct cox_script_options *options, struct cox_faults *faults);
 

@@ -10,6 +10,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "script/inspect.h"
 #include "script/rehearsal.h"
 #include "script/reload_order.h"
 
@@ -86,10 +87,11 @@ static struct cox_generation *make(struct cox_reload *reload, struct cox_sources
 /* Makes it and tries it on the fleet. NULL with the faults of `work`; when it was left, they say nothing. */
 static struct cox_generation *make_tried(struct cox_reload *reload, struct cox_sources *sources, uint64_t number, struct work *work) {
   struct cox_generation *const made = make(reload, sources, number, &work->faults);
-  if (made == NULL) return NULL;
-  const int rc = cox_rehearsal_run(made, reload->broker, reload->options.command_budget_s, &work->rehearsal, &work->faults);
-  if (rc == 0 && !atomic_load(&reload->is_left)) return made;
+  const bool holds = made != NULL &&
+                     cox_rehearsal_run(made, reload->broker, reload->options.command_budget_s, &work->rehearsal, &work->faults) == 0;
+  if (holds && !atomic_load(&reload->is_left)) return made;
   cox_generation_release(made);
+  if (!atomic_load(&reload->is_left)) cox_inspect_locate(sources, reload->options.clock, &work->faults);
   return NULL;
 }
 
@@ -140,14 +142,17 @@ static void tell(struct cox_reload *reload, const struct work *work, const char 
   }
 }
 
-/* The first fault, for a sentence. */
+/* The first fault, for a sentence: its details, which stand on further lines, are among the faults. */
 static void describe_refusal(const struct work *work, const char *what, struct cox_err *err) {
   const struct cox_err *const first = &work->faults.list[0];
+  const int len = (int)strcspn(first->text, "\n");
+  const bool is_cut = first->text[len] != '\0' && len > 0 && first->text[len - 1] == ':';
   char place[300] = "", more[48] = "";
   if (first->file[0] != '\0' && first->line > 0) snprintf(place, sizeof place, "%s:%d: ", first->file, first->line);
   else if (first->file[0] != '\0') snprintf(place, sizeof place, "%s: ", first->file);
   if (work->faults.count > 1) snprintf(more, sizeof more, " (and %zu more faults)", work->faults.count - 1);
-  cox_err_at(err, COX_ESCRIPT, first->file, first->line, "%s: %s%s%s; the present ones go on", what, place, first->text, more);
+  cox_err_at(err, COX_ESCRIPT, first->file, first->line, "%s: %s%.*s%s%s; the present ones go on", what, place, len - is_cut, first->text,
+             is_cut && strncmp(first->text, "case ", 5) == 0 ? " does not hold" : "", more);
 }
 
 static void refuse(struct work *work, const char *what) {
@@ -306,8 +311,8 @@ static void conclude(struct cox_reload *reload, struct work *work, uint64_t numb
   if (reason != NULL) json_object_set_new(fields, "reason", text_json(reason));
   tell(reload, work, "done", fields);
   cox_log(COX_LOG_INFO, "reload", strcmp(work->action, "reload") == 0 ? "new scripts are live" : "the scripts before are live again", "generation",
-          COX_LOG_INT(number), "hash", hash, "targets_changed", COX_LOG_INT(changes), "caller", work->caller, "reason",
-          reason != NULL ? reason : "asked for", NULL);
+          COX_LOG_INT(number), "hash", hash, "targets_changed", COX_LOG_INT(changes), "caller", work->caller,
+          reason != NULL ? "reason" : NULL, reason, NULL);
   keep_choice(reload);
   if (reload->exchanged != NULL) reload->exchanged(reload->exchanged_ctx);
 }
@@ -422,8 +427,8 @@ static void do_reload(struct cox_reload *reload, struct work *work, const struct
 static void refuse_rollback(struct cox_reload *reload, struct work *work, const char *why) {
   struct cox_err err;
   cox_err_set(&err, COX_ENOENT, "going back failed: there are no scripts before the present ones");
-  cox_log(COX_LOG_WARN, "reload", "there are no scripts to go back to: the present ones go on", "caller", work->caller, "reason",
-          why != NULL ? why : "asked for", NULL);
+  cox_log(COX_LOG_WARN, "reload", "there are no scripts to go back to: the present ones go on", "caller", work->caller,
+          why != NULL ? "reason" : NULL, why, NULL);
   tell(reload, work, "failed", json_pack("{ss}", "reason", err.text));
   fail(work, &err);
 }
