@@ -593,17 +593,18 @@ static void body_is(size_t call, const char *json);
 static void a_disable_may_end_by_itself(void **state) {
   (void)state;
   static const struct {
-    const char *line, *body;
+    const char *line, *body, *said;
   } cases[] = {
-      {"coxswain node disable a --for 2h --reason fan", "{\"expires_s\": 7200.0, \"reason\": \"fan\"}"},
-      {"coxswain node disable a --for 1h30m", "{\"expires_s\": 5400.0}"},
-      {"coxswain node disable a --for 0.5s", "{\"expires_s\": 0.5}"},
-      {"coxswain node disable a --until 2026-02-01T00:00:00Z", "{\"expires_at\": \"2026-02-01T00:00:00Z\"}"},
+      {"coxswain node disable a --for 2h --reason fan", "{\"expires_s\": 7200.0, \"reason\": \"fan\"}", "a is disabled for 2h: it stops"},
+      {"coxswain node disable a --for 1h30m", "{\"expires_s\": 5400.0}", "for 1h30m"},
+      {"coxswain node disable a --for 0.5s", "{\"expires_s\": 0.5}", "for 0.5s"},
+      {"coxswain node disable a --until 2026-02-01T00:00:00Z", "{\"expires_at\": \"2026-02-01T00:00:00Z\"}", "until 2026-02-01T00:00:00Z"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     answer(200, "{\"message\":\"node disabled successfully\",\"node_id\":\"a\"}");
     assert_int_equal(go(cases[i].line), 0);
     body_is(0, cases[i].body);
+    assert_has(run.out, cases[i].said);
     console_daemon_reset();
   }
   static const char *const wrong[] = {"--for 2x", "--for h", "--for 30m1h", "--for 0s", "--for -1h", "--for 1h --until 2026-02-01T00:00:00Z"};

@@ -73,6 +73,13 @@ static void a_frame_shows_the_phase_its_progress_a_summary_and_each_node(void **
                       "node3  POC/GENERATING  FAILED                          disabled  next try in 4.0s: POST /…\n");
 }
 
+static void a_disable_that_ends_by_itself_says_when(void **state) {
+  (void)state;
+  json_t *const resting = add("node1", "STOPPED", "STOPPED");
+  console_state(resting, "admin_state", json_pack("{sb, si, ss}", "enabled", 0, "epoch", 7, "expires_at", "2026-01-02T05:04:05.000Z"));
+  assert_non_null(strstr(draw(90, 24), "disabled, 2h00m left"));
+}
+
 static void twenty_columns_show_what_matters_most(void **state) {
   (void)state;
   three_nodes();
@@ -298,6 +305,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
       TEST(a_frame_shows_the_phase_its_progress_a_summary_and_each_node),
+      TEST(a_disable_that_ends_by_itself_says_when),
       TEST(twenty_columns_show_what_matters_most),
       TEST(what_is_not_converged_stands_first_when_not_all_fit),
       TEST(a_frame_never_leaves_the_terminal),

@@ -8,16 +8,24 @@
 #include <unistd.h>
 
 #include "console/client_commands.h"
+#include "console/moment.h"
 #include "console/request.h"
 #include "console/text.h"
 
-enum { PAGE = 1000, SHOWN = 100 /* of the newest, when nobody says from where */, FOLLOW_MS = 500, STOPPING = 503 };
+enum {
+  PAGE = 1000,
+  SHOWN = 100, /* of the newest, when nobody says from where */
+  SHOWN_MAX = 100000,
+  FOLLOW_MS = 500,
+  STOPPING = 503,
+};
 
 static int run(void *ctx, int argc, char **argv);
 
 static const struct cox_cli_option options[] = {
     {"follow", 'f', NULL, "goes on until Ctrl-C, also when the daemon is started anew"},
-    {"since", 0, "SEQ", "begins after that number; without it, with the last 100"},
+    {"since", 0, "WHEN", "begins after the record of that number, or at a time: 10m, 24h, 2026-01-31T12:00:00Z"},
+    {"last", 'n', "N", "begins with the last N of them (100)"},
     {"node", 0, "ID", "only what is about that node"},
     {"kind", 0, "KIND", "only that kind: command, target, attempt, status, admin, reload, gap, …"},
     {"json", 0, NULL, "prints JSON lines"},
@@ -26,7 +34,7 @@ static const struct cox_cli_option options[] = {
 
 const struct cox_cli_entry cox_cli_events = {
     .name = "events",
-    .synopsis = "[--follow] [--since SEQ] [--node ID] [--kind KIND] [--json]",
+    .synopsis = "[--follow] [--since WHEN|-n N] [--node ID] [--kind KIND] [--json]",
     .summary = "Shows the journal: commands, targets, attempts, changes of status, and why",
     .options = options,
     .is_client = true,
@@ -43,9 +51,12 @@ static bool is_shown_apart(const char *key) {
   return false;
 }
 
+/* As in logfmt: what has blanks or quotes in it stands in quotes, so that where it ends is plain. */
 static void add_value(struct cox_buf *line, const char *key, const json_t *value) {
-  char *const text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-  cox_buf_addf(line, " %s=%s", key, text != NULL ? text : json_string_value(value));
+  const char *const plain = json_string_value(value);
+  const bool is_plain = plain != NULL && *plain != '\0' && strpbrk(plain, " \t\n\"=") == NULL;
+  char *const text = is_plain ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+  cox_buf_addf(line, " %s=%s", key, text != NULL ? text : plain != NULL ? plain : "");
   free(text);
 }
 
@@ -194,23 +205,111 @@ static int follow(struct cox_cli_session *session, uint64_t since) {
   return is_stopped != 0 ? COX_EXIT_DONE : exit_code;
 }
 
-/* After which number to begin; false: `*exit_code` says why. */
-static bool begin(struct cox_cli_session *session, uint64_t *since, int *exit_code) {
-  const char *const text = cox_cli_args_value(&session->args, "since");
+/* ---- where to begin ---- */
+
+/* A number from `least` on; false: it is none. */
+static bool parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *out) {
   char *end;
-  if (text != NULL) {
-    errno = 0;
-    *since = strtoull(text, &end, 10);
-    if (errno == 0 && end != text && *end == '\0' && *text != '-') return true;
-    *exit_code = cox_cli_misuse(session->args.program, "--since must be the number of a record, not %s", text);
-    return false;
-  }
+  errno = 0;
+  *out = strtoull(text, &end, 10);
+  return *text >= '0' && *text <= '9' && errno == 0 && *end == '\0' && *out >= least && *out <= most;
+}
+
+/* Number and time of the first record behind `since`; 0: there is none. */
+static bool look_behind(struct cox_cli_session *session, uint64_t since, uint64_t *seq, int64_t *at_ms, int *exit_code) {
+  json_t *const page = fetch(session, since, 1, exit_code);
+  const json_t *const record = json_array_get(json_object_get(page, "events"), 0);
+  const char *const time = json_string_value(json_object_get(record, "time"));
+  *seq = number(record, "seq");
+  *at_ms = time != NULL ? cox_moment_parse(time) : 0;
+  const bool is_good = page != NULL;
+  json_decref(page);
+  return is_good;
+}
+
+static bool find_end(struct cox_cli_session *session, uint64_t *last, int *exit_code) {
   json_t *const page = fetch(session, INT64_MAX, 1, exit_code);
   if (page == NULL) return false;
-  const uint64_t last = number(page, "last");
-  *since = last > SHOWN ? last - SHOWN : 0;
+  *last = number(page, "last");
   json_decref(page);
   return true;
+}
+
+/* The place from which on records are as young as that: halved again and again, for a journal is long. */
+static bool find_time(struct cox_cli_session *session, int64_t from_ms, uint64_t *since, int *exit_code) {
+  uint64_t before = 0, behind = 0;
+  if (!find_end(session, &behind, exit_code)) return false;
+  while (before < behind) {
+    const uint64_t middle = before + (behind - before) / 2;
+    uint64_t seq;
+    int64_t at_ms;
+    if (!look_behind(session, middle, &seq, &at_ms, exit_code)) return false;
+    if (seq == 0 || at_ms >= from_ms) behind = middle;
+    else before = seq > middle ? seq : middle + 1;
+  }
+  *since = before;
+  return true;
+}
+
+/* The numbers of those behind `since`, of which the last `count` are kept in `ring`; false: `*exit_code`. */
+static bool count_from(struct cox_cli_session *session, uint64_t since, uint64_t *ring, uint64_t count, uint64_t *total, int *exit_code) {
+  uint64_t last, next;
+  *total = 0;
+  do {
+    json_t *const page = fetch(session, since, PAGE, exit_code);
+    size_t i;
+    json_t *record;
+    if (page == NULL) return false;
+    json_array_foreach(json_object_get(page, "events"), i, record) ring[(*total)++ % count] = number(record, "seq");
+    next = number(page, "next");
+    last = number(page, "last");
+    json_decref(page);
+    if (next <= since) return true;
+    since = next;
+  } while (next < last);
+  return true;
+}
+
+/* Of one node or kind only the daemon knows where the last ones are: it is asked for a longer and longer end of the journal. */
+static bool find_last(struct cox_cli_session *session, uint64_t count, uint64_t *since, int *exit_code) {
+  const bool is_filtered = cox_cli_args_has(&session->args, "node") || cox_cli_args_has(&session->args, "kind");
+  uint64_t last, total = 0;
+  if (!find_end(session, &last, exit_code)) return false;
+  *since = last > count ? last - count : 0;
+  if (!is_filtered || *since == 0) return true;
+  uint64_t *const ring = calloc(count, sizeof *ring);
+  if (ring == NULL) *exit_code = cox_cli_fail(session->args.program, "out of memory");
+  bool is_good = ring != NULL;
+  for (uint64_t length = PAGE; is_good && total < count; length *= 8) {
+    const uint64_t from = last > length ? last - length : 0;
+    is_good = count_from(session, from, ring, count, &total, exit_code);
+    *since = from;
+    if (from == 0) break;
+  }
+  if (is_good && total >= count) *since = ring[total % count] - 1;
+  free(ring);
+  return is_good;
+}
+
+/* After which number to begin; false: `*exit_code` says why. */
+static bool begin(struct cox_cli_session *session, uint64_t *since, int *exit_code) {
+  const char *const text = cox_cli_args_value(&session->args, "since"), *const program = session->args.program;
+  const char *const last = cox_cli_args_value(&session->args, "last");
+  uint64_t count = SHOWN;
+  if (text != NULL && last != NULL) {
+    *exit_code = cox_cli_misuse(program, "give either --since or -n");
+  } else if (last != NULL && !parse_number(last, 1, SHOWN_MAX, &count)) {
+    *exit_code = cox_cli_misuse(program, "-n must be a whole number from 1 to %d, not %s", SHOWN_MAX, last);
+  } else if (text == NULL) {
+    return find_last(session, count, since, exit_code);
+  } else if (parse_number(text, 0, INT64_MAX, since)) {
+    return true;
+  } else {
+    const int64_t from_ms = cox_moment_since(text, cox_cli_session_now_ms(session));
+    if (from_ms > 0) return find_time(session, from_ms, since, exit_code);
+    *exit_code = cox_cli_misuse(program, "--since must be the number of a record, or a time as 10m, 24h or 2026-01-31T12:00:00Z, not %s", text);
+  }
+  return false;
 }
 
 static int run(void *ctx, int argc, char **argv) {

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -24,6 +25,16 @@ int64_t cox_moment_duration(const char *text) {
     text = end + 1;
   }
   return total_ms >= 1 && total_ms <= 36500.0 * units[0].ms ? (int64_t)total_ms : 0;
+}
+
+int64_t cox_moment_since(const char *text, int64_t now_ms) {
+  char whole[48];
+  const int64_t back_ms = cox_moment_duration(text);
+  if (back_ms > 0) return now_ms - back_ms;
+  const size_t len = strlen(text);
+  if (len != 20 || text[19] != 'Z') return cox_moment_parse(text);
+  snprintf(whole, sizeof whole, "%.19s.000Z", text); /* seconds: the journal has milliseconds */
+  return cox_moment_parse(whole);
 }
 
 const char *cox_moment_age(int64_t age_ms, char out[COX_MOMENT_AGE]) {

@@ -331,15 +331,28 @@ static json_t *switch_body(const struct cox_cli_args *args, bool is_disable, int
   return NULL;
 }
 
+static void print_switched(const struct cox_cli_args *args, const char *id, bool is_disable) {
+  if (!is_disable) {
+    print_done(id, "is enabled");
+    return;
+  }
+  const char *const length = cox_cli_args_value(args, "for"), *const until = cox_cli_args_value(args, "until");
+  char did[256];
+  snprintf(did, sizeof did, "is disabled%s%.100s: it stops once the running epoch is over", length != NULL ? " for " : until != NULL ? " until " : "",
+           length != NULL ? length : until != NULL ? until : "");
+  print_done(id, did);
+}
+
 static int set_admin(struct cox_cli_session *session, const char *id, const char *verb) {
   int exit_code;
   char tail[16];
+  const bool is_disable = strcmp(verb, "disable") == 0;
   snprintf(tail, sizeof tail, "/%s", verb);
-  json_t *const body = switch_body(&session->args, strcmp(verb, "disable") == 0, &exit_code);
+  json_t *const body = switch_body(&session->args, is_disable, &exit_code);
   if (body == NULL) return exit_code;
   json_t *const answer = ask(session, "POST", id, tail, json_object_size(body) > 0 ? body : NULL, &exit_code);
   if (answer != NULL && cox_cli_args_has(&session->args, "json")) cox_cli_print_json(answer, false);
-  else if (answer != NULL) print_done(id, strcmp(verb, "enable") == 0 ? "is enabled" : "is disabled: it stops once the running epoch is over");
+  else if (answer != NULL) print_switched(&session->args, id, is_disable);
   json_decref(answer);
   json_decref(body);
   return exit_code;

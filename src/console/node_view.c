@@ -65,6 +65,7 @@ void cox_node_view_read(const json_t *object, struct cox_node_view *out) {
       .has_target = json_is_object(json_object_get(explain, "target")),
       .is_failed = strcmp(cox_node_view_text(state, "current_status"), "FAILED") == 0,
       .is_enabled = !json_is_false(json_object_get(admin, "enabled")),
+      .admin_ends_at_ms = cox_moment_parse(cox_node_view_text(admin, "expires_at")),
       .admin_epoch = json_integer_value(json_object_get(admin, "epoch")),
       .failure = cox_node_view_text(state, "failure_reason"),
       .reason = cox_node_view_text(explain, "reason"),
@@ -94,6 +95,13 @@ static void describe_attempt(const struct cox_node_view *view, int64_t now_ms, c
   else snprintf(text, size, "%s to %s", age, view->attempt_to);
 }
 
+static void describe_admin(const struct cox_node_view *view, int64_t now_ms, char *text, size_t size) {
+  char left[COX_MOMENT_AGE];
+  if (view->is_enabled) return;
+  if (view->admin_ends_at_ms == 0) snprintf(text, size, "disabled");
+  else snprintf(text, size, "disabled, %s left", cox_moment_age(view->admin_ends_at_ms - now_ms, left));
+}
+
 /* The failure, and when the next attempt comes. */
 static void describe_failure(const struct cox_node_view *view, int64_t now_ms, char *text, size_t size) {
   char wait[COX_MOMENT_AGE];
@@ -106,9 +114,10 @@ static void describe_failure(const struct cox_node_view *view, int64_t now_ms, c
 }
 
 bool cox_node_view_add_row(const struct cox_node_view *view, int64_t now_ms, struct cox_table *table) {
-  char since[COX_MOMENT_AGE] = "", attempt[COX_MOMENT_AGE + COX_STATE_TEXT + 8] = "", failure[512] = "";
+  char since[COX_MOMENT_AGE] = "", attempt[COX_MOMENT_AGE + COX_STATE_TEXT + 8] = "", failure[512] = "", admin[COX_MOMENT_AGE + 24] = "";
   if (view->status_at_ms != 0) cox_moment_age(now_ms - view->status_at_ms, since);
   describe_attempt(view, now_ms, attempt, sizeof attempt);
+  describe_admin(view, now_ms, admin, sizeof admin);
   describe_failure(view, now_ms, failure, sizeof failure);
   const struct cox_cell cells[COX_NODE_COLUMNS] = {
       {view->id, view->is_enabled ? COX_STYLE_PLAIN : COX_STYLE_DIM},
@@ -116,7 +125,7 @@ bool cox_node_view_add_row(const struct cox_node_view *view, int64_t now_ms, str
       {view->current, cox_node_view_style(view)},
       {since, COX_STYLE_DIM},
       {attempt, COX_STYLE_BUSY},
-      {view->is_enabled ? "" : "disabled", COX_STYLE_DIM},
+      {admin, COX_STYLE_DIM},
       {failure, COX_STYLE_BAD},
   };
   return cox_table_add(table, cells);

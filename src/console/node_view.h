@@ -18,6 +18,7 @@ struct cox_node_view {
   bool has_target, is_converged;   /* without a target a node is converged, as for the broker */
   bool is_failed, is_enabled;
   int64_t admin_epoch;
+  int64_t admin_ends_at_ms; /* 0: it does not end by itself */
   const char *failure, *reason;    /* why it failed, why this is intended; borrowed, "" when there is none */
   const char *doing;               /* what the broker does about it, in words */
   int64_t attempt, attempt_at_ms;  /* in flight; 0: none */

@@ -35,21 +35,6 @@ const struct cox_cli_entry cox_cli_report = {
     .run = run,
 };
 
-/* ---- from when ---- */
-
-/* 0: neither a duration nor a time. */
-static int64_t since_ms(const char *text, int64_t now_ms) {
-  char whole[48];
-  const int64_t back_ms = cox_moment_duration(text);
-  if (back_ms > 0) return now_ms - back_ms;
-  const size_t len = strlen(text);
-  if (len == 20 && text[19] == 'Z') { /* seconds: the journal has milliseconds */
-    snprintf(whole, sizeof whole, "%.19s.000Z", text);
-    return cox_moment_parse(whole);
-  }
-  return cox_moment_parse(text);
-}
-
 /* ---- records ---- */
 
 static int take_file(const char *program, const char *path, struct cox_report *report) {
@@ -151,7 +136,7 @@ static int run(void *ctx, int argc, char **argv) {
   if (!cox_cli_args_parse(&args, &cox_cli_report, 0, 0, argc, argv, &exit_code)) return exit_code;
   const int64_t now_ms = cox_clock_wall_ms(env->clock != NULL ? env->clock : cox_clock_system());
   const char *const when = cox_cli_args_value(&args, "since"), *const format = format_of(&args);
-  const int64_t from_ms = since_ms(when != NULL ? when : "24h", now_ms);
+  const int64_t from_ms = cox_moment_since(when != NULL ? when : "24h", now_ms);
   if (from_ms <= 0 || from_ms >= now_ms) {
     exit_code = cox_cli_misuse(args.program, "--since must be a time of the past, as 30m, 24h, 7d or 2026-01-31T12:00:00Z, not %s", when);
   } else if (strcmp(format, "html") != 0 && strcmp(format, "csv") != 0 && strcmp(format, "json") != 0) {

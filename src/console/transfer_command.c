@@ -85,7 +85,8 @@ static int run_export(void *ctx, int argc, char **argv) {
 
 /* ---- import ---- */
 
-static int send_nodes(struct cox_cli_session *session, const json_t *nodes) {
+/* `*taken`: how many of them are registered now. */
+static int send_nodes(struct cox_cli_session *session, const json_t *nodes, size_t *taken) {
   json_t *answer = NULL;
   int exit_code;
   const int status = cox_cli_request_any(session, "POST", batch_path, nodes, &answer, &exit_code);
@@ -96,6 +97,7 @@ static int send_nodes(struct cox_cli_session *session, const json_t *nodes) {
     exit_code = cox_cli_fail(session->args.program, "node %s: %s", id != NULL ? id : "?", why != NULL ? why : "refused without a reason");
   }
   if (status >= 300 && json_object_get(answer, "errors") == NULL) exit_code = cox_cli_report_refusal(session, status, answer);
+  *taken = json_array_size(json_is_array(answer) ? answer : json_object_get(answer, "nodes"));
   json_decref(answer);
   return exit_code;
 }
@@ -163,10 +165,12 @@ static int import(struct cox_cli_session *session, json_t *value) {
     return cox_cli_fail(program, "%s is no export of this version and no node-config.json; nothing was changed", name);
   }
   if (!json_is_array(nodes)) return cox_cli_fail(program, "%s holds no list of nodes; nothing was changed", name);
-  int exit_code = json_array_size(nodes) > 0 ? send_nodes(session, nodes) : COX_EXIT_DONE;
+  size_t taken = 0;
+  int exit_code = json_array_size(nodes) > 0 ? send_nodes(session, nodes, &taken) : COX_EXIT_DONE;
   const int states_code = exit_code == COX_EXIT_NO_DAEMON ? exit_code : send_states(session, json_object_get(value, "admin_states"));
   if (exit_code == COX_EXIT_DONE) exit_code = states_code;
-  if (exit_code == COX_EXIT_DONE) printf("%zu nodes were imported\n", json_array_size(nodes));
+  if (exit_code == COX_EXIT_DONE) printf("%zu node%s imported\n", taken, taken == 1 ? " was" : "s were");
+  else if (exit_code == COX_EXIT_FAILED) cox_cli_fail(program, "%zu of %zu nodes were imported", taken, json_array_size(nodes));
   return exit_code;
 }
 
