@@ -82,6 +82,29 @@ local function help_one(native, name)
   end
 end
 
+-- ---- what was meant ----
+
+local reserved = {}
+for _, word in ipairs(keywords) do reserved[word] = true end
+
+-- The name that a line begins with when it stands alone, or with arguments as commands have them, and nothing has that name.
+local function unknown_name(session, line)
+  local name = line:match "^%s*([%a_][%w_]*)%s*$" or line:match "^%s*([%a_][%w_]*)%s+[%a_][%w_]*=[^=]"
+  if not name or reserved[name] or name == "world" or session.env[name] ~= nil then return nil end
+  return name
+end
+
+--- A sentence instead of the line's outcome: a command of the broker was typed as if it were a word of the console. A name that nothing
+--- has is nil, as in Lua, with a remark.
+function M.advise(session, line)
+  local name = unknown_name(session, line)
+  if not name then return nil end
+  for _, command in ipairs(session.native.commands()) do
+    if command.name == name then return ("%s is a command of the broker: send it with `command %s`"):format(name, line:match "^%s*(.-)%s*$") end
+  end
+  session.remark = ("nothing has the name %s: `help` lists what there is"):format(name)
+end
+
 -- ---- showing ----
 
 local function show_nodes(native)
@@ -236,11 +259,13 @@ function M.open(native)
   --- A line begins: what was read for the last one is old.
   function session.begin(width)
     world = nil
-    session.width = width
+    session.width, session.remark = width, nil
   end
+  function session.advise(line) return M.advise(session, line) end
   --- The values of an expression as text.
   function session.show(...)
     local texts = table.pack(...)
+    if texts.n == 1 and texts[1] == nil and session.remark then return "nil -- " .. session.remark end
     for i = 1, texts.n do
       texts[i] = rawequal(texts[i], session.nodes) and show_nodes(native) or pretty.show(texts[i], { width = session.width })
     end

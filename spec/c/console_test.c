@@ -74,7 +74,17 @@ static void expressions_show_their_values(void **state) {
   expect("", "");
   expect("-- nothing", "");
   expect("{ b = 1, a = { 2, 3 } }", "{ a = { 2, 3 }, b = 1 }");
-  expect("nothing_of_the_kind", "nil");
+  expect("nothing_of_the_kind", "nil -- nothing has the name nothing_of_the_kind: `help` lists what there is");
+  expect("nil", "nil");
+}
+
+static void a_command_that_is_typed_like_a_word_is_told_how_it_is_sent(void **state) {
+  (void)state;
+  expect_error("reconcile", "reconcile is a command of the broker: send it with `command reconcile`");
+  expect_error("  reconcile node_id=node1 ", "send it with `command reconcile node_id=node1`");
+  expect_error("reconcile = = 1", "console:1:"); /* Lua, or nearly */
+  expect("reconcile = 7", "");
+  expect("reconcile", "7"); /* now it is the session's own */
 }
 
 static void what_a_line_prints_comes_before_its_value(void **state) {
@@ -92,7 +102,7 @@ static void variables_stay_from_line_to_line_and_end_with_the_session(void **sta
   const struct cox_console_caller caller = {.uid = 0, .name = "other"};
   struct cox_console_session *const first = session, *const other = console->open(console->ctx, &caller, NULL);
   session = other;
-  expect("x", "nil");
+  expect("x == nil", "true");
   session = first;
   console->close(other);
 }
@@ -291,7 +301,7 @@ static void a_line_that_takes_all_memory_begins_the_session_anew(void **state) {
   expect("x = 1", "");
   expect_error("t = {} for i = 1, 1e9 do t[i] = { i } end", "memory");
   assert_non_null(strstr(text.data, "it begins anew"));
-  expect("x", "nil");
+  expect("x == nil", "true");
   expect_error("local x = ('x'):rep(1000) while true do print(x) end", "at most 256 KiB");
 }
 
@@ -300,6 +310,7 @@ static void a_line_that_takes_all_memory_begins_the_session_anew(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       TEST(expressions_show_their_values),
+      TEST(a_command_that_is_typed_like_a_word_is_told_how_it_is_sent),
       TEST(what_a_line_prints_comes_before_its_value),
       TEST(variables_stay_from_line_to_line_and_end_with_the_session),
       TEST(chunks_that_are_not_whole_ask_for_more),

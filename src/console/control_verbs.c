@@ -281,9 +281,31 @@ static enum cox_verb_outcome show_answer(const struct cox_verb_call *call, const
   return COX_VERB_DONE;
 }
 
+/* The API's words for it name a route. True: there is no such command, and that was said. */
+static bool refuse_command(const struct cox_verb_call *call, const char *name) {
+  json_t *const list = call->commands(call->commands_ctx);
+  struct cox_suggestion near = {.word = name};
+  bool is_known = json_array_size(list) == 0; /* they are not known here */
+  size_t i;
+  json_t *command;
+  json_array_foreach(list, i, command) {
+    cox_suggest_offer(&near, cox_node_view_text(command, "name"));
+    is_known = is_known || strcmp(cox_node_view_text(command, "name"), name) == 0;
+  }
+  if (!is_known) {
+    cox_buf_addf(call->out, "there is no command ");
+    cox_text_clean(call->out, name);
+    if (near.best != NULL) cox_buf_addf(call->out, ": did you mean %s?", near.best);
+    else cox_buf_addf(call->out, ": `commands` lists them");
+  }
+  json_decref(list);
+  return !is_known;
+}
+
 static enum cox_verb_outcome run_command(const struct cox_verb_call *call, const struct words *words) {
   struct cox_err err = {0};
   struct cox_answer answer;
+  if (refuse_command(call, words->list[1])) return COX_VERB_FAILED;
   json_t *const args = cox_pairs_object(NULL, (char *const *)&words->list[2], words->count - 2, &err);
   enum cox_verb_outcome outcome = COX_VERB_FAILED;
   if (args != NULL && cox_ask_command(call, words->list[1], args, &answer, &err) == 0) {

@@ -334,6 +334,11 @@ static int run_line(lua_State *L) {
   lua_getfield(L, session, "begin");
   lua_pushinteger(L, line->width);
   lua_call(L, 1, 0);
+  lua_getfield(L, session, "advise");
+  lua_pushlstring(L, line->code, line->len);
+  lua_call(L, 1, 1);
+  if (lua_isstring(L, -1)) lua_error(L);
+  lua_pop(L, 1);
   if (!compile(L, line)) {
     line->outcome = COX_CONSOLE_INCOMPLETE;
     return 0;
