@@ -455,6 +455,21 @@ static void watching_goes_on_until_it_is_stopped_and_asks_for_the_world_only_whi
   free(text);
 }
 
+static void watching_waits_for_a_daemon_that_went_away(void **state) {
+  (void)state;
+  answer(200, "[]");
+  answer(COX_ENOENT, "no daemon at x");
+  answer(503, "{\"error\":\"the daemon is stopping\"}");
+  answer(200, "[]");
+  int left = 4;
+  env.pause = pause_twice;
+  env.pause_arg = &left;
+  assert_int_equal(go("coxswain nodes --watch --json"), 0);
+  assert_string_equal(run.out, "[]\n[]\n");
+  assert_string_equal(run.err, "coxswain nodes: the daemon cannot be reached: waiting for it, Ctrl-C ends this\n"
+                               "coxswain nodes: the daemon is back\n");
+}
+
 static void watching_as_json_is_one_line_for_each_look(void **state) {
   (void)state;
   int left = 2;
@@ -857,6 +872,7 @@ int main(void) {
       TEST(nodes_as_json_hold_the_same_values_and_no_control_characters),
       TEST(an_empty_fleet_says_how_to_fill_it),
       TEST(watching_goes_on_until_it_is_stopped_and_asks_for_the_world_only_while_it_is_told),
+      TEST(watching_waits_for_a_daemon_that_went_away),
       TEST(watching_as_json_is_one_line_for_each_look),
       TEST(show_explains_a_node_in_words),
       TEST(show_tells_of_an_attempt_under_way),

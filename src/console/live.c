@@ -68,6 +68,8 @@ bool cox_live_update(struct cox_live *live, json_t *nodes, const json_t *world, 
   return is_read;
 }
 
+void cox_live_leave(struct cox_live *live) { live->lines = 0; }
+
 void cox_live_destroy(struct cox_live *live) {
   if (live == NULL) return;
   struct cox_buf out = {0};

@@ -10,7 +10,7 @@
 #include "console/request.h"
 #include "console/table.h"
 
-enum { WATCH_MS = 1000 };
+enum { WATCH_MS = 1000, STOPPING = 503 };
 
 static const char nodes_path[] = "/admin/v1/nodes", world_path[] = "/v1/world";
 
@@ -18,7 +18,7 @@ static int run(void *ctx, int argc, char **argv);
 
 static const struct cox_cli_option options[] = {
     {"json", 0, NULL, "prints JSON; with --watch one line each second"},
-    {"watch", 'w', NULL, "goes on until Ctrl-C: redrawn in place, or a line for each change when it is not a terminal"},
+    {"watch", 'w', NULL, "goes on until Ctrl-C, also when the daemon is started anew: redrawn in place, or a line for each change when it is not a terminal"},
     {0},
 };
 
@@ -31,13 +31,20 @@ const struct cox_cli_entry cox_cli_nodes = {
     .run = run,
 };
 
-/* An answer that is no list is none of a coxswain. */
+/* An answer that is no list is none of a coxswain. One that stops is as good as gone to who waits for the next. */
 static json_t *fetch(struct cox_cli_session *session, int *exit_code) {
   json_t *nodes;
-  if (cox_cli_request(session, "GET", nodes_path, NULL, &nodes, exit_code) == 0) return NULL;
-  if (json_is_array(nodes)) return nodes;
-  *exit_code = cox_cli_fail(session->args.program, "%s answered something else than a list of nodes: is it a coxswain?",
-                            cox_cli_target_place(&session->target));
+  const int status = cox_cli_request_any(session, "GET", nodes_path, NULL, &nodes, exit_code);
+  const bool is_good = status >= 200 && status < 300;
+  if (is_good && json_is_array(nodes)) return nodes;
+  if (status == STOPPING && session->is_patient) {
+    *exit_code = COX_EXIT_NO_DAEMON;
+  } else if (is_good) {
+    *exit_code = cox_cli_fail(session->args.program, "%s answered something else than a list of nodes: is it a coxswain?",
+                              cox_cli_target_place(&session->target));
+  } else if (status > 0) {
+    *exit_code = cox_cli_report_refusal(session, status, nodes);
+  }
   json_decref(nodes);
   return NULL;
 }
@@ -101,17 +108,28 @@ static json_t *fetch_world(struct cox_cli_session *session, bool *has_world) {
   if (!*has_world) return NULL;
   const int status = cox_cli_request_any(session, "GET", world_path, NULL, &world, &exit_code);
   if (status == 200 && json_is_object(world)) return world;
-  *has_world = false;
+  *has_world = status == 0 || status == STOPPING;
   json_decref(world);
   return NULL;
 }
 
+/* What is said goes below what was drawn, which stays. */
+static void tell_presence(const struct cox_cli_session *session, struct cox_live *live, bool is_away) {
+  cox_live_leave(live);
+  fprintf(stderr, "%s: %s\n", session->args.program, is_away ? "the daemon cannot be reached: waiting for it, Ctrl-C ends this" : "the daemon is back");
+}
+
+/* One that was there once is waited for when it goes. */
 static int watch(struct cox_cli_session *session, bool is_json, struct cox_live *live) {
-  bool has_world = !is_json, is_read = true;
+  bool has_world = !is_json, is_read = true, is_away = false;
   int exit_code;
   do {
     json_t *const nodes = fetch(session, &exit_code);
-    if (nodes == NULL) return is_stopped != 0 ? COX_EXIT_DONE : exit_code;
+    if (nodes == NULL && (exit_code != COX_EXIT_NO_DAEMON || !session->is_patient)) return is_stopped != 0 ? COX_EXIT_DONE : exit_code;
+    if (is_away != (nodes == NULL)) tell_presence(session, live, nodes == NULL);
+    is_away = nodes == NULL;
+    session->is_patient = true;
+    if (is_away) continue;
     json_t *const world = fetch_world(session, &has_world);
     if (is_json) cox_cli_print_json(nodes, true);
     if (is_json) is_read = fflush(stdout) == 0;
