@@ -58,6 +58,23 @@ static void add_options(struct cox_buf *out, const struct cox_cli_option *option
   }
 }
 
+/* Paragraphs are filled; what is indented (an example) and empty lines stand as they are. */
+static void add_detail(struct cox_buf *out, const char *detail) {
+  while (*detail != '\0') {
+    struct cox_buf text = {0};
+    const bool is_filled = *detail != ' ' && *detail != '\n';
+    do {
+      const size_t len = strcspn(detail, "\n");
+      cox_buf_addf(&text, "%s%.*s", text.len > 0 ? " " : "", (int)len, detail);
+      detail += len + (detail[len] == '\n');
+    } while (is_filled && *detail != '\0' && *detail != ' ' && *detail != '\n');
+    if (is_filled) cox_text_wrap(out, text.data, 0, WIDTH);
+    else cox_buf_addf(out, "%s", text.data != NULL ? text.data : "");
+    cox_buf_addf(out, "\n");
+    cox_buf_fini(&text);
+  }
+}
+
 void cox_cli_help_entry(struct cox_buf *out, const char *path, const struct cox_cli_entry *entry) {
   const struct cox_cli_option help = {.name = "help", .letter = 'h', .help = "prints this"};
   char text[TEXT_MAX];
@@ -65,13 +82,15 @@ void cox_cli_help_entry(struct cox_buf *out, const char *path, const struct cox_
   const struct cox_cli_option *const finding = entry->is_client ? cox_cli_client_options : NULL;
   const int width = widest_option(finding, widest_option(entry->options, (int)strlen(text)));
   cox_buf_addf(out, "Usage: %s%s%s\n\n%s.\n", path, *entry->synopsis != '\0' ? " " : "", entry->synopsis, entry->summary);
-  if (entry->detail != NULL) cox_buf_addf(out, "\n%s\n", entry->detail);
+  if (entry->detail != NULL) cox_buf_addf(out, "\n");
+  if (entry->detail != NULL) add_detail(out, entry->detail);
   cox_buf_addf(out, "\nOptions:\n");
   add_options(out, entry->options, width);
   add_line(out, text, width, help.help);
   if (!entry->is_client) return;
   cox_buf_addf(out, "\nFinding the daemon:\n");
   add_options(out, finding, width);
-  cox_buf_addf(out, "\nIn this order: the options above; COXSWAIN_SOCKET, COXSWAIN_ADMIN, COXSWAIN_CONFIG, COXSWAIN_TOKEN of the\n"
-                    "environment; ./coxswain.lua; /etc/coxswain/coxswain.lua; http://127.0.0.1:9200.\n");
+  cox_buf_addf(out, "\n");
+  add_detail(out, "In this order: the options above; COXSWAIN_SOCKET, COXSWAIN_ADMIN, COXSWAIN_CONFIG, COXSWAIN_TOKEN of the environment; "
+                  "./coxswain.lua; /etc/coxswain/coxswain.lua; http://127.0.0.1:9200.");
 }

@@ -54,9 +54,10 @@ const struct cox_cli_entry cox_cli_completion = {
     .name = "completion",
     .synopsis = "bash|zsh|fish",
     .summary = "Prints the completion of a shell",
-    .detail = "For example, in ~/.bashrc:  source <(coxswain completion bash)\n"
-              "zsh:   coxswain completion zsh >\"${fpath[1]}/_coxswain\"\n"
-              "fish:  coxswain completion fish >~/.config/fish/completions/coxswain.fish\n\n"
+    .detail = "For bash in ~/.bashrc, for zsh and fish once:\n"
+              "  source <(coxswain completion bash)\n"
+              "  coxswain completion zsh >\"${fpath[1]}/_coxswain\"\n"
+              "  coxswain completion fish >~/.config/fish/completions/coxswain.fish\n\n"
               "While you type, they ask `coxswain completion nodes` and `coxswain completion commands` for what a running daemon knows.",
     .run = run,
 };
