@@ -11,8 +11,9 @@ static void complete(void *ctx, struct cox_attempt *attempt) {
   cox_attempt_destroy(attempt);
 }
 
-static int submit(void *ctx, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
+static int submit(void *ctx, const char *caller, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
   struct job_rig *const rig = ctx;
+  if (strncmp(caller, "job ", 4) != 0 && strncmp(caller, "command ", 8) != 0) return cox_err_set(err, COX_EINVAL, "%s is no caller", caller);
   if (strcmp(name, "note") != 0) return cox_err_set(err, COX_ENOENT, "unknown command %s", name);
   cox_mutex_lock(&rig->mutex);
   json_array_append(rig->notes, args);

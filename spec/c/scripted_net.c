@@ -221,8 +221,9 @@ static void complete(void *ctx, struct cox_attempt *attempt) {
   if (next != NULL) scripted_post(scripted, next, 0);
 }
 
-static int submit(void *ctx, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
+static int submit(void *ctx, const char *caller, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
   (void)args;
+  (void)caller;
   struct scripted *const scripted = ctx;
   struct script_errand *const errand = calloc(1, sizeof *errand);
   assert_non_null(errand);

@@ -107,6 +107,8 @@ describe("a fleet on a chain", function()
     local daemon = start_daemon(fleet, { chain.url })
     system.converged(daemon, "INFERENCE")
     assert.are.same({}, follow(daemon, chain, 2 * EPOCH, {}))
+    local _, journal = system.run("events", "--admin", daemon.url, "--kind", "command", "-n", "50")
+    assert.matches('name=new_block caller="job cometbft" outcome=done', journal, 1, true)
   end)
 
   it("stops commanding while the node catches up, and goes on after that", function()

@@ -294,7 +294,14 @@ static void on_answer(void *arg, const struct cox_answer *answer) {
   cox_mailbox_release(mailbox);
 }
 
+/* Who that is in the journal. */
+static void name_caller(const struct cox_run *run, char out[64]) {
+  if (run->job != NULL) snprintf(out, 64, "job %.56s", run->job);
+  else snprintf(out, 64, "command %.52s", run->chore != NULL ? run->chore->command : "");
+}
+
 static void request_command(struct cox_worker *worker, struct cox_run *run) {
+  char caller[64];
   struct cox_note *const note = cox_note_create(COX_NOTE_ANSWER);
   if (note == NULL) {
     run->failure = "submitting a command failed: out of memory";
@@ -305,7 +312,8 @@ static void request_command(struct cox_worker *worker, struct cox_run *run) {
   note->mailbox = cox_mailbox_hold(worker->mailbox);
   run->errand = note; /* before the submit: the answer may be quicker than its return */
   struct cox_answer refusal = {.outcome = COX_ANSWER_ERROR};
-  if (worker->sink->submit(worker->sink->ctx, run->request.command, run->request.args, on_answer, note, &refusal.err) == 0) return;
+  name_caller(run, caller);
+  if (worker->sink->submit(worker->sink->ctx, caller, run->request.command, run->request.args, on_answer, note, &refusal.err) == 0) return;
   run->errand = NULL;
   cox_mailbox_release(note->mailbox);
   cox_note_destroy(note);

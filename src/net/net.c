@@ -24,8 +24,8 @@ struct cox_net {
 
 static void broker_complete(void *ctx, struct cox_attempt *attempt) { cox_broker_complete(ctx, attempt); }
 
-static int broker_submit(void *ctx, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
-  return cox_broker_submit(ctx, name, args, reply, arg, err);
+static int broker_submit(void *ctx, const char *caller, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err) {
+  return cox_broker_submit_as(ctx, caller, name, args, NULL, reply, arg, err);
 }
 
 static void transport_start(void *ctx, struct cox_attempt *attempt) {

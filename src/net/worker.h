@@ -19,7 +19,8 @@
 struct cox_net_sink {
   void *ctx;
   void (*complete)(void *ctx, struct cox_attempt *attempt); /* takes it */
-  int (*submit)(void *ctx, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err);
+  /* As cox_broker_submit_as without a condition. */
+  int (*submit)(void *ctx, const char *caller, const char *name, json_t *args, cox_reply_fn *reply, void *arg, struct cox_err *err);
 };
 
 /* As cox_net_create, with another sink; options->broker is not used. */
