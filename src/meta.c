@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "paths.h"
@@ -12,6 +13,7 @@
 static int write_files(const char *program, const json_t *files, const char *dir) {
   const char *name;
   json_t *text;
+  if (mkdir(dir, 0777) != 0 && errno != EEXIST) return cox_cli_fail(program, "making the folder %s failed: %s", dir, strerror(errno));
   json_object_foreach((json_t *)(uintptr_t)files, name, text) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", dir, name);

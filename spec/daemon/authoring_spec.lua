@@ -357,6 +357,17 @@ describe("the descriptions of the bindings", function()
     assert.equal("\n" .. made.reference .. "\n", reference, "run tools/meta")
   end)
 
+  it("are written into a folder, which is made when it is not there", function()
+    local folder = system.folder() .. "/types"
+    local code, _, err = system.run("meta", folder)
+    assert.equal(0, code, err)
+    assert.equal(made.files["global_broker.lua"], system.read(folder .. "/global_broker.lua"))
+    assert.equal(0, (system.run("meta", folder))) -- and again
+    code, _, err = system.run("meta", folder .. "/no/such")
+    assert.equal(1, code)
+    assert.matches("making the folder", err)
+  end)
+
   it("name everything that a live machine of each context shows, and nothing else", function()
     local of_lua = { coroutine = true, math = true, string = true, table = true, utf8 = true }
     for context, seen in pairs(made.contexts) do
