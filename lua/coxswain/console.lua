@@ -73,9 +73,24 @@ local function help_all(native, width)
   return table.concat(lines, "\n")
 end
 
-local function help_one(native, name)
+-- The names of the arguments, needed ones first; optional ones end with "?".
+local function arguments_of(command)
+  local names = {}
+  for name in pairs(command.args or {}) do names[#names + 1] = name end
+  table.sort(names, function(one, other)
+    local is_optional = one:find "%?$" ~= nil
+    if is_optional ~= (other:find "%?$" ~= nil) then return not is_optional end
+    return one < other
+  end)
+  return #names > 0 and table.concat(names, ", ") or "none"
+end
+
+local function help_one(native, name, width)
   for _, command in ipairs(native.commands()) do
-    if command.name == name then return ("%s\n  %s\n  priority: %s"):format(name, command.help or "no help", command.priority or "high") end
+    if command.name == name then
+      return ("%s\n  %s\n  arguments: %s\n  priority: %s"):format(name, wrap(command.help or "no help", 2, width), wrap(arguments_of(command), 13, width),
+        command.priority or "high")
+    end
   end
   for _, entry in ipairs(helps) do
     if entry[1] == name or entry[1]:match "^%w+" == name then return entry[1] .. "\n  " .. entry[2] end
@@ -244,7 +259,7 @@ function M.open(native)
     native.write(table.concat(texts, "\t") .. "\n")
   end
   function base.help(name)
-    local text = name == nil and help_all(native, session.width) or help_one(native, name)
+    local text = name == nil and help_all(native, session.width) or help_one(native, name, session.width)
     native.write((text or ("nothing is known by the name %s: help() lists what there is"):format(tostring(name))) .. "\n")
   end
   local world

@@ -803,6 +803,16 @@ static void a_refused_stranger_is_told_whether_a_token_was_given(void **state) {
   assert_has(run.err, "the daemon at http://h:1 does not know the token it was given: give --token-file FILE");
 }
 
+static void commands_are_listed_with_their_arguments_the_needed_ones_first(void **state) {
+  (void)state;
+  answer(200, "[{\"name\":\"a\",\"priority\":\"low\",\"help\":\"Does a.\",\"args\":{\"why?\":\"string\",\"node_id\":\"string\",\"at?\":\"number\"}},"
+              "{\"name\":\"b\",\"args\":5}]");
+  assert_int_equal(go("coxswain commands"), 0);
+  assert_string_equal(run.out, "COMMAND  PRIORITY  DOES     ARGUMENTS\n"
+                               "a        low       Does a.  node_id at? why?\n"
+                               "b\n");
+}
+
 static void an_unknown_command_is_told_with_the_nearest_there_is(void **state) {
   (void)state;
   static const char list[] = "[{\"name\":\"probe\"},{\"name\":\"reconcile\"}]";
@@ -892,6 +902,7 @@ int main(void) {
       TEST(a_skipped_command_prints_the_reason_and_is_no_failure),
       TEST(a_refused_command_is_exit_1_with_the_daemons_words),
       TEST(a_refused_stranger_is_told_whether_a_token_was_given),
+      TEST(commands_are_listed_with_their_arguments_the_needed_ones_first),
       TEST(an_unknown_command_is_told_with_the_nearest_there_is),
       TEST(values_are_read_as_numbers_and_truths_only_when_they_are_written_so),
   };

@@ -63,7 +63,7 @@ static void read_back(FILE *file, char *to, size_t size) {
 }
 
 void console_run(struct console_run *run, struct cox_cli_env *env, const char *line) {
-  const struct cox_cli_entry entries[] = {cox_cli_nodes, cox_cli_node, cox_cli_command, cox_cli_plan, cox_cli_reload, cox_cli_rollback, cox_cli_scripts,
+  const struct cox_cli_entry entries[] = {cox_cli_nodes, cox_cli_node, cox_cli_command, cox_cli_commands, cox_cli_plan, cox_cli_reload, cox_cli_rollback, cox_cli_scripts,
                                           cox_cli_events};
   char *argv[64], *const text = strdup(line);
   const int argc = split(text, argv, 64);

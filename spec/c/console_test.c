@@ -205,6 +205,7 @@ static void help_knows_the_commands(void **state) {
   assert_int_equal(admin, 3); /* those that register, change and remove nodes; the others need only operate */
   json_decref(commands);
   assert_int_equal(eval("help('reconcile')"), COX_CONSOLE_DONE);
+  assert_non_null(strstr(text.data, "  arguments: node_id?\n"));
   assert_non_null(strstr(text.data, "Ends the backoff"));
 }
 

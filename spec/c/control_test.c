@@ -318,7 +318,7 @@ static void verbs_work_in_text_and_quit_ends_it(void **state) {
   const int fd = dial();
   say_text(fd, "why nobody\nwhy nod1\nwhy\ncommands\nwhy = 5\nquit\nnever\n");
   expect_text(fd, "error: there is no node nobody: `nodes` lists them\nerror: there is no node nod1: did you mean node1?\nerror: usage: why NODE\n"
-                  "COMMAND    PRIORITY  DOES\nreconcile  high      Looks again.\n<why = 5> 0\n");
+                  "COMMAND    PRIORITY  DOES          ARGUMENTS\nreconcile  high      Looks again.\n<why = 5> 0\n");
 }
 
 static void a_chunk_may_have_many_lines_in_text(void **state) {

@@ -2,9 +2,8 @@
 #include <stdio.h>
 
 #include "console/client_commands.h"
-#include "console/node_view.h"
+#include "console/commands_view.h"
 #include "console/request.h"
-#include "console/table.h"
 
 static int run(void *ctx, int argc, char **argv);
 
@@ -20,27 +19,14 @@ const struct cox_cli_entry cox_cli_commands = {
     .run = run,
 };
 
-static const struct cox_column columns[] = {{.title = "COMMAND"}, {.title = "PRIORITY", .rank = 1}, {.title = "DOES", .least = 20}};
-
 static int print_table(const struct cox_cli_session *session, const json_t *list) {
   struct cox_term term;
   struct cox_buf out = {0};
-  struct cox_table *const table = cox_table_create(columns, sizeof columns / sizeof *columns);
-  if (table == NULL) return cox_cli_fail(session->args.program, "out of memory");
-  size_t i;
-  json_t *command;
-  json_array_foreach((json_t *)(uintptr_t)list, i, command) {
-    const struct cox_cell cells[] = {{cox_node_view_text(command, "name"), COX_STYLE_PLAIN},
-                                     {cox_node_view_text(command, "priority"), COX_STYLE_DIM},
-                                     {cox_node_view_text(command, "help"), COX_STYLE_PLAIN}};
-    cox_table_add(table, cells);
-  }
   cox_term_look(fileno(stdout), &term);
-  cox_table_render(table, &term, &out);
+  const bool is_good = cox_commands_view(list, &term, &out);
   if (out.data != NULL) fputs(out.data, stdout);
   cox_buf_fini(&out);
-  cox_table_destroy(table);
-  return COX_EXIT_DONE;
+  return is_good ? COX_EXIT_DONE : cox_cli_fail(session->args.program, "out of memory");
 }
 
 json_t *cox_cli_fetch_list(struct cox_cli_session *session, const char *path, int *exit_code) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "console/commands_view.h"
 #include "console/control_ask.h"
 #include "console/explain.h"
 #include "console/node_view.h"
@@ -246,23 +247,13 @@ static enum cox_verb_outcome run_trace(const struct cox_verb_call *call, const s
 
 static enum cox_verb_outcome run_commands(const struct cox_verb_call *call, const struct words *words) {
   (void)words;
-  static const struct cox_column columns[] = {{.title = "COMMAND"}, {.title = "PRIORITY", .rank = 1}, {.title = "DOES", .least = 20}};
   const struct cox_term term = term_of(call);
-  struct cox_table *const table = cox_table_create(columns, sizeof columns / sizeof *columns);
   json_t *const list = call->commands(call->commands_ctx);
-  size_t i;
-  json_t *command;
-  json_array_foreach(list, i, command) {
-    const struct cox_cell cells[] = {{cox_node_view_text(command, "name"), COX_STYLE_PLAIN},
-                                     {cox_node_view_text(command, "priority"), COX_STYLE_DIM},
-                                     {cox_node_view_text(command, "help"), COX_STYLE_PLAIN}};
-    if (table != NULL) cox_table_add(table, cells);
-  }
-  if (table != NULL) cox_table_render(table, &term, call->out);
+  const bool is_good = cox_commands_view(list, &term, call->out);
+  if (!is_good) cox_buf_addf(call->out, "out of memory");
   drop_last_newline(call->out);
-  cox_table_destroy(table);
   json_decref(list);
-  return table != NULL ? COX_VERB_DONE : COX_VERB_FAILED;
+  return is_good ? COX_VERB_DONE : COX_VERB_FAILED;
 }
 
 static enum cox_verb_outcome show_answer(const struct cox_verb_call *call, const struct cox_answer *answer) {

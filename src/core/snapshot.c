@@ -158,8 +158,8 @@ const char *cox_snapshot_doing(const struct cox_node *node, const struct cox_sna
     return text;
   }
   if (node->next_at_us > snapshot->now_us) {
-    snprintf(text, size, "waiting %.1f s after %u failed attempts", (double)(node->next_at_us - snapshot->now_us) / 1e6,
-             node->failures);
+    snprintf(text, size, "waiting %.1f s after %u failed attempt%s", (double)(node->next_at_us - snapshot->now_us) / 1e6,
+             node->failures, node->failures == 1 ? "" : "s");
     return text;
   }
   return "an attempt starts at once, or when the machine's last call has ended";
