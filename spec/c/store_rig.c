@@ -1,14 +1,17 @@
 #include "store_rig.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/rng.h"
 #include "core/durable.h"
 #include "core/engine.h"
+#include "core/packed.h"
 
 char store_rig_error[1024];
 int store_rig_error_code;
@@ -164,6 +167,28 @@ static bool update(struct store_rig *rig, const char *id, int port, int most, bo
   if (store_rig_ask(rig, "update", json_pack("{so}", "node", node)) != COX_ANSWER_DONE) return false;
   json_object_set_new(json_object_get(rig->model, id), "max_concurrent", json_integer(most));
   return true;
+}
+
+void store_rig_serve(struct store_rig *rig) {
+  assert_int_equal(store_rig_ask(rig, "register", json_pack("{so}", "node", fake_node("node1", 5000))), COX_ANSWER_DONE);
+  assert_int_equal(store_rig_ask(rig, "block", json_pack("{si, ss, sb, ss}", "height", 10, "hash", "AA", "synced", 1, "command", "due")), COX_ANSWER_DONE);
+  assert_int_equal(store_rig_ask(rig, "intend", json_pack("{ss, so, ss}", "node_id", "node1", "target", fake_target("INFERENCE", NULL), "reason",
+                                                          "it serves")), COX_ANSWER_DONE);
+  fake_run(rig->fake);
+  struct cox_attempt *const attempt = fake_open(rig->fake, "node1");
+  assert_non_null(attempt);
+  attempt->result.memory = cox_packed(json_pack("{ss}", "seen", "before"));
+  snprintf(attempt->result.unanswered.call, sizeof attempt->result.unanswered.call, "POST /api/v1/stop");
+  attempt->result.unanswered.at_ms = 1234;
+  attempt->result.unanswered.mark = (struct cox_mark){.era = 99, .at_us = 5678};
+  fake_finish(rig->fake, "node1", COX_CLASS_NONE, NULL);
+  assert_string_equal(fake_state(rig->fake, "node1", "current_status"), "INFERENCE");
+}
+
+void store_rig_write(const char *name, const void *bytes, size_t count) {
+  const int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  assert_true(fd >= 0 && write(fd, bytes, count) == (ssize_t)count);
+  close(fd);
 }
 
 bool store_rig_change(struct store_rig *rig, struct cox_rng *rng) {

@@ -43,6 +43,10 @@ void store_rig_close(struct store_rig *rig);
 enum cox_outcome store_rig_ask(struct store_rig *rig, const char *name, json_t *args);
 extern char store_rig_error[1024];
 extern int store_rig_error_code;
+/* Registers node1, which reaches INFERENCE with a driver's notes. */
+void store_rig_serve(struct store_rig *rig);
+/* Writes a file, mode 0600. */
+void store_rig_write(const char *name, const void *bytes, size_t count);
 /* One of a few changes by chance, with the model kept up to date when it is acknowledged. False: it was refused or failed. */
 bool store_rig_change(struct store_rig *rig, struct cox_rng *rng);
 /* Runs until nothing waits for the store and changes are accepted; false: that does not come about within 20 s. */

@@ -1,7 +1,6 @@
 /* The store in its file: what survives, what is refused, copies, bounds. */
 #include "store_rig.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sqlite3.h>
@@ -9,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,28 +23,11 @@ static json_t *explain(struct fake *fake, const char *id) {
   return value;
 }
 
-/* A registered node that reached INFERENCE, with a driver's notes. */
-static void serve(struct store_rig *rig) {
-  assert_int_equal(store_rig_ask(rig, "register", json_pack("{so}", "node", fake_node("node1", 5000))), COX_ANSWER_DONE);
-  assert_int_equal(store_rig_ask(rig, "block", json_pack("{si, ss, sb, ss}", "height", 10, "hash", "AA", "synced", 1, "command", "due")), COX_ANSWER_DONE);
-  assert_int_equal(store_rig_ask(rig, "intend", json_pack("{ss, so, ss}", "node_id", "node1", "target", fake_target("INFERENCE", NULL), "reason",
-                                                          "it serves")), COX_ANSWER_DONE);
-  fake_run(rig->fake);
-  struct cox_attempt *const attempt = fake_open(rig->fake, "node1");
-  assert_non_null(attempt);
-  attempt->result.memory = cox_packed(json_pack("{ss}", "seen", "before"));
-  snprintf(attempt->result.unanswered.call, sizeof attempt->result.unanswered.call, "POST /api/v1/stop");
-  attempt->result.unanswered.at_ms = 1234;
-  attempt->result.unanswered.mark = (struct cox_mark){.era = 99, .at_us = 5678};
-  fake_finish(rig->fake, "node1", COX_CLASS_NONE, NULL);
-  assert_string_equal(fake_state(rig->fake, "node1", "current_status"), "INFERENCE");
-}
-
 static void leases_carry_the_number_of_the_start_and_are_taken_over_after_it(void **state) {
   (void)state;
   struct store_rig rig = {0};
   store_rig_must_open(&rig);
-  serve(&rig);
+  store_rig_serve(&rig);
   const struct cox_lease_ask ask = {.model = "m"};
   struct cox_lease_grant grant;
   struct cox_err err = {0};
@@ -63,19 +44,12 @@ static void leases_carry_the_number_of_the_start_and_are_taken_over_after_it(voi
   store_rig_end(&rig);
 }
 
-static void run_sql(const char *sql) {
-  sqlite3 *db;
-  assert_int_equal(sqlite3_open(store_rig_path, &db), SQLITE_OK);
-  assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-  sqlite3_close(db);
-}
-
 static void a_restart_keeps_what_is_durable_and_believes_no_status(void **state) {
   (void)state;
   struct store_rig rig = {0};
   store_rig_must_open(&rig);
   assert_int_equal(cox_broker_start_number(rig.fake->broker), 1);
-  serve(&rig);
+  store_rig_serve(&rig);
   assert_int_equal(store_rig_ask(&rig, "admin", json_pack("{ss, sb}", "node_id", "node1", "enabled", 0)), COX_ANSWER_DONE);
   assert_true(store_rig_recover(&rig));
   json_t *const before = cox_broker_node_json(rig.fake->broker, "node1");
@@ -168,7 +142,7 @@ static void the_journal_folded_is_the_state_byte_for_byte(void **state) {
   struct cox_rng rng;
   cox_rng_init(&rng, 77);
   store_rig_must_open(&rig);
-  serve(&rig);
+  store_rig_serve(&rig);
   assert_int_equal(store_rig_ask(&rig, "remove", json_pack("{ss}", "node_id", "node1")), COX_ANSWER_DONE);
   for (int i = 0; i < 300; i++) store_rig_change(&rig, &rng);
   assert_true(store_rig_recover(&rig));
@@ -199,7 +173,7 @@ static void the_journal_tells_who_did_what_and_what_came_of_it(void **state) {
   (void)state;
   struct store_rig rig = {0};
   store_rig_must_open(&rig);
-  serve(&rig);
+  store_rig_serve(&rig);
   struct cox_err err;
   assert_int_equal(cox_broker_submit_as(rig.fake->broker, "http 10.0.0.7", "fail", NULL, NULL, NULL, NULL, &err), 0);
   assert_int_equal(cox_broker_note(rig.fake->broker, "reload", NULL, json_pack("{si}", "generation", 2), NULL), 0);
@@ -228,7 +202,7 @@ static void memory_and_file_tell_the_same_and_numbers_go_on_over_a_restart(void 
   (void)state;
   struct store_rig rig = {0};
   store_rig_must_open(&rig);
-  serve(&rig);
+  store_rig_serve(&rig);
   assert_true(store_rig_recover(&rig));
   json_t *const page = cox_broker_events_json(rig.fake->broker, 0, 1000, NULL), *const file = stored(&rig, 0, 1000, "", "");
   assert_true(json_equal(json_object_get(page, "events"), file));
@@ -360,7 +334,7 @@ static void a_copy_is_made_while_the_work_goes_on_and_can_be_put_back(void **sta
   char copy[160], kept_as[PATH_MAX];
   snprintf(copy, sizeof copy, "%s/copy.db", store_rig_folder);
   store_rig_must_open(&rig);
-  serve(&rig);
+  store_rig_serve(&rig);
   assert_int_equal(copy_to(&rig, copy), 1);
   assert_int_equal(copy_to(&rig, copy), -1); /* never over another file */
   assert_non_null(strstr(copy_error, "already"));
@@ -376,12 +350,6 @@ static void a_copy_is_made_while_the_work_goes_on_and_can_be_put_back(void **sta
   assert_non_null(node);
   json_decref(node);
   store_rig_end(&rig);
-}
-
-static void write_file(const char *name, const void *bytes, size_t count) {
-  const int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  assert_true(fd >= 0 && write(fd, bytes, count) == (ssize_t)count);
-  close(fd);
 }
 
 static void a_copy_that_is_put_back_belongs_to_who_owned_the_store(void **state) {
@@ -406,175 +374,9 @@ static void a_copy_that_is_put_back_belongs_to_who_owned_the_store(void **state)
   assert_int_equal(chown(place, 0, 0), 0);
   assert_int_equal(cox_sqlite_restore(copy, path, kept_as, &err), 0); /* as the one before */
   assert_true(stat(path, &info) == 0 && info.st_uid == OWNER);
-  write_file(copy, "no store at all", 15);
+  store_rig_write(copy, "no store at all", 15);
   assert_int_equal(cox_sqlite_restore(copy, path, kept_as, &err), COX_EINVAL);
   if (strstr(err.text, "the copy ") != err.text || strstr(err.text, "put another one back") == NULL) fail_msg("it said: %s", err.text);
-}
-
-/* ---- what is refused ---- */
-
-static json_t *content(const char *name) {
-  char *const bytes = calloc(1, 1 << 20);
-  const int fd = open(name, O_RDONLY | O_CLOEXEC);
-  const ssize_t count = fd >= 0 ? read(fd, bytes, 1 << 20) : -1;
-  if (fd >= 0) close(fd);
-  json_t *const list = json_array();
-  for (ssize_t i = 0; i < count; i++) json_array_append_new(list, json_integer((unsigned char)bytes[i]));
-  free(bytes);
-  return list;
-}
-
-/* Opening fails, says the file and every word, and leaves the file alone. */
-static void refused(const char *const *words) {
-  struct store_rig rig = {0};
-  struct cox_err err = {0};
-  json_t *const before = content(store_rig_path);
-  assert_false(store_rig_open(&rig, store_rig_path, NULL, &err));
-  json_t *const after = content(store_rig_path);
-  assert_true(json_equal(before, after));
-  if (strstr(err.text, store_rig_path) == NULL) fail_msg("no name of the file in: %s", err.text);
-  for (; *words != NULL; words++) {
-    if (strstr(err.text, *words) == NULL) fail_msg("no \"%s\" in: %s", *words, err.text);
-  }
-  json_decref(before);
-  json_decref(after);
-  store_rig_end(&rig);
-}
-
-#define REFUSED(...) refused((const char *const[]){__VA_ARGS__, NULL})
-
-static void make_store(void) {
-  struct store_rig rig = {0};
-  store_rig_must_open(&rig);
-  serve(&rig);
-  store_rig_end(&rig);
-}
-
-static void files_that_are_no_store_are_refused_with_a_way_out(void **state) {
-  (void)state;
-  unsigned char noise[8192];
-  struct cox_rng rng;
-  cox_rng_init(&rng, 3);
-  for (size_t i = 0; i < sizeof noise; i++) noise[i] = (unsigned char)cox_rng_next(&rng);
-  write_file(store_rig_path, noise, sizeof noise);
-  REFUSED("no database", "coxswain restore", "--store :memory:");
-  write_file(store_rig_path, "", 0);
-  REFUSED("empty (0 bytes)", "coxswain restore", "remove it");
-  unlink(store_rig_path);
-  mkdir(store_rig_path, 0700);
-  REFUSED("is a folder");
-  rmdir(store_rig_path);
-  run_sql("CREATE TABLE other (x)");
-  REFUSED("another program");
-  unlink(store_rig_path);
-  make_store();
-  run_sql("PRAGMA user_version = 99");
-  REFUSED("schema 99", "newer coxswain");
-  run_sql("PRAGMA user_version = 1");
-  struct store_rig rig = {0};
-  store_rig_must_open(&rig); /* and it is still good */
-  store_rig_end(&rig);
-}
-
-static void a_damaged_store_is_refused_and_never_replaced(void **state) {
-  (void)state;
-  make_store();
-  struct stat info;
-  assert_int_equal(stat(store_rig_path, &info), 0);
-  assert_int_equal(truncate(store_rig_path, info.st_size - 4096), 0);
-  REFUSED("damaged", "coxswain restore");
-  assert_int_equal(truncate(store_rig_path, 100), 0);
-  REFUSED("coxswain restore");
-  unlink(store_rig_path);
-  make_store();
-  const int fd = open(store_rig_path, O_WRONLY | O_CLOEXEC);
-  char zeros[4096] = {0};
-  for (off_t at = 4096; at + 4096 <= info.st_size; at += 4096) assert_int_equal(pwrite(fd, zeros, sizeof zeros, at), sizeof zeros);
-  close(fd);
-  REFUSED("damaged", "coxswain restore");
-}
-
-/* A copy has no log of its own: taking it into use would write its first page. */
-static void a_damaged_copy_is_not_written_before_it_is_refused(void **state) {
-  (void)state;
-  make_store();
-  struct stat info;
-  assert_int_equal(stat(store_rig_path, &info), 0);
-  const int fd = open(store_rig_path, O_WRONLY | O_CLOEXEC);
-  char damage[4096];
-  memset(damage, 0xa5, sizeof damage);
-  assert_int_equal(pwrite(fd, "\1\1", 2, 18), 2); /* the file format's versions of reading and writing: 1, a rollback journal */
-  for (off_t at = 4096; at + 4096 <= info.st_size; at += 4096) assert_int_equal(pwrite(fd, damage, sizeof damage, at), sizeof damage);
-  close(fd);
-  REFUSED("damaged", "coxswain restore"); /* and the file is as it was, byte for byte */
-}
-
-static void a_missing_store_whose_log_is_there_is_not_begun_anew(void **state) {
-  (void)state;
-  char log[160];
-  snprintf(log, sizeof log, "%s-wal", store_rig_path);
-  write_file(log, "something", 9);
-  REFUSED("missing", "-wal");
-}
-
-static void a_place_that_cannot_be_written_is_refused(void **state) {
-  (void)state;
-  char deep[128];
-  snprintf(deep, sizeof deep, "%s/none/cox.db", store_rig_folder);
-  struct cox_err err = {0};
-  const struct cox_sqlite_options options = {.path = deep};
-  assert_null(cox_sqlite_create(&options, &err));
-  assert_non_null(strstr(err.text, "folder is not there"));
-  make_store();
-  chmod(store_rig_folder, 0755);
-  if (geteuid() == 0) assert_int_equal(seteuid(65534), 0);
-  else chmod(store_rig_path, 0400);
-  const struct cox_sqlite_options own = {.path = store_rig_path};
-  assert_null(cox_sqlite_create(&own, &err));
-  if (geteuid() == 65534 && getuid() == 0) assert_int_equal(seteuid(0), 0);
-  assert_non_null(strstr(err.text, store_rig_path));
-  assert_non_null(strstr(err.text, "right to write"));
-}
-
-static void a_store_that_another_process_has_open_is_refused_with_its_number(void **state) {
-  (void)state;
-  int ready[2], over[2];
-  char byte = 0, copy[160], kept_as[PATH_MAX], number[32];
-  make_store();
-  assert_true(pipe(ready) == 0 && pipe(over) == 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    const struct cox_sqlite_options options = {.path = store_rig_path};
-    struct cox_sqlite *const sqlite = cox_sqlite_create(&options, NULL);
-    if (sqlite == NULL || write(ready[1], &byte, 1) != 1 || read(over[0], &byte, 1) != 1) _exit(1);
-    cox_sqlite_destroy(sqlite);
-    _exit(0);
-  }
-  assert_int_equal(read(ready[0], &byte, 1), 1);
-  snprintf(number, sizeof number, "process %ld", (long)child);
-  struct cox_err err = {0};
-  const struct cox_sqlite_options options = {.path = store_rig_path};
-  assert_null(cox_sqlite_create(&options, &err));
-  assert_int_equal(err.code, COX_EBUSY);
-  assert_non_null(strstr(err.text, number));
-  snprintf(copy, sizeof copy, "%s/copy.db", store_rig_folder);
-  struct store_rig other = {0};
-  assert_true(store_rig_open(&other, copy, NULL, &err));
-  store_rig_end(&other);
-  assert_int_equal(cox_sqlite_restore(copy, store_rig_path, kept_as, &err), COX_EBUSY);
-  assert_int_equal(write(over[1], &byte, 1), 1);
-  int status;
-  assert_int_equal(waitpid(child, &status, 0), child);
-  assert_int_equal(status, 0);
-  for (int i = 0; i < 2; i++) {
-    close(ready[i]);
-    close(over[i]);
-  }
-  struct store_rig rig = {0};
-  store_rig_must_open(&rig);
-  assert_null(cox_sqlite_create(&options, &err)); /* nor twice by one process */
-  assert_int_equal(err.code, COX_EBUSY);
-  store_rig_end(&rig);
 }
 
 int main(void) {
@@ -591,12 +393,6 @@ int main(void) {
       TEST(what_others_keep_is_there_after_a_restart),
       TEST(a_copy_is_made_while_the_work_goes_on_and_can_be_put_back),
       TEST(a_copy_that_is_put_back_belongs_to_who_owned_the_store),
-      TEST(files_that_are_no_store_are_refused_with_a_way_out),
-      TEST(a_damaged_store_is_refused_and_never_replaced),
-      TEST(a_damaged_copy_is_not_written_before_it_is_refused),
-      TEST(a_missing_store_whose_log_is_there_is_not_begun_anew),
-      TEST(a_place_that_cannot_be_written_is_refused),
-      TEST(a_store_that_another_process_has_open_is_refused_with_its_number),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,7 +3,8 @@
 local system = require "support.system"
 
 local function node(most)
-  return ([=[[{ "id": "a", "host": "127.0.0.1", "inference_port": 5000, "poc_port": 8080, "max_concurrent": %d, "models": { "m": { "args": [] } } }]]=]):format(most)
+  return ([=[[{ "id": "a", "host": "127.0.0.1", "inference_port": 5000, "poc_port": 8080, "max_concurrent": %d,
+    "models": { "m": { "args": [] } } }]]=]):format(most)
 end
 
 describe("a disk that was full", function()
