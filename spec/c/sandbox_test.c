@@ -428,8 +428,8 @@ static void files_that_are_no_scripts_are_refused_by_name(void **state) {
   refuses_text("policy/bad.lua", "return require 'policy.bad'", "requires itself");
   refuses_text("drivers/bad.lua", "return { help = 'x', reach = {} }", "deadline must be");
   refuses_text("drivers/bad.lua", "coroutine.yield()", "outside a coroutine");
-  refuses_text("jobs/bad.lua", "time.sleep(1)", "waiting is possible only");
-  refuses_text("jobs/bad.lua", "broker.command 'x'", "waiting is possible only");
+  refuses_text("jobs/bad.lua", "time.sleep(1)", "not while a script is loaded");
+  refuses_text("jobs/bad.lua", "broker.command 'x'", "not while a script is loaded");
   refuses_repeated("(", 100000, "C stack overflow");
   refuses_repeated("local x\n", 300, "too many local variables");
   refuses_repeated("-- a long comment\n", 70000, "larger than");
