@@ -73,7 +73,9 @@ describe("a running daemon, whose scripts are edited,", function()
     wait_for_refusal("policy/large.lua", "split it")
     sh "rm scripts/policy/large.lua && ln -s .. scripts/policy/loop"
     wait_for_refusal("policy/loop", "leads back")
-    sh "rm scripts/policy/loop && mkdir scripts/policy/broken.lua && mkfifo scripts/policy/pipe.lua" -- neither is a file
+    sh "rm scripts/policy/loop && mkfifo scripts/policy/pipe.lua"
+    wait_for_refusal("policy/pipe.lua", "neither a file nor a folder")
+    sh "rm scripts/policy/pipe.lua && mkdir scripts/policy/broken.lua" -- it holds nothing
     system.wait("good scripts", function() return shown().rejected == nil end)
     wait_for_greeting "first"
   end)
