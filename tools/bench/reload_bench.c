@@ -1,8 +1,10 @@
 /* Exchanging the shipped scripts with a thousand nodes: from the request to the flip, and from the save of a file of policy to changed
  * targets. The broker has all its threads, every node does at once what it is told, nothing else goes on.
  *
- *   reload_bench [NODES] [ROUNDS] [WAY]     1000, 15; WAY request, save or broken: only that one, as for a profiler                       */
+ *   reload_bench [NODES] [ROUNDS] [WAY]     1000, 15; WAY request, save or broken: only that one, as for a profiler;
+ *                                           memory: what is in use after each tenth of the rounds, with a store in a file                */
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <time.h>
@@ -13,12 +15,14 @@
 #include "report.h"
 #include "scripts_ask.h"
 #include "script/script.h"
+#include "store/sqlite.h"
 
 enum { CALL_MS = 120000, LOOK_NS = 200000, LIMIT_MS = 60000 };
 
 static char folder[64];
 static struct cox_script *script;
 static struct cox_broker *broker;
+static struct cox_sqlite *store; /* NULL: none */
 
 static void give_up(const char *why) {
   fprintf(stderr, "reload_bench: %s\n", why);
@@ -85,7 +89,8 @@ static void open_all(int nodes, bool is_watching) {
   script = cox_script_create(&options, &faults);
   if (script == NULL) give_up(faults.list[0].text);
   const struct cox_broker_options wanted = {
-      .clock = cox_clock_system(), .seed = 1, .policy = cox_script_policy(script), .probe_interval_s = -1, .transport = &transport};
+      .clock = cox_clock_system(), .seed = 1, .policy = cox_script_policy(script), .probe_interval_s = -1, .transport = &transport,
+                                             .store = store != NULL ? cox_sqlite_store(store) : NULL};
   broker = cox_broker_create(&wanted, &err);
   if (broker == NULL) give_up(err.text);
   cox_script_set_broker(script, broker);
@@ -206,13 +211,45 @@ static void measure_saves(int nodes, int rounds) {
   free(wall);
 }
 
+/* ---- memory ---- */
+
+/* Each round is another set of scripts: a line of the journal, a text that comes and one that goes, and the choice. */
+static void measure_memory(int nodes, int rounds) {
+  char path[] = "/tmp/coxswain-bench-store-XXXXXX", name[64];
+  struct cox_err err = {0};
+  const int fd = mkstemp(path);
+  if (fd < 0 || close(fd) != 0 || unlink(path) != 0) give_up("no file in /tmp");
+  store = cox_sqlite_create(&(struct cox_sqlite_options){.path = path, .clock = cox_clock_system()}, &err);
+  if (store == NULL) give_up(err.text);
+  open_all(nodes, false);
+  for (int i = 0; i <= rounds; i++) {
+    const int tenth = rounds >= 10 ? rounds / 10 : 1;
+    if (i % tenth == 0) {
+      const struct mallinfo2 info = mallinfo2();
+      printf("%8d reloads: %.0f KiB in use\n", i, (double)(info.uordblks + info.hblkhd) / 1024);
+      fflush(stdout);
+    }
+    write_script("policy/note.lua", "return {} -- %d", i);
+    reload(COX_SCRIPTS_DONE);
+  }
+  close_all();
+  cox_sqlite_destroy(store);
+  store = NULL;
+  const char *const ends[] = {"", "-wal", "-shm"};
+  for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+    snprintf(name, sizeof name, "%s%s", path, ends[i]);
+    unlink(name);
+  }
+}
+
 int main(int argc, char **argv) {
   const int nodes = argc > 1 ? atoi(argv[1]) : 1000, rounds = argc > 2 ? atoi(argv[2]) : 15;
   const char *const way = argc > 3 ? argv[3] : "";
-  if (nodes < 1 || rounds < 1) give_up("usage: reload_bench [NODES] [ROUNDS] [request|save|broken]");
+  if (nodes < 1 || rounds < 1) give_up("usage: reload_bench [NODES] [ROUNDS] [request|save|broken|memory]");
   cox_log_setup(COX_LOG_ERROR, false, open("/dev/null", O_WRONLY | O_CLOEXEC));
   if (*way == '\0' || strcmp(way, "request") == 0) measure_requests(nodes, rounds, false, "reload from request to flip");
   if (*way == '\0' || strcmp(way, "broken") == 0) measure_requests(nodes, rounds, true, "reload refused for a syntax error");
   if (*way == '\0' || strcmp(way, "save") == 0) measure_saves(nodes, rounds);
+  if (strcmp(way, "memory") == 0) measure_memory(nodes, rounds);
   return 0;
 }
