@@ -190,6 +190,34 @@ static void a_callback_comes_once_or_never_when_it_is_cancelled(void **state) {
   assert_int_equal(lock_count(), 0);
 }
 
+static void answered(void *arg, const char *answer_json) {
+  struct call *const call = arg;
+  cox_mutex_lock(&call->mutex);
+  call->count++;
+  call->code = strstr(answer_json, "\"status\":\"done\"") != NULL ? 0 : strstr(answer_json, "\"status\":\"error\"") != NULL ? -1 : 1;
+  cox_cond_signal(&call->cond);
+  cox_mutex_unlock(&call->mutex);
+}
+
+static int command(const char *name, const char *args) {
+  static struct call call; /* its callback may still be leaving */
+  struct coxswain_error error;
+  call = (struct call){0};
+  cox_mutex_init(&call.mutex);
+  cox_cond_init(&call.cond);
+  const int rc = coxswain_command_async(cox, name, args, answered, &call, &error);
+  return rc == COXSWAIN_OK ? answer_of(&call) : rc;
+}
+
+static void a_command_is_answered_to_its_callback_once(void **state) {
+  (void)state;
+  assert_int_equal(command("probe", "{\"node_id\": \"node1\"}"), 0);
+  assert_int_equal(command("set_admin_state", "{\"node_id\": \"nobody\", \"enabled\": true}"), -1);
+  assert_int_equal(command("unheard_of", NULL), COXSWAIN_UNKNOWN);
+  assert_int_equal(command("probe", "[]"), COXSWAIN_INVALID);
+  assert_int_equal(command("probe", "{"), COXSWAIN_INVALID);
+}
+
 /* ---- the end ---- */
 
 static atomic_int stopped;
@@ -266,6 +294,7 @@ int main(void) {
       TEST(each_call_is_answered_as_the_header_says),
       TEST(an_empty_text_asks_for_nothing),
       TEST(a_callback_comes_once_or_never_when_it_is_cancelled),
+      TEST(a_command_is_answered_to_its_callback_once),
       TEST(the_end_wakes_whoever_waits_for_a_lease),
       TEST(the_end_waits_for_an_acquire_that_has_not_left_yet),
   };

@@ -205,6 +205,70 @@ static void each_ejection_and_its_end_are_told_with_their_reason(void **state) {
   json_decref(back);
 }
 
+static void no_more_are_ejected_than_the_share_that_was_set(void **state) {
+  (void)state;
+  static const char *const ids[] = {"a", "b", "c"};
+  fake_destroy(f);
+  f = lease_fake(&(struct cox_lease_options){.eject_share = 0.7, .eject_after = 2});
+  for (int i = 0; i < 3; i++) lease_serve(f, ids[i], 5000 + i, 10, "m", "");
+  for (int i = 0; i < 3; i++) {
+    const char *const skip[] = {ids[(i + 1) % 3], ids[(i + 2) % 3]};
+    const struct cox_lease_ask ask = {.model = "m", .skip = skip, .skips = 2};
+    struct cox_lease_grant grant;
+    for (int k = 0; k < 2; k++) {
+      assert_int_equal(take(&ask, &grant), 0);
+      assert_int_equal(release(&grant, COX_LEASE_TIMEOUT), 0);
+    }
+    assert_int_equal(take(&ask, &grant), i < 2 ? COX_EBUSY : 0); /* seven tenths of three: two */
+    if (i == 2) release(&grant, COX_LEASE_UNSAID);
+  }
+  fake_intend(f, "c", json_pack("{ss}", "status", "STOPPED"));
+  struct cox_lease_stats stats;
+  cox_lease_stats(f->broker, &stats);
+  assert_int_equal(stats.ejected, 0); /* seven tenths of two: one, and two were out */
+}
+
+/* ---- drain ---- */
+
+static void a_drain_without_leases_begins_at_once(void **state) {
+  (void)state;
+  fake_serving(f);
+  fake_intend(f, "node1", json_pack("{ss, sf}", "status", "STOPPED", "drain_s", 60.0));
+  assert_non_null(fake_open(f, "node1"));
+}
+
+static void a_drain_that_is_called_off_leaves_the_node_serving(void **state) {
+  (void)state;
+  struct cox_lease_grant grant, second;
+  fake_serving(f);
+  assert_int_equal(lease_take(f, "m", &grant), 0);
+  fake_intend(f, "node1", json_pack("{ss, sf}", "status", "STOPPED", "drain_s", 60.0));
+  assert_int_equal(lease_take(f, "m", &second), COX_EBUSY);
+  assert_string_equal(reason(&(struct cox_lease_ask){.model = "m"}, "node1"), "it is to do something else than inference");
+  fake_intend(f, "node1", fake_target("INFERENCE", NULL));
+  if (fake_open(f, "node1") != NULL) fake_finish(f, "node1", COX_CLASS_NONE, NULL);
+  assert_int_equal(lease_take(f, "m", &second), 0);
+  fake_pass_time(f, 100);
+  assert_null(fake_open(f, "node1")); /* nothing is left of the drain */
+  assert_int_equal(release(&second, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), 0);
+  fake_run(f);
+  assert_null(fake_open(f, "node1"));
+}
+
+static void a_removed_node_ends_its_drain_with_its_leases(void **state) {
+  (void)state;
+  struct cox_lease_grant grant;
+  fake_serving(f);
+  assert_int_equal(lease_take(f, "m", &grant), 0);
+  fake_intend(f, "node1", json_pack("{ss, sf}", "status", "STOPPED", "drain_s", 60.0));
+  fake_send(f, "remove", json_pack("{ss}", "node_id", "node1"));
+  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), COX_EGONE);
+  fake_pass_time(f, 100);
+  assert_null(fake_open(f, "node1"));
+  assert_int_equal(lease_active(f), 0);
+}
+
 /* ---- who waits ---- */
 
 struct waiter {
@@ -296,6 +360,10 @@ int main(void) {
       TEST(a_trial_that_never_says_how_it_went_is_not_waited_for_for_ever),
       TEST(a_trial_whose_lease_expires_makes_room_for_the_next),
       TEST(each_ejection_and_its_end_are_told_with_their_reason),
+      TEST(no_more_are_ejected_than_the_share_that_was_set),
+      TEST(a_drain_without_leases_begins_at_once),
+      TEST(a_drain_that_is_called_off_leaves_the_node_serving),
+      TEST(a_removed_node_ends_its_drain_with_its_leases),
       TEST(a_slot_that_is_handed_out_while_its_node_goes_is_counted_no_longer),
       TEST(a_free_slot_that_others_wait_beside_is_said_to_be_kept_for_them),
       TEST(an_id_that_no_start_gave_out_is_not_taken_over),
