@@ -61,7 +61,9 @@ struct cox_lease_wait *cox_lease_end_locked(struct cox_leases *leases, struct co
   node->count--;
   leases->held--;
   if (atomic_load_explicit(&node->is_gone, memory_order_relaxed)) {
-    if (node->count == 0) cox_lease_node_free_locked(leases, node);
+    if (node->count > 0) return NULL;
+    cox_lease_tally_locked(leases, &leases->ghosts, -1);
+    cox_lease_node_free_locked(leases, node);
     return NULL;
   }
   cox_lease_tally_locked(leases, &leases->active, -1);

@@ -199,7 +199,7 @@ static size_t expire(struct cox_broker *broker, int64_t now_us) {
       count += end_all(broker, list, now_us);
     } while (has_more);
   }
-  if (!atomic_exchange(&broker->leases->has_ghosts, false)) return count;
+  if (atomic_load(&broker->leases->ghosts) == 0) return count;
   for (size_t i = 0; i < COX_LEASE_SHARDS; i++) count += end_all(broker, cox_shards_ghosts(broker->leases, i), now_us);
   return count;
 }

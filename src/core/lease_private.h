@@ -151,7 +151,8 @@ struct cox_leases {
   struct cox_lease_shard shards[COX_LEASE_SHARDS];
   atomic_size_t buried;
   atomic_bool has_work;   /* a turn is wanted at once */
-  atomic_bool has_ghosts; /* leases of removed nodes are in the shards */
+  atomic_size_t ghosts;   /* removed nodes that still have leases: each turn looks for those, because one whose slot was taken before its
+                           * node went may come into its shard after */
 };
 
 #define COX_POOL leases->mutex

@@ -139,7 +139,7 @@ void cox_lease_push_removed_locked(struct cox_broker *broker, struct cox_node *n
   cox_lease_tally_locked(leases, &leases->active, -(long)lease->count);
   if (lease->count > 0) {
     atomic_store(&lease->is_gone, true);
-    atomic_store(&leases->has_ghosts, true);
+    cox_lease_tally_locked(leases, &leases->ghosts, 1);
     atomic_store(&leases->has_work, true);
   } else {
     cox_lease_node_free_locked(leases, lease);

@@ -84,10 +84,6 @@ int cox_shards_enter(struct cox_leases *leases, struct cox_lease_id id, struct c
   cox_mutex_lock_brief(&shard->mutex);
   const bool is_taken = is_adopted && *find_locked(shard, id) != NULL; /* our own ids are new by their making */
   if (!is_taken) link_locked(shard, lease, expires_us);
-  if (!is_taken && atomic_load(&node->is_gone)) { /* since its slot was taken: the sweep for it may have been here already */
-    atomic_store(&leases->has_ghosts, true);
-    atomic_store(&leases->has_work, true);
-  }
   cox_mutex_unlock(&shard->mutex);
   if (is_taken) free(lease);
   return is_taken ? COX_EBUSY : 0;
