@@ -1,5 +1,6 @@
 #include "core/expiry.h"
 
+#include "base/fault.h"
 #include "core/engine.h"
 #include "core/serve.h"
 
@@ -10,7 +11,7 @@ enum {
   OLD_MAX = 64,
 };
 
-void cox_expiry_init(struct cox_expiry *expiry) { *expiry = (struct cox_expiry){.is_incomplete = true}; }
+void cox_expiry_init(struct cox_expiry *expiry) { *expiry = (struct cox_expiry){.is_incomplete = !cox_fault("expiry.forgets_start")}; }
 
 void cox_expiry_fini(struct cox_expiry *expiry) { cox_timers_fini(&expiry->timers); }
 
@@ -21,7 +22,7 @@ static void add(struct cox_expiry *expiry, const struct cox_node *node) {
 
 /* Moments that do not hold any more are forgotten once they are more than the nodes. */
 void cox_expiry_follow(struct cox_broker *broker, const struct cox_node *node) {
-  add(&broker->expiry, node);
+  if (!cox_fault("expiry.misses_change")) add(&broker->expiry, node);
   if (broker->expiry.timers.count > OLD_MAX + 2 * broker->registry.num_count) broker->expiry.is_incomplete = true;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "core/durable.h"
 #include "core/engine.h"
@@ -68,10 +69,10 @@ int cox_broker_load(struct cox_broker *broker, struct cox_err *err) {
   if (rc != 0) return rc;
   struct cox_ledger *const ledger = &broker->ledger;
   ledger->start = stored.start;
-  ledger->seq = stored.seq;
-  atomic_store(&ledger->settled, stored.seq);
+  ledger->seq = cox_fault("keep.numbers_anew") ? 0 : stored.seq;
+  atomic_store(&ledger->settled, ledger->seq);
   if (broker->options.leases.start_number == 0) cox_leases_begin(broker->leases, stored.start);
-  cox_journal_begin(&ledger->journal, stored.seq);
+  cox_journal_begin(&ledger->journal, cox_fault("keep.forgets_last") ? 0 : stored.seq);
   store->watch(store->ctx, is_back, broker);
   rc = cox_durable_restore(&broker->registry, stored.tables, err);
   if (rc == 0) tell_leases(broker);

@@ -174,7 +174,7 @@ static void undo(struct cox_pending *pending) {
   if (cox_fault("ledger.forgets_undo")) return;
   for (struct cox_txn *txn = pending->undo; txn != NULL; txn = txn->older) cox_txn_undo(txn);
   if (pending->undo == NULL) return;
-  cox_expiry_forget(pending->broker);
+  if (!cox_fault("ledger.forgets_expiry")) cox_expiry_forget(pending->broker);
   pending->broker->fleet_version++; /* the phase's command decides anew from what is in force again */
   pending->broker->ledger.owes = true;
   cox_broker_trigger(pending->broker);

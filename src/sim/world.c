@@ -68,6 +68,7 @@ void cox_world_destroy(struct cox_world *world) {
   json_decref(world->preserved);
   json_decref(world->registered);
   cox_world_store_fini(world);
+  cox_world_journal_fini(world);
   free(world->book);
   cox_world_forget_seen(world);
   cox_world_forget_episodes(world);

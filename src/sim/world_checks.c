@@ -100,6 +100,7 @@ const char *const *cox_world_invariants(void) {
                                       "a start runs the scripts that were chosen",
                                       "what was acknowledged is durable",
                                       "a start finds what was committed",
+                                      "each line of the journal is told once",
                                       "what was refused is undone",
                                       "degraded mode ends",
                                       "leases equal their book",

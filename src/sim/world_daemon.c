@@ -236,6 +236,7 @@ void cox_world_read(struct cox_world *world) {
                     (unsigned long long)stats.stale_results);
   }
   json_decref(nodes);
+  if (cox_lock_held() == 0) cox_world_journal_follow(world);
   cox_world_check_lease_times(world);
   if (!world->is_patient && cox_lock_held() == 0 && cox_world_is_settled(world)) world->is_over = true;
   cox_world_plan(world, world->now_us + cox_world_span(world, COX_WORLD_PACE, 2, 10), COX_EVENT_READER, 0, 0);

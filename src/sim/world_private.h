@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "core/engine.h"
+#include "core/record.h"
 #include "sim/chain_feed.h"
 #include "sim/chain_state.h"
 #include "sim/fleet_node.h"
@@ -230,6 +231,20 @@ struct cox_world_store {
   int64_t kept;
 };
 
+/* ---- world_journal.c ---- */
+struct cox_world_line {
+  uint64_t seq;
+  enum cox_record_kind kind;
+};
+
+struct cox_world_journal {
+  struct cox_world_line *lines; /* on the disk, of all processes */
+  size_t count, capacity;
+  size_t told;    /* of them, to who follows */
+  uint64_t since; /* the last number that was */
+  uint64_t undos; /* of the world, when all was told last */
+};
+
 struct cox_world {
   struct cox_world_options options;
   struct cox_world_scripts scripts;
@@ -261,6 +276,7 @@ struct cox_world {
   struct cox_world_run *runs;
   struct cox_world_result *results, **results_end;
   struct cox_world_store disk;
+  struct cox_world_journal journal;
   struct cox_world_question *questions; /* all that this process accepted */
   size_t open_questions;
   bool is_command_planned, is_reconcile_planned, is_reload_planned;
@@ -383,6 +399,15 @@ bool cox_world_store_is_idle(const struct cox_world *world);
 void cox_world_store_answered(struct cox_world *world, const char *command);
 /* Keeps a new value in one of a few places. */
 void cox_world_keep(struct cox_world *world, unsigned which);
+
+/* ---- world_journal.c ---- */
+/* That batch is on the disk. */
+void cox_world_journal_write(struct cox_world *world, const struct cox_batch *batch);
+/* As cox_store.read; `ctx` is the world. */
+int cox_world_journal_read(void *ctx, struct cox_store_read *read, struct cox_err *err);
+/* Who follows the journal looks again. */
+void cox_world_journal_follow(struct cox_world *world);
+void cox_world_journal_fini(struct cox_world *world);
 
 /* ---- world_leases.c ---- */
 void cox_world_clients_begin(struct cox_world *world);

@@ -252,9 +252,9 @@ static void write_first(struct cox_world *world, size_t count) {
   struct cox_world_store *const store = &world->disk;
   struct cox_world_entry *entry = store->first;
   for (size_t n = 0; n < count; n++, entry = entry->next) {
+    cox_world_journal_write(world, entry->batch);
     for (size_t i = 0; i < entry->batch->count; i++) {
       const struct cox_record *const record = entry->batch->records[i];
-      if (record->seq > store->seq) store->seq = record->seq;
       if (!cox_record_is_state(record)) continue;
       json_t *const json = cox_record_json(record);
       cox_durable_fold_into(store->tables, json);
@@ -399,7 +399,7 @@ static void check_keeps(struct cox_world *world) {
 void cox_world_store_begin(struct cox_world *world) {
   struct cox_world_store *const store = &world->disk;
   if (store->tables == NULL) store->tables = json_object();
-  store->store = (struct cox_store){.ctx = world, .load = load, .watch = watch, .append = append, .settle = settle};
+  store->store = (struct cox_store){.ctx = world, .load = load, .watch = watch, .append = append, .settle = settle, .read = cox_world_journal_read};
   store->end = &store->first;
   store->is_dead = store->is_shut = store->is_settled = store->is_owed = false;
   store->in_commit = 0;
