@@ -1,4 +1,5 @@
 /* coxswain-sim: lives of the broker in virtual time, one per seed. */
+#include <ctype.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,26 +43,42 @@ struct request {
 
 /* ---- failure ---- */
 
-static void print_last_lines(const char *text) {
-  size_t lines = 0;
-  const char *from = text + strlen(text);
-  while (from > text && lines <= TRACE_SHOWN) lines += *--from == '\n';
-  fputs(from > text ? from + 1 : from, stdout);
+static const char *planted; /* NULL: nothing */
+
+/* Of node1 are not the lines about node10. */
+static bool is_about(const char *line, size_t length, const char *node) {
+  const size_t name = strlen(node);
+  for (const char *at = line; name > 0 && (at = memmem(at, length - (size_t)(at - line), node, name)) != NULL; at += name) {
+    if (at + name == line + length || !isalnum((unsigned char)at[name])) return true;
+  }
+  return name == 0;
 }
 
-static void show_smallest(const struct cox_world_options *smallest, const char *node) {
+static void print_last_lines(const char *text, const char *node) {
+  const char *shown[TRACE_SHOWN] = {NULL};
+  size_t count = 0;
+  for (const char *end; (end = strchr(text, '\n')) != NULL; text = end + 1) {
+    if (is_about(text, (size_t)(end - text), node)) shown[count++ % TRACE_SHOWN] = text;
+  }
+  for (size_t i = count > TRACE_SHOWN ? count - TRACE_SHOWN : 0; i < count; i++) {
+    const char *const line = shown[i % TRACE_SHOWN];
+    printf("%.*s\n", (int)strcspn(line, "\n"), line);
+  }
+}
+
+static void show_smallest(const struct cox_world_options *smallest) {
   char *text = NULL;
   size_t size = 0;
   FILE *const trace = open_memstream(&text, &size);
   if (trace == NULL) return;
   struct cox_world_options options = *smallest;
   options.trace = trace;
-  options.trace_of = node[0] != '\0' ? node : NULL;
   struct cox_world_outcome outcome;
   life_run(&options, &outcome);
   fclose(trace);
+  const char *const node = outcome.node; /* in fewer machines it may be another one that breaks it */
   printf("the smallest life found that breaks it; the last lines%s%s:\n", node[0] != '\0' ? " about " : "", node);
-  print_last_lines(text);
+  print_last_lines(text, node);
   free(text);
   printf("broken after %.6f s of it: %s\n", outcome.at_s, outcome.text);
 }
@@ -72,10 +89,11 @@ static void report(const struct cox_world_options *options, const struct cox_wor
   printf("seed %" PRIu64 " FAILED after %.6f s: %s: %s\n", options->seed, outcome->at_s, outcome->invariant, outcome->text);
   fflush(stdout);
   const struct cox_world_options smallest = life_shrink(options, outcome);
-  show_smallest(&smallest, outcome->node);
-  printf("replay: coxswain-sim %s --trace\n", arguments);
+  show_smallest(&smallest);
+  const char *const plant = planted != NULL ? planted : "", *const option = planted != NULL ? "--plant " : "", *const space = planted != NULL ? " " : "";
+  printf("replay: coxswain-sim %s%s%s%s --trace\n", option, plant, space, arguments);
   life_arguments(&smallest, arguments, sizeof arguments);
-  printf("smallest: coxswain-sim %s --trace\n", arguments);
+  printf("smallest: coxswain-sim %s%s%s%s --trace\n", option, plant, space, arguments);
 }
 
 /* ---- lives ---- */
@@ -191,7 +209,7 @@ static int take(struct request *request, int option, const char *value) {
     case 'm': request->options.machines = (unsigned)strtoul(value, NULL, 10); break;
     case 'l': request->options.life_s = strtod(value, NULL); break;
     case 'w': is_good = set_family(request, value); break;
-    case 'p': is_good = plants_arm(value); break;
+    case 'p': is_good = plants_arm(planted = value); break;
     case 'P': return (plants_table(value != NULL ? strtoull(value, NULL, 10) : 10000) == 0 ? 0 : 1) + 1;
     case 'i': return list_invariants() + 1;
     case 'h': return fputs(usage, stdout) >= 0 ? 1 : 2;

@@ -40,8 +40,12 @@ describe("the simulator", function()
     local output, code = run "--plant result.accepts_stale --seeds 1..50"
     assert.equal(1, code, output)
     assert.matches("seed %d+ FAILED after [%d.]+ s: results are applied by their fence: ", output)
+    local node = output:match "the last lines about (node%d+):\n"
+    local lines = output:match "the last lines about [^\n]+\n(.-)\nbroken after"
+    assert.matches("BROKEN results are applied by their fence: after the results for " .. node .. ":", lines, 1, true)
+    for line in lines:gmatch "[^\n]+" do assert.matches(node .. "%f[%D]", line) end
     local replay = output:match "smallest: coxswain%-sim ([^\n]+)"
-    local again, again_code = run("--plant result.accepts_stale " .. replay)
+    local again, again_code = run(replay)
     assert.equal(1, again_code)
     assert.matches("results are applied by their fence", again, 1, true)
   end)

@@ -69,6 +69,7 @@ int cox_world_daemon_start(struct cox_world *world) {
   }
   world->is_command_planned = world->is_reconcile_planned = world->is_reload_planned = false;
   cox_broker_trigger(world->broker); /* a thread that starts makes a pass at once */
+  cox_world_journal_follow(world); /* whoever did is there again at once */
   world->tally = 0;
   if (world->has[COX_WORLD_SCRIPTS] && !world->is_calm && cox_world_start_job(world, world->scripts.job) != 0) return COX_ESCRIPT;
   return world->is_clock_job ? cox_world_start_job(world, "clock") : 0;

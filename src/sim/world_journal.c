@@ -117,8 +117,11 @@ static bool turn(struct cox_world *world) {
   const uint64_t oldest = (uint64_t)number(page, "oldest"), last = (uint64_t)number(page, "last"), next = (uint64_t)number(page, "next");
   bool goes_on = true;
   if (journal->since > last) { /* what was told last had not been stored, and its process has ended */
+    if (first_after(journal, last) < journal->told) {
+      cox_world_break(world, told, NULL, "number %" PRIu64 " was committed and told, and the journal is said to end at number %" PRIu64,
+                      journal->lines[journal->told - 1].seq, last);
+    }
     journal->since = last;
-    journal->told = first_after(journal, last);
   } else if (journal->since + 1 < oldest) {
     read_older(world, oldest - 1);
   } else if (next > journal->since) {
