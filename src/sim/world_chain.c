@@ -1,4 +1,4 @@
-/* The chain and the feed of its blocks, with gaps, reorder, doubles, stalls and times out of sync. */
+/* The chain and the feed of its blocks, with gaps, reorder, doubles, stalls, empty answers and times out of sync. */
 #include "sim/world_private.h"
 
 #include <string.h>
@@ -58,6 +58,22 @@ static bool make_up_epoch(struct cox_world *world, int64_t epoch) {
   return true;
 }
 
+#define HOLLOW_SHARE 0.04
+
+/* The feed asked the chain, and was answered with nothing, or with lists of nobody. */
+static void hollow(struct cox_world *world, json_t *args) {
+  const bool is_hollow = cox_rng_unit(&world->added) < HOLLOW_SHARE;
+  const uint64_t which = cox_rng_below(&world->added, 5);
+  if (!is_hollow || world->is_calm || !world->has[COX_WORLD_CHAIN]) return;
+  switch (which) {
+    case 0: json_object_del(args, "epoch"); break;
+    case 1: json_object_del(args, "params"); break;
+    case 2: json_object_set_new(args, "epoch_models", json_object()); break;
+    case 3: json_object_set_new(args, "preserved", json_array()); break;
+    default: json_object_del(args, "time");
+  }
+}
+
 static void announce(struct cox_world *world, int64_t height, bool says_all) {
   struct cox_chain_block block;
   if (!cox_chain_state_block(world->chain, height, &block)) return;
@@ -76,6 +92,7 @@ static void announce(struct cox_world *world, int64_t height, bool says_all) {
     json_object_set(args, "epoch_models", world->epoch_models);
     json_object_set(args, "preserved", world->preserved);
   }
+  if (!says_all) hollow(world, args);
   cox_world_order(world, "new_block", args);
 }
 
