@@ -25,8 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* In the order of the manual: what a call returns when it fails, and why it does. A signal that comes in between (EINTR) is a failure,
- * too, after which the caller has to try again. What cannot fail is not here: eventfd_write, for one.                                                                                     */
+/* What a call returns when it fails, and why it does. A signal that comes in between (EINTR) is a failure, too, after which the caller has
+ * to try again. What cannot fail is not here: eventfd_write, for one.                                                               */
 static const char *const names[] = {
     "MHD_add_connection", "MHD_add_response_header", "MHD_create_response_from_buffer_with_free_callback_cls", "MHD_queue_response",
     "MHD_start_daemon", "accept4", "access", "bind", "chmod", "connect", "curl_easy_init", "curl_easy_setopt", "curl_global_init",
