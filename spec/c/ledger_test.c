@@ -184,39 +184,6 @@ static void what_a_phase_decided_since_stands(void **state) {
   assert_string_equal(fake_state(ledger_fake, "node1", "poc_intended_status"), "GENERATING");
 }
 
-static struct cox_node *node_of(const char *id) { return cox_registry_find(&ledger_fake->broker->registry, id); }
-
-static void a_target_that_comes_back_brings_its_drain_back(void **state) {
-  (void)state;
-  struct cox_lease_grant grant;
-  struct ledger_question question;
-  const struct cox_lease_ask ask = {.model = "m"};
-  ledger_add("node1", 5000);
-  ledger_must("block", json_pack("{si, ss, sb, ss}", "height", 10, "hash", "AA", "synced", 1, "command", "due"));
-  ledger_must("intend", ledger_intent("node1", fake_target("INFERENCE", NULL)));
-  fake_give_back(ledger_fake, 0, COX_CLASS_NONE, NULL);
-  manual_commit_all(ledger_fake);
-  assert_int_equal(cox_lease_acquire(ledger_fake->broker, &ask, 0, NULL, &grant, NULL), 0);
-  cox_lease_grant_fini(&grant);
-  ledger_send(&question, "intend", ledger_intent("node1", json_pack("{ss, sf}", "status", "TRAINING", "drain_s", 60.0)));
-  assert_true(node_of("node1")->drain_until_us > 0);
-  manual_burn(ledger_fake, false);
-  assert_int_equal(node_of("node1")->drain_until_us, 0);
-  manual_put_out(ledger_fake);
-  manual_commit_all(ledger_fake);
-  ledger_must("intend", ledger_intent("node1", json_pack("{ss, sf}", "status", "STOPPED", "drain_s", 60.0)));
-  assert_null(fake_open(ledger_fake, "node1"));
-  ledger_send(&question, "intend", ledger_intent("node1", json_pack("{ss}", "status", "TRAINING")));
-  assert_non_null(fake_open(ledger_fake, "node1")); /* it waits for nobody, … */
-  manual_burn(ledger_fake, false);
-  fake_give_back(ledger_fake, 0, COX_CLASS_CANCELLED, NULL);
-  fake_run(ledger_fake);
-  assert_null(fake_open(ledger_fake, "node1")); /* … and then is to be stopped again, when its lease has ended */
-  assert_int_equal(cox_lease_release(ledger_fake->broker, grant.id, COX_LEASE_SUCCESS, NULL), 0);
-  fake_run(ledger_fake);
-  assert_non_null(fake_open(ledger_fake, "node1"));
-}
-
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, ledger_setup, ledger_teardown)
   const struct CMUnitTest tests[] = {
@@ -229,7 +196,6 @@ int main(void) {
       TEST(an_attempt_that_came_back_during_a_removal_leaves_the_node_to_be_verified),
       TEST(a_number_is_free_when_the_removal_of_its_node_is_stored_and_not_before),
       TEST(what_a_phase_decided_since_stands),
-      TEST(a_target_that_comes_back_brings_its_drain_back),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
