@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/auth.h"
 #include "base/clock.h"
 #include "console/target.h"
+#include "daemon.h"
 #include "paths.h"
 #include "script/inspect.h"
 #include "script/trust.h"
@@ -14,21 +14,15 @@
 
 static const char *plural(size_t count) { return count == 1 ? "" : "s"; }
 
-/* Only of a good configuration: what is wrong in its list of tokens was said already. */
-static void check_tokens(const json_t *config, struct cox_faults *doubts, struct cox_faults *faults) {
-  struct cox_access access;
-  struct cox_err err;
-  const json_t *const admin = json_object_get(config, "admin");
-  if (faults->count > 0) return;
-  const int rc = cox_access_init(&access, json_string_value(json_object_get(admin, "token")), json_object_get(admin, "tokens"), doubts, &err);
-  if (rc != 0) cox_faults_add(faults, NULL, 0, "%s", err.text);
-  cox_access_fini(&access);
-}
-
-/* Tokens, keys and certificates, which a start reads together with the scripts. */
+/* Keys, certificates and tokens, which a start reads together with the scripts, and who could reach the API. */
 static void check_named_files(const json_t *config, struct cox_faults *doubts, struct cox_faults *faults) {
+  const struct cox_api_options access = cox_daemon_access(config);
   struct cox_wallet wallet;
-  check_tokens(config, doubts, faults);
+  struct cox_err err;
+  const bool is_sound = faults->count == 0; /* else the same would be told twice */
+  if (is_sound && cox_api_check(&access, doubts, &err) != 0) {
+    cox_faults_add(faults, err.file[0] != '\0' ? err.file : NULL, err.line, "%s", err.text);
+  }
   cox_wallet_init(&wallet, config, faults);
   cox_wallet_fini(&wallet);
   cox_trust_check(config, faults);

@@ -166,21 +166,25 @@ static bool start_workers(struct cox_daemon *daemon, struct cox_faults *faults) 
 
 static json_t *list_commands(void *ctx) { return cox_script_commands(((struct cox_daemon *)ctx)->script); }
 
+struct cox_api_options cox_daemon_access(const json_t *config) {
+  return (struct cox_api_options){
+      .listen = text(config, "admin", "listen"),
+      .token = text(config, "admin", "token"),
+      .tokens = get(config, "admin", "tokens"),
+      .tls_cert = json_string_value(json_object_get(get(config, "admin", "tls"), "cert")),
+      .tls_key = json_string_value(json_object_get(get(config, "admin", "tls"), "key")),
+      .is_insecure = json_is_true(get(config, "admin", "insecure")),
+  };
+}
+
 static bool start_api(struct cox_daemon *daemon, struct cox_faults *faults) {
   json_t *const shown = cox_config_masked(daemon->config);
-  struct cox_api_options options = {
-      .listen = text(daemon->config, "admin", "listen"),
-      .token = text(daemon->config, "admin", "token"),
-      .tokens = get(daemon->config, "admin", "tokens"),
-      .tls_cert = json_string_value(json_object_get(get(daemon->config, "admin", "tls"), "cert")),
-      .tls_key = json_string_value(json_object_get(get(daemon->config, "admin", "tls"), "key")),
-      .is_insecure = json_is_true(get(daemon->config, "admin", "insecure")),
-      .broker = daemon->broker,
-      .config = shown,
-      .commands_json = list_commands,
-      .commands_ctx = daemon,
-      .scripts = cox_script_scripts(daemon->script),
-  };
+  struct cox_api_options options = cox_daemon_access(daemon->config);
+  options.broker = daemon->broker;
+  options.config = shown;
+  options.commands_json = list_commands;
+  options.commands_ctx = daemon;
+  options.scripts = cox_script_scripts(daemon->script);
   struct cox_err err;
   cox_outcomes_use(&options, daemon->broker);
   daemon->api = cox_api_create(&options, &err);

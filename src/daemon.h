@@ -4,12 +4,15 @@
 
 #include <jansson.h>
 
+#include "api/api.h"
 #include "base/err.h"
 #include "core/broker.h"
 #include "core/scripts.h"
 
 struct cox_daemon;
 
+/* Who may reach the API, as that configuration says; borrows from it, and the rest is empty. */
+struct cox_api_options cox_daemon_access(const json_t *config);
 /* For programs that are nothing but the daemon, before any thread: takes all the open files the system allows, and keeps the
  * allocator from spreading each thread's memory over an arena of its own.                                                   */
 void cox_daemon_tune_process(void);

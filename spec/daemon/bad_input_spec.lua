@@ -34,6 +34,25 @@ return {
     has(err, "coxswain.lua:4: workers", "intervall_s")
   end)
 
+  it("is foreseen by a check: an address that everybody reaches, tokens and certificates that cannot be read", function()
+    local cases = {
+      { 'listen = "0.0.0.0:9200"', "there is no admin.token" },
+      { 'tokens = { { token_file = "none", scope = "read", name = "a" } }', "reading the token file" },
+      { 'tokens = { { token = "x", scope = "read", name = "a" }, { token = "x", scope = "admin", name = "b" } }', "have the same token" },
+      { 'tls = { cert = "none.pem", key = "none.pem" }', "none.pem" },
+    }
+    for _, case in ipairs(cases) do
+      local path = system.write("coxswain.lua", ("return { store = ':memory:', admin = { %s } }"):format(case[1]))
+      for _, command in ipairs { "check", "run" } do
+        local code, _, err = system.run(command, "-c", path)
+        assert.are.equal(1, code, err)
+        has(err, case[2])
+      end
+    end
+    local path = system.write("coxswain.lua", "return { store = ':memory:', admin = { listen = '0.0.0.0:9200', insecure = true } }")
+    assert.are.equal(0, (system.run("check", "-c", path)))
+  end)
+
   it("says what is missing", function()
     local code, _, err = system.run("run", "-c", system.folder() .. "/nothing.lua")
     assert.are.equal(1, code)

@@ -102,6 +102,19 @@ static int start(struct cox_api *api, const struct cox_api_options *options, str
   return rc;
 }
 
+int cox_api_check(const struct cox_api_options *options, struct cox_faults *doubts, struct cox_err *err) {
+  struct cox_listen where;
+  struct cox_access access = {0};
+  struct cox_tls *tls = NULL;
+  int rc = cox_listen_parse(options->listen, &where, err);
+  if (rc == 0) rc = check_access(options, &where, err);
+  if (rc == 0) rc = cox_access_init(&access, options->token, options->tokens, doubts, err);
+  if (rc == 0 && options->tls_cert != NULL) rc = cox_tls_create(&tls, options->tls_cert, options->tls_key, err);
+  cox_tls_destroy(tls);
+  cox_access_fini(&access);
+  return rc;
+}
+
 struct cox_api *cox_api_create(const struct cox_api_options *options, struct cox_err *err) {
   struct cox_api *const api = allocate(options);
   if (api == NULL) {

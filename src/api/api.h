@@ -13,6 +13,7 @@
 #include "core/scripts.h"
 
 struct cox_api;
+struct cox_faults;
 
 struct cox_key_record;
 
@@ -53,6 +54,9 @@ struct cox_api_options {
   size_t connections_max; /* 0: from the limit of open files, at most 12 000 */
 };
 
+/* What would stop a start, without one: the address, tokens and their files, certificate and key. 0, or a code with the first of them; `doubts`
+ * gets what would not stop it and should not be so.                                                                                     */
+int cox_api_check(const struct cox_api_options *options, struct cox_faults *doubts, struct cox_err *err);
 struct cox_api *cox_api_create(const struct cox_api_options *options, struct cox_err *err);
 unsigned cox_api_port(const struct cox_api *api);
 /* Any thread, until destroy: serves a connected stream socket (non-blocking, nothing read from it yet). Takes the descriptor. */
