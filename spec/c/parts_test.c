@@ -210,6 +210,48 @@ static void log_lines_are_whole_and_quoted(void **state) {
   close(ends[1]);
 }
 
+/* One line to `fd`, as JSON. */
+static json_t *logged(int fd) {
+  char line[8192];
+  const ssize_t length = read(fd, line, sizeof line - 1);
+  assert_true(length > 0 && length <= 4096 && line[length - 1] == '\n');
+  line[length] = '\0';
+  json_t *const parsed = json_loads(line, 0, NULL);
+  if (parsed == NULL) fail_msg("no JSON: …%s", line + (length > 80 ? length - 80 : 0));
+  return parsed;
+}
+
+static void a_line_of_json_stays_one_wherever_it_is_cut_and_whatever_is_in_it(void **state) {
+  (void)state;
+  int ends[2];
+  char text[4300];
+  assert_int_equal(pipe(ends), 0);
+  cox_log_setup(COX_LOG_INFO, true, ends[1]);
+  static const char *const fillings[] = {"x", "\n", "\"", "\x1b", "é", "𝄞", "\xff"};
+  for (size_t i = 0; i < sizeof fillings / sizeof *fillings; i++) {
+    const size_t step = strlen(fillings[i]);
+    for (size_t lead = 3900; lead < 4000; lead++) { /* the limit falls upon every place of what follows */
+      memset(text, 'x', lead);
+      for (size_t at = lead; at + step < sizeof text; at += step) memcpy(text + at, fillings[i], step), text[at + step] = '\0';
+      text[lead + 40 * step < sizeof text - 1 ? lead + 40 * step : sizeof text - 1] = '\0';
+      cox_log(COX_LOG_ERROR, "spec", "m", "huge", text, "next", COX_LOG_INT(lead), "quite_a_long_key", "v", NULL);
+      json_t *const parsed = logged(ends[0]);
+      assert_int_equal(strncmp(json_string_value(json_object_get(parsed, "huge")), "xxx", 3), 0);
+      json_decref(parsed);
+    }
+  }
+  cox_log(COX_LOG_INFO, "spec", "m", "count", COX_LOG_INT(-5), "text", "-5", "bad", "a\xff\xfe z", "forged", "\x01" "7,\"a\":1", NULL);
+  json_t *const parsed = logged(ends[0]);
+  assert_int_equal(json_integer_value(json_object_get(parsed, "count")), -5);
+  assert_string_equal(json_string_value(json_object_get(parsed, "text")), "-5");
+  assert_string_equal(json_string_value(json_object_get(parsed, "bad")), "a\uFFFD\uFFFD z");
+  assert_string_equal(json_string_value(json_object_get(parsed, "forged")), "\x01" "7,\"a\":1");
+  json_decref(parsed);
+  cox_log_setup(COX_LOG_INFO, false, 2);
+  close(ends[0]);
+  close(ends[1]);
+}
+
 static json_t *valid(void) { return fake_node("n1", 5000); }
 
 static void every_fault_of_a_node_is_named_with_its_place(void **state) {
@@ -315,6 +357,7 @@ int main(void) {
       cmocka_unit_test(times_have_the_date_of_the_c_library),
       cmocka_unit_test(a_mark_of_the_machine_holds_in_another_process),
       cmocka_unit_test(log_lines_are_whole_and_quoted),
+      cmocka_unit_test(a_line_of_json_stays_one_wherever_it_is_cut_and_whatever_is_in_it),
       cmocka_unit_test(every_fault_of_a_node_is_named_with_its_place),
       cmocka_unit_test(node_urls_follow_scheme_port_and_segment),
       cmocka_unit_test(an_empty_table_of_arguments_is_an_empty_list),
