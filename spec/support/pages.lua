@@ -81,7 +81,8 @@ function M.http(document)
     "# The HTTP API\n",
     "Made by `tools/docs` from `GET /openapi.json` of the daemon; do not edit. The daemon listens on 127.0.0.1:9200 unless `admin.listen` says",
     "otherwise. Bodies and answers are JSON; errors are `{\"error\": \"what, on what, why, what next\"}`. With a token set, every route but `/livez`,",
-    "`/readyz` and `/` wants `Authorization: Bearer TOKEN`.\n",
+    "`/readyz` and `/` wants `Authorization: Bearer TOKEN`. The control socket speaks the same API, plain and without a token, to root and the",
+    "daemon's user: `curl --unix-socket coxswain.sock http://localhost/admin/v1/nodes`.\n",
     "## Routes",
   }
   for _, path in ipairs(keys(document.paths)) do
