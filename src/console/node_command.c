@@ -26,7 +26,7 @@ static const struct cox_cli_option switch_options[] = {
     {0},
 };
 static const struct cox_cli_option disable_options[] = {
-    {"for", 0, "DURATION", "ends by itself after that: 30m, 2h, 1h30m, 7d"},
+    {"for", 0, "DURATION", "ends by itself after that: 30m, 2h, 1h30m, 7d; counted from now on, not from when the node stops"},
     {"until", 0, "TIME", "ends by itself then: 2026-01-31T12:00:00Z"},
     {"reason", 0, "TEXT", "why; it is shown with the node and kept with its state"},
     {"json", 0, NULL, "prints JSON"},
