@@ -227,7 +227,7 @@ static void a_line_of_json_stays_one_wherever_it_is_cut_and_whatever_is_in_it(vo
   char text[4300];
   assert_int_equal(pipe(ends), 0);
   cox_log_setup(COX_LOG_INFO, true, ends[1]);
-  static const char *const fillings[] = {"x", "\n", "\"", "\x1b", "é", "𝄞", "\xff"};
+  static const char *const fillings[] = {"x", "\n", "\"", "\x1b", "é", "𝄞", "\xff", "\xed\xa0\x80", "\xe0\x80\x80", "\xf4\x90\x80\x80"};
   for (size_t i = 0; i < sizeof fillings / sizeof *fillings; i++) {
     const size_t step = strlen(fillings[i]);
     for (size_t lead = 3900; lead < 4000; lead++) { /* the limit falls upon every place of what follows */

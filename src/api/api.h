@@ -13,7 +13,6 @@
 #include "core/scripts.h"
 
 struct cox_api;
-struct cox_faults;
 
 struct cox_key_record;
 

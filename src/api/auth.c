@@ -43,7 +43,8 @@ const struct cox_caller *cox_access_anonymous(void) {
 const struct cox_caller *cox_access_local(const struct cox_access *access, uid_t uid) {
   static char name[] = "root";
   static const struct cox_caller root = {.name = name, .scope = COX_SCOPE_ADMIN};
-  return uid == 0 ? &root : &access->owner;
+  if (uid == 0) return &root;
+  return uid == geteuid() ? &access->owner : NULL;
 }
 
 const struct cox_caller *cox_access_find(const struct cox_access *access, const char *header) {

@@ -41,7 +41,7 @@ void cox_access_fini(struct cox_access *access);
 const struct cox_caller *cox_access_find(const struct cox_access *access, const char *header);
 /* For whoever needs no token. */
 const struct cox_caller *cox_access_anonymous(void);
-/* Who was let in at the control socket, root or the daemon's user: they need no token there. */
+/* Who was let in at the control socket, root or the daemon's user: they need no token there. NULL: somebody else. */
 const struct cox_caller *cox_access_local(const struct cox_access *access, uid_t uid);
 
 #endif

@@ -63,9 +63,12 @@ static void put(struct line *line, const char *text, size_t count) {
 
 static void put_text(struct line *line, const char *text) { put(line, text, strlen(text)); }
 
-/* Bytes of the character at `text`; 0: it is not UTF-8 (overlong forms and surrogates are not told: readers do). */
+/* Bytes of the character at `text`; 0: it is not UTF-8. */
 static size_t char_length(const char *text) {
-  const unsigned char first = (unsigned char)*text;
+  const unsigned char first = (unsigned char)*text, second = first != '\0' ? (unsigned char)text[1] : 0;
+  const bool is_overlong = (first == 0xe0 && second < 0xa0) || (first == 0xf0 && second < 0x90);
+  const bool is_none = (first == 0xed && second >= 0xa0) || (first == 0xf4 && second >= 0x90); /* a surrogate, or beyond the last one */
+  if (is_overlong || is_none) return 0;
   const size_t length = first < 0x80 ? 1 : first >= 0xc2 && first < 0xe0 ? 2 : first >= 0xe0 && first < 0xf0 ? 3 : first >= 0xf0 && first < 0xf5 ? 4 : 0;
   for (size_t i = 1; i < length; i++) {
     if (((unsigned char)text[i] & 0xc0) != 0x80) return 0;

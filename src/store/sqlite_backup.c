@@ -113,31 +113,31 @@ int cox_sqlite_check(const char *path, struct cox_err *err) {
   return rc;
 }
 
-static int copy_file(const char *from, const char *to, struct cox_err *err) {
+/* Root puts it back, and a daemon with another user must be able to open it: it belongs to who had the old one, or to whom the folder. */
+static bool give_to_owner(int fd, const char *store) {
+  struct stat before, info;
+  char text[PATH_MAX];
+  snprintf(text, sizeof text, "%s", store);
+  if (geteuid() != 0 || (stat(store, &before) != 0 && stat(dirname(text), &before) != 0) || fstat(fd, &info) != 0) return true;
+  return (before.st_uid == info.st_uid && before.st_gid == info.st_gid) || fchown(fd, before.st_uid, before.st_gid) == 0;
+}
+
+/* `to` is made beside `store`. The folder may be another user's: nothing that he put there is written to. */
+static int copy_file(const char *from, const char *to, const char *store, struct cox_err *err) {
   struct stat info;
-  const int in = open(from, O_RDONLY | O_CLOEXEC), out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  unlink(to);
+  const int in = open(from, O_RDONLY | O_CLOEXEC), out = in < 0 ? -1 : open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
   bool is_good = out >= 0 && fstat(in, &info) == 0;
   for (off_t left = is_good ? info.st_size : 0; is_good && left > 0;) {
     const ssize_t count = sendfile(out, in, NULL, (size_t)left);
     is_good = count > 0;
     left -= count;
   }
-  is_good = is_good && fsync(out) == 0;
+  is_good = is_good && give_to_owner(out, store) && fsync(out) == 0;
   const int code = errno;
   if (in >= 0) close(in);
   if (out >= 0) close(out);
   return is_good ? 0 : cox_err_set(err, COX_ESYS, "copying %s to %s failed: %s", from, to, strerror(code));
-}
-
-/* Root puts it back, and a daemon with another user must be able to open it: it belongs to who had the old one, or to whom the folder. */
-static int give_to_owner(const char *part, const char *to, struct cox_err *err) {
-  struct stat before, info;
-  char text[PATH_MAX];
-  snprintf(text, sizeof text, "%s", to);
-  if (geteuid() != 0 || (stat(to, &before) != 0 && stat(dirname(text), &before) != 0) || stat(part, &info) != 0) return 0;
-  if (before.st_uid == info.st_uid && before.st_gid == info.st_gid) return 0;
-  if (chown(part, before.st_uid, before.st_gid) == 0) return 0;
-  return cox_err_set(err, COX_ESYS, "giving %s to the user %u failed: %s", part, (unsigned)before.st_uid, strerror(errno));
 }
 
 /* Nobody may have it open; a damaged one can be replaced, that is what this is for. */
@@ -214,8 +214,7 @@ int cox_sqlite_restore(const char *from, const char *to, char *kept, struct cox_
   snprintf(part, sizeof part, "%s.part", to);
   int rc = cox_sqlite_check(from, err);
   if (rc == 0) rc = check_free(to, err);
-  if (rc == 0) rc = copy_file(from, part, err);
-  if (rc == 0) rc = give_to_owner(part, to, err);
+  if (rc == 0) rc = copy_file(from, part, to, err);
   if (rc == 0) rc = exchange(part, to, kept, err);
   if (rc != 0) unlink(part);
   return rc;
