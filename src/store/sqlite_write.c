@@ -1,6 +1,5 @@
 /* What cox-store does with the file once it is open. */
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,11 +100,10 @@ static void roll_back(struct cox_sqlite *self) {
 static int check_place(struct cox_sqlite *self, struct cox_err *err) {
   static const char words[] = "was moved or removed while it was in use: put it back where it was, and the daemon goes on with it; `coxswain export` "
                               "gives the nodes meanwhile";
-  char log[PATH_MAX];
   int has_moved = 0;
   sqlite3_file_control(self->db, "main", SQLITE_FCNTL_HAS_MOVED, &has_moved); /* another file system may not know: it has not, then */
   if (has_moved != 0) return cox_err_set(err, COX_ESYS, "the store %s %s", self->path, words);
-  snprintf(log, sizeof log, "%s-wal", self->path);
+  const char *const log = sqlite3_filename_wal(sqlite3_db_filename(self->db, "main")); /* whole, whatever folder the process is in by now */
   if (self->vfs != NULL || access(log, F_OK) == 0 || errno != ENOENT) return 0;
   sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL); /* what it held comes into the file, while we have it */
   return cox_err_set(err, COX_ESYS, "the log %s of the store was removed while it was in use: it is a part of it", log);
