@@ -6,9 +6,9 @@ local testing = require "coxswain.testing"
 local function server_of()
   local ready_at_s = math.huge
   return testing.server {
-    ["GET /health"] = function() return time.now() >= ready_at_s and 200 or 503 end,
+    ["GET /health"] = function() return time.monotonic() >= ready_at_s and 200 or 503 end,
     ["POST /start"] = function()
-      ready_at_s = time.now() + 5
+      ready_at_s = time.monotonic() + 5
       return 200
     end,
     ["POST /stop"] = function()

@@ -221,7 +221,7 @@ struct cox_rig *cox_rig_create(const struct cox_script_options *options, struct 
   own.clock = &rig->clock;
   own.config = rig->config; /* held, and filled anew for each job */
   own.seed = 1;
-#if defined(__SANITIZE_THREAD__) /* there budgets are of wall time, and machines are slow */
+#if defined(__SANITIZE_THREAD__) /* there everything takes ten times as long */
   own.command_budget_s = own.resume_budget_s = SLOW_BUDGET_S;
 #endif
   rig->script = cox_script_create(&own, faults);

@@ -11,7 +11,7 @@
 #include "script/vm.h"
 
 /* Of processor time between two questions of a case. */
-#if defined(__SANITIZE_THREAD__) /* there budgets are of wall time, and machines are slow */
+#if defined(__SANITIZE_THREAD__) /* there everything takes ten times as long */
 #define STEP_BUDGET_S 20.0
 #define LOAD_BUDGET_S 20.0
 #else

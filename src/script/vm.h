@@ -20,7 +20,7 @@ enum {
   COX_VM_STRING_BYTES_MAX = 16 * 1024 * 1024, /* of one string: bounds all that works through one in C */
 };
 
-/* Under TSan budgets are of wall time (guard.h), and small ones would be used up by a busy machine alone. */
+/* Under TSan everything takes ten times the processor time that budgets are of (guard.h). */
 #if defined(__SANITIZE_THREAD__)
 #define COX_VM_SMALL_BUDGET_S(seconds) ((seconds)*20)
 #else
