@@ -19,7 +19,8 @@ describe("a token file", function()
   local function mode(bits) assert(os.execute(("chmod %s %s"):format(bits, token))) end
 
   it("that everybody may read or change is taken with a warning", function()
-    for bits, words in pairs { ["0644"] = "may read it", ["0606"] = "may change it" } do
+    for _, case in ipairs { { "0644", "may read it" }, { "0606", "may change it" } } do
+      local bits, words = case[1], case[2]
       mode(bits)
       local warning = ("admin.tokens[1]: the token file %s has mode %s: everybody on this machine %s; run chmod 600 %s"):format(token, bits, words, token)
       local code, out, err = system.run("check", "-c", config)
