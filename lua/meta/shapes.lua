@@ -41,7 +41,7 @@
 ---@field node_count integer? # parts of the episode's nonce space
 ---@field url string? # where the node posts PoC batches
 ---@field task coxswain.Task? # the training task
----@field drain_s number? # seconds that leases may take to end first; does not count in comparison
+---@field drain_s number? # seconds (up to 86400) that leases may take to end first, less when a PoC would be missed; does not count in comparison
 ---@field reason string? # policy's words; does not count in comparison
 
 --- A node's part of a training task.

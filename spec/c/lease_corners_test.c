@@ -256,6 +256,43 @@ static void a_drain_that_is_called_off_leaves_the_node_serving(void **state) {
   assert_null(fake_open(f, "node1"));
 }
 
+static void see_block(int height) {
+  fake_send(f, "block", json_pack("{si, sb, si, si, s{si, si, si, si}}", "height", height, "synced", 1, "epoch", 3, "poc_start_height", 100,
+                                  "params", "epoch_length", 1000, "poc_stage_duration", 60, "poc_validation_delay", 5,
+                                  "poc_validation_duration", 20));
+  fake_pass_time(f, 1.1);
+}
+
+static void a_proof_that_runs_is_not_missed_for_a_lease(void **state) {
+  (void)state;
+  struct cox_lease_grant grant;
+  fake_serving(f);
+  assert_int_equal(lease_take(f, "m", &grant), 0);
+  see_block(100);
+  json_t *const target = fake_target("POC", "GENERATING");
+  json_object_set_new(target, "drain_s", json_real(500));
+  fake_intend(f, "node1", target);
+  see_block(106); /* a tenth of its first stage */
+  assert_null(fake_open(f, "node1"));
+  see_block(107);
+  assert_non_null(fake_open(f, "node1"));
+  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), 0);
+}
+
+static void a_stop_while_others_prove_lets_its_leases_end(void **state) {
+  (void)state;
+  struct cox_lease_grant grant;
+  fake_serving(f);
+  assert_int_equal(lease_take(f, "m", &grant), 0);
+  see_block(140);
+  fake_intend(f, "node1", json_pack("{ss, sf}", "status", "STOPPED", "drain_s", 500.0));
+  see_block(141);
+  assert_null(fake_open(f, "node1"));
+  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), 0);
+  fake_run(f);
+  assert_non_null(fake_open(f, "node1"));
+}
+
 static void a_removed_node_ends_its_drain_with_its_leases(void **state) {
   (void)state;
   struct cox_lease_grant grant;
@@ -363,6 +400,8 @@ int main(void) {
       TEST(no_more_are_ejected_than_the_share_that_was_set),
       TEST(a_drain_without_leases_begins_at_once),
       TEST(a_drain_that_is_called_off_leaves_the_node_serving),
+      TEST(a_proof_that_runs_is_not_missed_for_a_lease),
+      TEST(a_stop_while_others_prove_lets_its_leases_end),
       TEST(a_removed_node_ends_its_drain_with_its_leases),
       TEST(a_slot_that_is_handed_out_while_its_node_goes_is_counted_no_longer),
       TEST(a_free_slot_that_others_wait_beside_is_said_to_be_kept_for_them),

@@ -335,6 +335,7 @@ static void wrong_targets_are_refused_with_the_accepted_values(void **state) {
       {"{\"status\":\"STOPPED\",\"poc\":\"GENERATING\"}", "only for status POC"},
       {"{\"status\":\"STOPPED\",\"modell\":\"x\"}", "unknown field modell"},
       {"{\"status\":\"STOPPED\",\"drain_s\":-1}", "drain_s"},
+      {"{\"status\":\"STOPPED\",\"drain_s\":1e300}", "drain_s"},
       {"[]", "a table with a status"},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,5 +1,6 @@
 /* A node whose target leaves INFERENCE is not leased from then on. With drain_s it is left alone until its last lease ended or
- * that time has passed; in the last tenth before the PoC starts nothing waits any more, because a missed PoC costs the epoch.   */
+ * that time has passed; in the last tenth before the PoC starts nothing waits any more, because a missed PoC costs the epoch.
+ * Once it has started, what is to take part in it waits for a tenth of its first stage at most.                             */
 #include "base/fault.h"
 #include "core/engine.h"
 
@@ -28,9 +29,23 @@ static bool is_late(const json_t *world) {
   return left <= length / 10 && !cox_fault("drain.misses_poc");
 }
 
+/* Does a PoC run that a node which is to take part in it has waited for long enough? */
+static bool is_late_for_poc(const json_t *world) {
+  const json_t *const params = json_object_get(world, "params");
+  const int64_t stage = number(params, "poc_stage_duration");
+  const int64_t length = stage + number(params, "poc_validation_delay") + number(params, "poc_validation_duration");
+  const int64_t blocks = number(world, "height") - number(world, "poc_start_height");
+  return number(world, "epoch") > 0 && blocks > stage / 10 && blocks < length;
+}
+
+static bool may_wait(const struct cox_node *node, const json_t *world) {
+  const bool joins = node->target != NULL && node->target->status == COX_STATUS_POC;
+  return !is_late(world) && !(joins && is_late_for_poc(world));
+}
+
 bool cox_drain_goes_on_locked(struct cox_broker *broker, struct cox_node *node, int64_t now_us, int64_t *look_us) {
   if (node->drain_until_us == 0 || cox_fault("drain.ignores_leases")) return false;
-  if (now_us < node->drain_until_us && cox_lease_load(broker, node->lease) > 0 && !is_late(broker->registry.world)) {
+  if (now_us < node->drain_until_us && cox_lease_load(broker, node->lease) > 0 && may_wait(node, broker->registry.world)) {
     *look_us = node->drain_until_us < now_us + LOOK_US ? node->drain_until_us : now_us + LOOK_US;
     return true;
   }

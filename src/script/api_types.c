@@ -13,7 +13,7 @@ static const struct cox_api_field target[] = {
     {"node_count", "integer?", "parts of the episode's nonce space"},
     {"url", "string?", "where the node posts PoC batches"},
     {"task", "coxswain.Task?", "the training task"},
-    {"drain_s", "number?", "seconds that leases may take to end first; does not count in comparison"},
+    {"drain_s", "number?", "seconds (up to 86400) that leases may take to end first, less when a PoC would be missed; does not count in comparison"},
     {"reason", "string?", "policy's words; does not count in comparison"},
     {NULL, NULL, NULL},
 };
