@@ -356,6 +356,28 @@ static void a_slot_that_is_handed_out_while_its_node_goes_is_counted_no_longer(v
   for (int i = 0; i < 2; i++) assert_int_equal(release(&grant[i], COX_LEASE_UNSAID), 0);
 }
 
+static void who_waits_while_there_are_too_many_leases_is_served_when_there_are_fewer(void **state) {
+  (void)state;
+  fake_destroy(f);
+  f = lease_fake(&(struct cox_lease_options){.max = 2});
+  static struct waiter waiter;
+  struct cox_lease_grant grant[2];
+  memset(&waiter, 0, sizeof waiter);
+  lease_serve(f, "b", 5001, 2, "n", "");
+  assert_int_equal(fake_send(f, "register", json_pack("{so}", "node", lease_node("a", 5000, 1, "m", ""))), COX_ANSWER_DONE);
+  wait_for(&waiter, NULL);
+  for (int i = 0; i < 2; i++) assert_int_equal(lease_take(f, "n", &grant[i]), 0);
+  fake_intend(f, "a", fake_target("INFERENCE", NULL));
+  fake_finish(f, "a", COX_CLASS_NONE, NULL);
+  assert_int_equal(waiter.calls, 0); /* its node is free, and there are as many leases as there may be */
+  assert_int_equal(release(&grant[0], COX_LEASE_SUCCESS), 0); /* of another model */
+  fake_pass_time(f, 0.1);
+  assert_int_equal(waiter.calls, 1);
+  assert_int_equal(waiter.rc, 0);
+  assert_int_equal(lease_active(f), 2);
+  assert_int_equal(release(&grant[1], COX_LEASE_SUCCESS), 0);
+}
+
 static void a_free_slot_that_others_wait_beside_is_said_to_be_kept_for_them(void **state) {
   (void)state;
   static struct waiter waiter;
@@ -404,6 +426,7 @@ int main(void) {
       TEST(a_stop_while_others_prove_lets_its_leases_end),
       TEST(a_removed_node_ends_its_drain_with_its_leases),
       TEST(a_slot_that_is_handed_out_while_its_node_goes_is_counted_no_longer),
+      TEST(who_waits_while_there_are_too_many_leases_is_served_when_there_are_fewer),
       TEST(a_free_slot_that_others_wait_beside_is_said_to_be_kept_for_them),
       TEST(an_id_that_no_start_gave_out_is_not_taken_over),
   };
