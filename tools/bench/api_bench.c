@@ -1,5 +1,6 @@
 /* What the admin API costs, seen from a client of its own: 64 keep-alive connections on one epoll loop, beside nginx with a
- * static answer in the same run where nginx is installed; and the list of a large fleet, with the commands that run meanwhile.
+ * static answer in the same run where nginx is installed; the list of a large fleet, with the commands that run meanwhile; and one client
+ * beside a thousand silent ones and broken requests.
  * Usage: api_bench [NODES] [SECONDS] [ROUNDS], from the root of the source tree. Prints one JSON object per figure.           */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -12,7 +13,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -257,13 +260,17 @@ static void compare(const char *name, const char *request, const struct servers 
     cpu_ratios[i] = their_cpu[i] / cpu[i];
   }
   print(name, ours, (size_t)rounds, "requests/s");
-  print("its processor time", cpu, (size_t)rounds, "us");
+  snprintf(text, sizeof text, "%s, processor time of one", name);
+  print(text, cpu, (size_t)rounds, "us");
   if (servers->nginx < 0) return;
-  print("nginx, the same request, a static answer", theirs, (size_t)rounds, "requests/s");
-  print("its processor time", their_cpu, (size_t)rounds, "us");
+  snprintf(text, sizeof text, "%s, by nginx, a static answer", name);
+  print(text, theirs, (size_t)rounds, "requests/s");
+  snprintf(text, sizeof text, "%s, by nginx, processor time of one", name);
+  print(text, their_cpu, (size_t)rounds, "us");
   snprintf(text, sizeof text, "%s, as a part of nginx", name);
   print(text, ratios, (size_t)rounds, "ratio");
-  print("the same by processor time", cpu_ratios, (size_t)rounds, "ratio");
+  snprintf(text, sizeof text, "%s, as a part of nginx, by processor time", name);
+  print(text, cpu_ratios, (size_t)rounds, "ratio");
 }
 
 struct commander {
@@ -309,12 +316,70 @@ static void measure_list(pid_t server, unsigned port, int nodes) {
     if (with == 1) {
       snprintf(text, sizeof text, "GET /admin/v1/nodes, %d nodes, %.1f MB", nodes, (double)bytes / 1e6);
       print(text, lists, LISTS, "ms");
-      print("its processor time", &cpu, 1, "ms");
+      snprintf(text, sizeof text, "GET /admin/v1/nodes, %d nodes, processor time", nodes);
+      print(text, &cpu, 1, "ms");
     }
     print(with == 0 ? "a command, nothing else going on" : "a command, lists read one after the other", commander.took_ms, commander.count, "ms");
     free(commander.took_ms);
   }
   close(fd);
+}
+
+/* ---- who does harm ---- */
+
+enum { SILENT = 1000, LOOKS = 400 };
+
+struct harm {
+  struct cox_thread thread;
+  unsigned port;
+  atomic_bool is_over;
+};
+
+/* One broken request after the other, each on a connection of its own, read to its answer or not at all. */
+static void do_harm(void *arg) {
+  static const char *const requests[] = {"GET /livez\r\n\r\n", "GET /livez HTTP/9.9\r\nHost: x\r\n\r\n", "\xff\xff\xff\xff\r\n\r\n",
+                                         "POST /v1/commands/probe HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n",
+                                         "POST /admin/v1/nodes HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n\r\n[[[[[[[[[[[[[[[[",
+                                         "GET /no/such/route HTTP/1.1\r\nHost: x\r\n\r\n"};
+  struct harm *const harm = arg;
+  char bytes[4096];
+  for (size_t i = 0; !atomic_load(&harm->is_over); i++) {
+    const char *const request = requests[i % (sizeof requests / sizeof *requests)];
+    const struct timeval patience = {.tv_usec = 100000};
+    const int fd = dial(harm->port);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    if (send(fd, request, strlen(request), MSG_NOSIGNAL) > 0 && i % 2 == 0 && recv(fd, bytes, sizeof bytes, 0) < 0) usleep(1);
+    close(fd);
+  }
+}
+
+static void look(const char *figure, unsigned port) {
+  static const char request[] = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
+  double took_ms[LOOKS];
+  const int fd = dial(port);
+  for (int i = 0; i < LOOKS; i++) {
+    fetch(fd, request, &took_ms[i]);
+    took_ms[i] /= 1000;
+    usleep(2000);
+  }
+  close(fd);
+  print(figure, took_ms, LOOKS, "ms");
+}
+
+/* Half of the silent ones have said the beginning of a request. */
+static void measure_harm(unsigned port) {
+  static int silent[SILENT];
+  struct harm harm = {.port = port};
+  look("GET /livez, nothing else going on", port);
+  for (int i = 0; i < SILENT; i++) {
+    silent[i] = dial(port);
+    if (i % 2 == 0 && send(silent[i], "GET /livez HTTP/1.1\r\nHo", 23, MSG_NOSIGNAL) < 0) die("send");
+  }
+  if (cox_thread_start(&harm.thread, "harm", do_harm, &harm, NULL) != 0) die("thread");
+  look("GET /livez, beside 1 000 silent connections and broken requests", port);
+  atomic_store(&harm.is_over, true);
+  cox_thread_join(&harm.thread);
+  for (int i = 0; i < SILENT; i++) close(silent[i]);
 }
 
 static void end(pid_t child, int signal) {
@@ -328,6 +393,11 @@ int main(int argc, char **argv) {
   const double seconds = argc > 2 ? atof(argv[2]) : 2;
   const int rounds = argc > 3 && atoi(argv[3]) < ROUNDS_MAX ? atoi(argv[3]) : 5;
   char folder[] = "/tmp/cox_bench_XXXXXX", remove[64];
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) { /* as the daemon does */
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
   if (mkdtemp(folder) == NULL) die("mkdtemp");
   struct servers servers = {0};
   servers.ours = start_server(4, &servers.port);
@@ -335,6 +405,7 @@ int main(int argc, char **argv) {
   if (servers.nginx < 0) fprintf(stderr, "nginx is not installed: no ratios\n");
   compare("GET /admin/v1/nodes/:id", get_node, &servers, seconds, rounds);
   compare("POST of a command that changes nothing", post_nothing, &servers, seconds, rounds);
+  measure_harm(servers.port);
   end(servers.nginx, SIGTERM);
   end(servers.ours, SIGKILL);
   servers.ours = start_server(nodes, &servers.port);
