@@ -90,10 +90,11 @@ static void report(const struct cox_world_options *options, const struct cox_wor
   fflush(stdout);
   const struct cox_world_options smallest = life_shrink(options, outcome);
   show_smallest(&smallest);
-  const char *const plant = planted != NULL ? planted : "", *const option = planted != NULL ? "--plant " : "", *const space = planted != NULL ? " " : "";
-  printf("replay: coxswain-sim %s%s%s%s --trace\n", option, plant, space, arguments);
+  char plant[64] = "";
+  if (planted != NULL) snprintf(plant, sizeof plant, "--plant %.50s ", planted);
+  printf("replay: coxswain-sim %s%s --trace\n", plant, arguments);
   life_arguments(&smallest, arguments, sizeof arguments);
-  printf("smallest: coxswain-sim %s%s%s%s --trace\n", option, plant, space, arguments);
+  printf("smallest: coxswain-sim %s%s --trace\n", plant, arguments);
 }
 
 /* ---- lives ---- */

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 static const char *const param_names[COX_TARGET_PARAMS] = {
     [COX_TARGET_MODEL] = "model",
     [COX_TARGET_ARGS] = "args",

@@ -49,7 +49,8 @@ static int load_one(lua_State *L) {
   if (json_array_size(loading->messages) > 0) return 0;
   if (loading->keep != NULL) loading->keep(L, loading->name);
   cox_err_set(&err, COX_ENOMEM, "out of memory");
-  if (json_object_set_new(loading->out, loading->name, json_object()) == 0 && take_fields(L, json_object_get(loading->out, loading->name), &err)) return 0;
+  const bool is_entered = json_object_set_new(loading->out, loading->name, json_object()) == 0;
+  if (is_entered && take_fields(L, json_object_get(loading->out, loading->name), &err)) return 0;
   json_object_del(loading->out, loading->name); /* half of it would be another script */
   return luaL_error(L, "%s", err.text);
 }

@@ -55,8 +55,10 @@ int cox_world_journal_read(void *ctx, struct cox_store_read *read, struct cox_er
   const struct cox_world_journal *const journal = &((struct cox_world *)ctx)->journal;
   json_t *const records = json_array();
   (void)err;
-  for (size_t i = first_after(journal, read->since); i < journal->count && journal->lines[i].seq <= read->until && json_array_size(records) < read->max; i++) {
-    json_array_append_new(records, json_pack("{sI ss}", "seq", (json_int_t)journal->lines[i].seq, "kind", cox_record_kind_name(journal->lines[i].kind)));
+  for (size_t i = first_after(journal, read->since); i < journal->count && json_array_size(records) < read->max; i++) {
+    const struct cox_world_line *const line = &journal->lines[i];
+    if (line->seq > read->until) break;
+    json_array_append_new(records, json_pack("{sI ss}", "seq", (json_int_t)line->seq, "kind", cox_record_kind_name(line->kind)));
   }
   read->first = journal->count > 0 ? journal->lines[0].seq : 0;
   read->done(read, records, NULL);
