@@ -1,6 +1,6 @@
 /* Nodes that leave INFERENCE with drain_s: when their machines may be touched, told a second time from DESIGN (Reconciler): when the last
- * lease has ended, or drain_s after the change, and at once in the last tenth before the PoC starts. Leases are counted in the
- * clients' book. Without clients nothing is ever leased.                                                                          */
+ * lease has ended, or drain_s after the change, and at once in the last tenth before the PoC starts; while it runs, those that take part in
+ * it wait for a tenth of its first stage at most. Leases are counted in the clients' book. Without clients nothing is ever leased.      */
 #include "sim/world_private.h"
 
 #define REGISTRY (&world->broker->registry)
@@ -43,6 +43,15 @@ static bool is_poc_near(const struct cox_world *world) {
   return length > 0 && 10 * (number(told, "poc_start_height") + length - number(told, "height")) <= length; /* no world has a shift */
 }
 
+/* The PoC that the target is about has been under way for more than a tenth of its first stage. */
+static bool is_missing_poc(const struct cox_world *world, const struct cox_node *node) {
+  const json_t *const told = REGISTRY->world, *const params = json_object_get(told, "params");
+  if (node->target == NULL || node->target->status != COX_STATUS_POC || number(told, "epoch") < 1) return false;
+  const int64_t begun = number(told, "height") - number(told, "poc_start_height"), stage = number(params, "poc_stage_duration");
+  const int64_t whole = stage + number(params, "poc_validation_delay") + number(params, "poc_validation_duration");
+  return begun > stage / 10 && begun < whole;
+}
+
 static int leases_of(const struct cox_world *world, const struct cox_node *node) {
   for (int i = 0; i < world->book->places; i++) {
     const struct cox_book_node *const entry = &world->book->nodes[i];
@@ -51,16 +60,19 @@ static int leases_of(const struct cox_world *world, const struct cox_node *node)
   return 0;
 }
 
-bool cox_world_drains(struct cox_world *world, const struct cox_node *node) {
+bool cox_world_is_leased_on(struct cox_world *world, const struct cox_node *node) {
   const struct cox_world_node *const seen = cox_world_seen(world, node->registration);
-  if (seen == NULL || seen->drain.until_us <= world->now_us) return false;
-  return leases_of(world, node) > 0 && !is_poc_near(world);
+  return seen != NULL && seen->drain.until_us > world->now_us && leases_of(world, node) > 0;
+}
+
+static bool drains(struct cox_world *world, const struct cox_node *node) {
+  return cox_world_is_leased_on(world, node) && !is_poc_near(world) && !is_missing_poc(world, node);
 }
 
 void cox_world_drain_check_start(struct cox_world *world, const struct cox_node *node) {
   struct cox_world_node *const seen = cox_world_seen(world, node->registration);
   if (seen == NULL || seen->drain.until_us == 0) return;
-  if (cox_world_drains(world, node) && !seen->drain.is_unsure) {
+  if (drains(world, node) && !seen->drain.is_unsure) {
     cox_world_break(world, waited, cox_node_id(node), "an attempt of %s starts with %d leases, %.3f s before its drain is over", cox_node_id(node),
                     leases_of(world, node), (double)(seen->drain.until_us - world->now_us) / 1e6);
   }

@@ -484,8 +484,8 @@ void cox_world_find_episode(struct cox_world *world);
 /* What a node was is `before` (NULL: it is new), with its drain; `count`: so many commands ran since. */
 void cox_world_drain_follow(struct cox_world *world, const struct cox_node *node, struct cox_world_node *before, struct cox_world_node *now,
                             uint64_t count);
-/* Do leases still keep the node from being looked after? */
-bool cox_world_drains(struct cox_world *world, const struct cox_node *node);
+/* Are leases live in the time that its drain gives them? A block may end that time, which is found a second later at most. */
+bool cox_world_is_leased_on(struct cox_world *world, const struct cox_node *node);
 /* An attempt is handed over: its drain must be over. */
 void cox_world_drain_check_start(struct cox_world *world, const struct cox_node *node);
 /* What must somebody be awake for? */
