@@ -410,6 +410,20 @@ static void an_id_that_no_start_gave_out_is_not_taken_over(void **state) {
   assert_int_equal(lease_count(f, "a"), 0);
 }
 
+static void nodes_that_come_and_go_use_the_same_place_again(void **state) {
+  (void)state;
+  lease_serve(f, "stays", 5000, 1, "m", "");
+  for (int i = 0; i < 100; i++) {
+    lease_serve(f, "a", 5001, 1, "m", "");
+    fake_send(f, "remove", json_pack("{ss}", "node_id", "a"));
+  }
+  struct cox_leases *const leases = f->broker->leases;
+  cox_mutex_lock(&leases->mutex);
+  const uint32_t used = cox_index_model_locked(leases, "m")->groups->tree.used;
+  cox_mutex_unlock(&leases->mutex);
+  assert_int_equal(used, 2);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
   const struct CMUnitTest tests[] = {
@@ -429,6 +443,7 @@ int main(void) {
       TEST(who_waits_while_there_are_too_many_leases_is_served_when_there_are_fewer),
       TEST(a_free_slot_that_others_wait_beside_is_said_to_be_kept_for_them),
       TEST(an_id_that_no_start_gave_out_is_not_taken_over),
+      TEST(nodes_that_come_and_go_use_the_same_place_again),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
