@@ -470,6 +470,11 @@ static json_t *kept_outcome(const char **name) {
   return NULL;
 }
 
+static void note_kept(void *arg, const struct cox_err *err) {
+  assert_null(err);
+  atomic_store((atomic_bool *)arg, true);
+}
+
 /* The next daemon on the store finds that the outcome was kept so long ago by each of the two clocks. */
 static void restart_later(int64_t wall_ms, int64_t mono_ms) {
   const char *name;
@@ -478,7 +483,10 @@ static void restart_later(int64_t wall_ms, int64_t mono_ms) {
   json_object_set_new(outcome, "at_ms", json_integer(json_integer_value(json_object_get(outcome, "at_ms")) - wall_ms));
   json_object_set_new(outcome, "at_us", json_integer(json_integer_value(json_object_get(outcome, "at_us")) - mono_ms * 1000));
   cox_api_destroy(rig->api);
-  assert_int_equal(cox_broker_keep(rig->broker, "idempotency", name, outcome, NULL, NULL, &err), 0);
+  atomic_bool is_kept = false;
+  assert_int_equal(cox_broker_keep(rig->broker, "idempotency", name, outcome, note_kept, &is_kept, &err), 0);
+  for (int i = 0; !atomic_load(&is_kept) && i < 6000; i++) poll(NULL, 0, 10);
+  assert_true(atomic_load(&is_kept));
   rig->api = cox_api_create(&rig->options, &err);
   assert_non_null(rig->api);
 }

@@ -430,7 +430,7 @@ static void files_that_are_no_scripts_are_refused_by_name(void **state) {
   refuses_text("drivers/bad.lua", "coroutine.yield()", "outside a coroutine");
   refuses_text("jobs/bad.lua", "time.sleep(1)", "not while a script is loaded");
   refuses_text("jobs/bad.lua", "broker.command 'x'", "not while a script is loaded");
-  refuses_repeated("(", 100000, "C stack overflow");
+  refuses_repeated("(", 100000, "nested too deeply");
   refuses_repeated("local x\n", 300, "too many local variables");
   refuses_repeated("-- a long comment\n", 70000, "larger than");
 }
