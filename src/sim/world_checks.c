@@ -302,7 +302,7 @@ static void check_left(struct cox_world *world, const struct cox_node *node) {
   if (!REGISTRY->is_armed || !cox_node_needs_attempt(node)) return;
   const bool is_planned = node->next_at_us > world->now_us && node->look_at_us == node->next_at_us;
   if (is_planned || is_departing(world, node->url_hash)) return;
-  if (cox_world_is_leased_on(world, node) && node->look_at_us > world->now_us && node->look_at_us <= world->now_us + COX_WORLD_S) return;
+  if (cox_world_drains(world, node) && node->look_at_us > world->now_us && node->look_at_us <= world->now_us + COX_WORLD_S) return;
   cox_world_break(world, "a pass leaves no work", id, "%s needs an attempt, none is in flight and nothing will look at it", id);
 }
 

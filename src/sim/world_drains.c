@@ -60,19 +60,25 @@ static int leases_of(const struct cox_world *world, const struct cox_node *node)
   return 0;
 }
 
-bool cox_world_is_leased_on(struct cox_world *world, const struct cox_node *node) {
-  const struct cox_world_node *const seen = cox_world_seen(world, node->registration);
-  return seen != NULL && seen->drain.until_us > world->now_us && leases_of(world, node) > 0;
+/* A block has ended the time that leases have. */
+static bool is_cut_short(const struct cox_world *world, const struct cox_node *node) {
+  return is_poc_near(world) || is_missing_poc(world, node);
 }
 
-static bool drains(struct cox_world *world, const struct cox_node *node) {
-  return cox_world_is_leased_on(world, node) && !is_poc_near(world) && !is_missing_poc(world, node);
+enum { NOTICED_US = 1200000 /* a block ends a drain at the next look */ };
+
+bool cox_world_drains(struct cox_world *world, const struct cox_node *node) {
+  struct cox_world_node *const seen = cox_world_seen(world, node->registration);
+  if (seen == NULL || seen->drain.until_us <= world->now_us || leases_of(world, node) == 0) return false;
+  if (!is_cut_short(world, node)) seen->drain.cut_short_us = 0;
+  else if (seen->drain.cut_short_us == 0) seen->drain.cut_short_us = world->now_us;
+  return seen->drain.cut_short_us == 0 || world->now_us - seen->drain.cut_short_us <= NOTICED_US;
 }
 
 void cox_world_drain_check_start(struct cox_world *world, const struct cox_node *node) {
   struct cox_world_node *const seen = cox_world_seen(world, node->registration);
   if (seen == NULL || seen->drain.until_us == 0) return;
-  if (drains(world, node) && !seen->drain.is_unsure) {
+  if (cox_world_drains(world, node) && !is_cut_short(world, node) && !seen->drain.is_unsure) {
     cox_world_break(world, waited, cox_node_id(node), "an attempt of %s starts with %d leases, %.3f s before its drain is over", cox_node_id(node),
                     leases_of(world, node), (double)(seen->drain.until_us - world->now_us) / 1e6);
   }

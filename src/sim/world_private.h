@@ -150,6 +150,7 @@ struct cox_world_episode {
 /* How long leases may keep a node from being brought to its target: world_drains.c. */
 struct cox_world_drain {
   int64_t until_us; /* 0: they may not */
+  int64_t cut_short_us; /* since when a block has ended that time, as far as was looked; 0: none has */
   bool is_unsure;   /* several things happened at once */
 };
 
@@ -484,8 +485,8 @@ void cox_world_find_episode(struct cox_world *world);
 /* What a node was is `before` (NULL: it is new), with its drain; `count`: so many commands ran since. */
 void cox_world_drain_follow(struct cox_world *world, const struct cox_node *node, struct cox_world_node *before, struct cox_world_node *now,
                             uint64_t count);
-/* Are leases live in the time that its drain gives them? A block may end that time, which is found a second later at most. */
-bool cox_world_is_leased_on(struct cox_world *world, const struct cox_node *node);
+/* Do leases still keep the node from being looked after? */
+bool cox_world_drains(struct cox_world *world, const struct cox_node *node);
 /* An attempt is handed over: its drain must be over. */
 void cox_world_drain_check_start(struct cox_world *world, const struct cox_node *node);
 /* What must somebody be awake for? */
