@@ -44,13 +44,11 @@ static const struct {
     {"drain.ignores_leases", "leases that may end first are not waited for"},
     {"drain.misses_poc", "a drain goes on when the PoC is about to begin"},
     {"lease.forgets_drained", "the end of the last lease of a draining node wakes nobody"},
-    {"undo.forgets_drain", "a target that comes back, because another could not be stored, has lost its drain"},
     {"expiry.misses_change", "the end of a disable that an operator has just set is not planned"},
     {"expiry.forgets_start", "disables with an end that a start finds last for ever"},
     {"ledger.forgets_expiry", "an admin state that comes back, because another could not be stored, has lost its end"},
     {"keep.numbers_anew", "a start begins to number the lines of the journal anew"},
     {"keep.forgets_last", "after a start who follows the journal is not told what he has missed"},
-    {"job.keeps_first_state", "a job goes on from what it saved the first time, not the last"},
     {"ledger.forgets_undo", "a change that could not be stored stays in force"},
 };
 

@@ -1,7 +1,6 @@
 /* Before images: an operator's change that could not be stored is taken back. Newest first, so that each finds what it left. What
  * others decided since (a phase's target) stands; what was sent to a machine meanwhile cannot be taken back, so such a node is
  * unsettled and its numbers are not given out again.                                                                          */
-#include "base/fault.h"
 #include "core/txn_private.h"
 
 #define LOCK txn->broker->registry.lock
@@ -85,7 +84,7 @@ static void undo_change_locked(struct cox_txn *txn, struct cox_change *change) C
   }
   if (change->has_target && node->generation == change->generation) { /* else somebody has decided anew since */
     SWAP(struct cox_target *, node->target, change->target);
-    if (!cox_fault("undo.forgets_drain")) node->drain_until_us = change->drain_until_us;
+    node->drain_until_us = change->drain_until_us;
     node->generation++;
     node->failures = 0;
     node->next_at_us = 0;

@@ -373,9 +373,7 @@ static int save_state(lua_State *L) {
   struct cox_err err;
   json_t *const value = cox_convert_take(L, -1, "what save returned", &err);
   if (value == NULL) return luaL_error(L, "%s", err.text);
-  const bool is_kept_back = cox_fault("job.keeps_first_state") && json_object_get(fiber->owner->saved, fiber->name) != NULL;
-  if (is_kept_back) json_decref(value);
-  else json_object_set_new(fiber->owner->saved, fiber->name, value);
+  json_object_set_new(fiber->owner->saved, fiber->name, value);
   return 0;
 }
 
