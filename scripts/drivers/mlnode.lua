@@ -7,6 +7,7 @@
 --   not_ready_since  a mark (time.mark): when a load was first seen that goes on ever since
 --   load_stopped_at  a mark: when a load was stopped; nil once the node has done other work since
 --   rests_from       the same, and it stays: a new node must not be loaded for some seconds from then on
+--   is_ending_load   a stop was sent into a load, and we have not seen its answer: it may end at any time, or have ended
 --   failed_at        a mark: when a load failed, so that the node's process is about to end
 --   poc              { stage, key, is_open }: the init body that was last sent; is_open: and not answered
 --   poc_in_doubt     an init of something else was not answered and may still be read by the node
@@ -163,8 +164,10 @@ local function stop(node, state)
   local is_ready = memory.loaded and memory.loaded.is_ready or state.inference_healthy == true
   local is_in_load = state.state == "INFERENCE" and not is_ready
   if is_in_load then note_stopped_load(memory) end
-  local may_cross = is_in_load or (memory.load_stopped_at and open_call(node) == "stop")
+  local may_cross = is_in_load or memory.is_ending_load
+  memory.is_ending_load = may_cross
   post_stop(node, state)
+  memory.is_ending_load = nil
   if may_cross then note_stopped_load(memory) end -- it has ended only now
   memory.loaded, memory.not_ready_since, memory.poc, memory.training = false, nil, nil, false
 end
@@ -284,10 +287,13 @@ local function settle(node, target)
   if is_equal_list(memory.loaded.args, target.args) then memory.loaded.own_args = server_of(node, target).own_args end
   memory.loaded.is_ready = true
   memory.not_ready_since, memory.load_stopped_at, memory.rests_from, memory.failed_at = nil, nil, nil, nil
+  memory.is_ending_load = nil
 end
 
 local function rest_after_load(node, before)
-  local from = node.memory.rests_from
+  local memory = node.memory
+  if memory.is_ending_load then note_stopped_load(memory) end -- nobody saw when
+  local from = memory.rests_from
   if not from or not is_new(before) then return end
   local rest_s = REST_AFTER_LOAD_S - time.since(from)
   if rest_s > 0 then node:sleep(rest_s) end
@@ -327,7 +333,7 @@ local function post_up(node, target, state)
   local options = { timeout_s = UP_TIMEOUT_S, accept = { 409 } }
   local is_answered, answer = pcall(node.post, node, "/api/v1/inference/up", body, options)
   if is_answered then
-    memory.load_stopped_at, memory.rests_from = nil, nil
+    memory.load_stopped_at, memory.rests_from, memory.is_ending_load = nil, nil, nil
     if answer.status ~= 409 then return "up" end
     memory.loaded = before
     return "conflict"

@@ -119,6 +119,18 @@ for _, release in ipairs { "old", "new" } do
   end
 end
 
+describe("a stop in a load", function()
+  it("is rested after also when its answer came at the very end of the attempt, which did not see it", function()
+    local d = driving.new { release = "new", load_s = 200, stop_s = 11 }
+    assert.are.equal("cancelled", d:reach(serving, { at = 3, how = "sent", after_s = 30 }).outcome)
+    assert.are.equal("INFERENCE", d.ml.service) -- it loads
+    assert.are.equal("cancelled", d:reach(training, { at = 2, how = "sent", after_s = 11 }).outcome)
+    assert.is_nil(d.ml.service)
+    assert.are.equal("done", d:converge(serving, 60, 3).outcome)
+    assert.are.same({}, d.ml.wrongs)
+  end)
+end)
+
 describe("attempts cut off again and again", function()
   for _, release in ipairs { "old", "new" } do
     it(("bring %s node to the last target, whatever chance says"):format(release == "old" and "an old" or "a new"), function()
