@@ -79,7 +79,7 @@ static void take(struct cox_world *world, const json_t *line) {
   }
   const bool is_stored = journal->told < journal->count && journal->lines[journal->told].seq == seq;
   if (is_stored) journal->told++;
-  else if (world->undos == journal->undos) { /* no store has failed since the last look */
+  else if (world->undos == journal->undos && world->disk.refused == journal->refused) { /* no store has failed since the last look */
     cox_world_break(world, told, NULL, "number %" PRIu64 " (%s) is told and not committed", seq, json_string_value(json_object_get(line, "kind")));
   }
   journal->since = seq;
@@ -148,7 +148,9 @@ void cox_world_journal_follow(struct cox_world *world) {
     cox_world_break(world, told, NULL, "number %" PRIu64 " (%s) was committed and is not told", journal->lines[journal->told].seq,
                     cox_record_kind_name(journal->lines[journal->told].kind));
   }
-  if (is_quiet && !cox_broker_is_degraded(world->broker, NULL)) journal->undos = world->undos;
+  if (!is_quiet || cox_broker_is_degraded(world->broker, NULL)) return;
+  journal->undos = world->undos;
+  journal->refused = world->disk.refused;
 }
 
 void cox_world_journal_fini(struct cox_world *world) { free(world->journal.lines); }

@@ -230,6 +230,7 @@ struct cox_world_store {
   bool is_owed;       /* a command was answered before its change came by */
   struct cox_world_keep keeps[COX_WORLD_KEEPS];
   int64_t kept;
+  uint64_t refused; /* batches for which there was no room */
 };
 
 /* ---- world_journal.c ---- */
@@ -243,7 +244,7 @@ struct cox_world_journal {
   size_t count, capacity;
   size_t told;    /* of them, to who follows */
   uint64_t since; /* the last number that was */
-  uint64_t undos; /* of the world, when all was told last */
+  uint64_t undos, refused; /* of the world and its disk, when all was told last */
 };
 
 struct cox_world {

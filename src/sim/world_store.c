@@ -192,10 +192,13 @@ static int append(void *ctx, struct cox_batch *batch, struct cox_err *err) {
   if (store->is_dead) return cox_err_set(err, COX_ESTOPPED, "the process has ended");
   cox_world_leases_sync(world); /* what is undone below was so for a moment */
   if (store->is_shut) return cox_err_set(err, COX_EDEGRADED, "%s", store->why);
-  world->is_unsteady = world->is_unsteady || store->waiting + batch->count > RECORDS_MAX;
-  const bool is_too_much = store->waiting + batch->count > RECORDS_MAX;
-  if (is_too_much) world->exchange.sure_us = world->now_us;
-  if (is_too_much) return cox_err_set(err, COX_EFULL, "%zu records wait for the disk", store->waiting);
+  if (store->waiting + batch->count > RECORDS_MAX) {
+    world->is_unsteady = true;
+    world->exchange.sure_us = world->now_us;
+    store->refused++;
+    cox_world_trace(world, "the disk is given too much");
+    return cox_err_set(err, COX_EFULL, "%zu records wait for the disk", store->waiting);
+  }
   struct cox_world_entry *const entry = calloc(1, sizeof *entry);
   if (entry == NULL) abort();
   entry->batch = batch;
