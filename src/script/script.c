@@ -10,8 +10,8 @@
 #include "script/reload.h"
 #include "script/trust.h"
 
-#define COMMAND_BUDGET_S 0.1
-#define RESUME_BUDGET_S 0.05
+#define COMMAND_BUDGET_S COX_VM_SMALL_BUDGET_S(0.1)
+#define RESUME_BUDGET_S COX_VM_SMALL_BUDGET_S(0.05)
 
 struct cox_script {
   struct cox_generations generations;
