@@ -1,31 +1,10 @@
 /* Who has an answer and asks the journal at once finds the line that tells of it, or waits until it is durable. */
-#include "fake_core.h"
+#include "ledger_rig.h"
 
 #include <string.h>
 
-#include "base/log.h"
 #include "core/record.h"
 #include "manual_store.h"
-
-static struct fake *f;
-
-static int setup(void **state) {
-  (void)state;
-  cox_log_setup((enum cox_log_level)(COX_LOG_ERROR + 1), false, 2);
-  f = fake_create(0);
-  manual_reset();
-  assert_int_equal(fake_use_store(f, &manual.store, NULL), 0);
-  manual_commit_all(f);
-  return 0;
-}
-
-static int teardown(void **state) {
-  (void)state;
-  if (f == NULL) return 0;
-  manual_commit_all(f);
-  fake_destroy(f);
-  return 0;
-}
 
 /* ---- one who asks ---- */
 
@@ -40,16 +19,16 @@ static void caught_up(void *arg, const struct cox_err *err) {
 
 static void ask(struct reader *reader) {
   *reader = (struct reader){0};
-  assert_int_equal(cox_broker_events_catch_up(f->broker, caught_up, reader, NULL), 0);
-  fake_run(f);
+  assert_int_equal(cox_broker_events_catch_up(ledger_fake->broker, caught_up, reader, NULL), 0);
+  fake_run(ledger_fake);
 }
 
-static bool is_behind(void) { return cox_broker_events_is_behind(f->broker); }
+static bool is_behind(void) { return cox_broker_events_is_behind(ledger_fake->broker); }
 
 /* Lines of commands of that name. */
 static size_t lines(const char *kind, const char *name) {
   const struct cox_event_filter filter = {.kind = kind};
-  json_t *const page = cox_broker_events_json(f->broker, 0, 1000, &filter);
+  json_t *const page = cox_broker_events_json(ledger_fake->broker, 0, 1000, &filter);
   size_t count = 0, i;
   json_t *record;
   json_array_foreach(json_object_get(page, "events"), i, record) {
@@ -67,9 +46,9 @@ static void answered(void *arg, const struct cox_answer *answer) {
 /* Returns how often it is answered by the time all has run that can. */
 static int send(const char *name, json_t *args, int *answers) {
   *answers = 0;
-  assert_int_equal(cox_broker_submit(f->broker, name, args, answered, answers, NULL), 0);
+  assert_int_equal(cox_broker_submit(ledger_fake->broker, name, args, answered, answers, NULL), 0);
   json_decref(args);
-  fake_run(f);
+  fake_run(ledger_fake);
   return *answers;
 }
 
@@ -87,7 +66,7 @@ static void a_line_of_what_is_answered_at_once_is_waited_for(void **state) {
   ask(&reader);
   assert_int_equal(reader.calls, 0);
   assert_int_equal(lines("command", "skip"), 0);
-  manual_commit_all(f);
+  manual_commit_all(ledger_fake);
   assert_int_equal(reader.calls, 1);
   assert_int_equal(lines("command", "skip"), 1);
   assert_false(is_behind());
@@ -102,9 +81,9 @@ static void a_line_that_is_stored_and_answered_is_waited_for_until_it_can_be_rea
   assert_int_equal(answers, 1);
   assert_int_equal(lines("command", "register"), 0);
   assert_true(is_behind());
-  assert_int_equal(cox_broker_events_catch_up(f->broker, caught_up, &reader, NULL), 0);
+  assert_int_equal(cox_broker_events_catch_up(ledger_fake->broker, caught_up, &reader, NULL), 0);
   assert_int_equal(reader.calls, 0);
-  fake_run(f);
+  fake_run(ledger_fake);
   assert_int_equal(reader.calls, 1);
   assert_int_equal(lines("command", "register"), 1);
   assert_false(is_behind());
@@ -118,22 +97,22 @@ static void nobody_waits_for_what_was_not_answered_yet(void **state) {
   ask(&reader);
   assert_int_equal(add_node("a", &second), 0); /* later: its commit may take as long as it likes */
   manual_commit(1);
-  fake_run(f);
+  fake_run(ledger_fake);
   assert_int_equal(reader.calls, 1);
   assert_false(is_behind());
   assert_int_equal(second, 0);
-  manual_commit_all(f);
+  manual_commit_all(ledger_fake);
 }
 
 static void a_line_from_another_thread_is_waited_for_from_the_moment_it_is_sent(void **state) {
   (void)state;
   struct reader reader = {0};
-  assert_int_equal(cox_broker_note(f->broker, "note", NULL, json_object(), NULL), 0);
+  assert_int_equal(cox_broker_note(ledger_fake->broker, "note", NULL, json_object(), NULL), 0);
   assert_true(is_behind()); /* the command loop has not seen it */
-  assert_int_equal(cox_broker_events_catch_up(f->broker, caught_up, &reader, NULL), 0);
-  fake_run(f);
+  assert_int_equal(cox_broker_events_catch_up(ledger_fake->broker, caught_up, &reader, NULL), 0);
+  fake_run(ledger_fake);
   assert_int_equal(reader.calls, 0);
-  manual_commit_all(f);
+  manual_commit_all(ledger_fake);
   assert_int_equal(reader.calls, 1);
   assert_int_equal(lines("note", NULL), 1);
   assert_false(is_behind());
@@ -146,7 +125,7 @@ static void a_store_that_fails_holds_nobody_up(void **state) {
   assert_int_equal(send("skip", NULL, &skipped), 1);
   assert_int_equal(add_node("a", &added), 0);
   ask(&reader);
-  manual_burn(f, false);
+  manual_burn(ledger_fake, false);
   assert_int_equal(added, 1); /* with the error */
   assert_int_equal(reader.calls, 1);
   assert_int_equal(lines("command", "skip"), 1);
@@ -156,7 +135,7 @@ static void a_store_that_fails_holds_nobody_up(void **state) {
   ask(&other);
   assert_int_equal(other.calls, 1);
   assert_int_equal(lines("command", "skip"), 2);
-  manual_put_out(f);
+  manual_put_out(ledger_fake);
 }
 
 static void who_waits_is_let_go_at_the_end(void **state) {
@@ -165,16 +144,16 @@ static void who_waits_is_let_go_at_the_end(void **state) {
   struct reader taken, late = {0};
   send("skip", NULL, &answers);
   ask(&taken);
-  assert_int_equal(cox_broker_events_catch_up(f->broker, caught_up, &late, NULL), 0); /* the command loop has ended */
+  assert_int_equal(cox_broker_events_catch_up(ledger_fake->broker, caught_up, &late, NULL), 0); /* the command loop has ended */
   manual.count = 0;
-  fake_destroy(f);
-  f = NULL;
+  fake_destroy(ledger_fake);
+  ledger_fake = NULL;
   assert_int_equal(taken.calls, 1);
   assert_int_equal(late.calls, 1);
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, ledger_setup, ledger_teardown)
   const struct CMUnitTest tests[] = {
       TEST(a_line_of_what_is_answered_at_once_is_waited_for),
       TEST(a_line_that_is_stored_and_answered_is_waited_for_until_it_can_be_read),

@@ -23,28 +23,6 @@ static int teardown(void **state) {
   return 0;
 }
 
-static int take(const struct cox_lease_ask *ask, struct cox_lease_grant *grant) {
-  return cox_lease_acquire(f->broker, ask, 0, NULL, grant, NULL);
-}
-
-static int release(struct cox_lease_grant *grant, enum cox_lease_outcome outcome) {
-  cox_lease_grant_fini(grant);
-  return cox_lease_release(f->broker, grant->id, outcome, NULL);
-}
-
-static const char *reason(const struct cox_lease_ask *ask, const char *id) {
-  static char text[200];
-  size_t omitted, i;
-  json_t *const list = cox_lease_reasons(f->broker, ask, &omitted), *entry;
-  text[0] = '\0';
-  json_array_foreach(list, i, entry) {
-    if (strcmp(json_string_value(json_object_get(entry, "node_id")), id) != 0) continue;
-    snprintf(text, sizeof text, "%s", json_string_value(json_object_get(entry, "reason")));
-  }
-  json_decref(list);
-  return text;
-}
-
 /* ---- affinity ---- */
 
 static void serve_old_ones(void) {
@@ -62,10 +40,10 @@ static int find_homes(char homes[KEYS][16], const char *counted) {
   for (int i = 0; i < KEYS; i++) {
     struct cox_lease_grant grant;
     snprintf(key, sizeof key, "key %d", i);
-    assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .affinity = key}, &grant), 0);
+    assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .affinity = key}, &grant), 0);
     snprintf(homes[i], sizeof homes[i], "%s", grant.place->node_id);
     count += strcmp(homes[i], counted) == 0;
-    assert_int_equal(release(&grant, COX_LEASE_UNSAID), 0);
+    assert_int_equal(lease_give_back(f, &grant, COX_LEASE_UNSAID), 0);
   }
   return count;
 }
@@ -90,7 +68,7 @@ static void affinity_loads_no_node_above_its_share_of_all_versions(void **state)
   lease_serve(f, "new", 5100, CAP, "m", "2.0.0");
   for (int i = 0; i < 160; i++) {
     snprintf(text, sizeof text, "key %d", i % 3);
-    assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .affinity = text}, &grant), 0);
+    assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .affinity = text}, &grant), 0);
     cox_lease_grant_fini(&grant);
   }
   assert_in_range(lease_count(f, "new"), 0, 26); /* 125 % of the mean of 20, rounded up */
@@ -107,11 +85,11 @@ static void affinity_keeps_to_the_version_that_is_asked_for(void **state) {
   lease_serve(f, "new", 5100, 2, "m", "2.0.0");
   const struct cox_lease_ask ask = {.model = "m", .affinity = "k", .version = "2.0.0"};
   for (int i = 0; i < 2; i++) {
-    assert_int_equal(take(&ask, &grant), 0);
+    assert_int_equal(lease_ask_for(f, &ask, &grant), 0);
     assert_string_equal(grant.place->node_id, "new");
     cox_lease_grant_fini(&grant);
   }
-  assert_int_equal(take(&ask, &grant), COX_EBUSY);
+  assert_int_equal(lease_ask_for(f, &ask, &grant), COX_EBUSY);
 }
 
 /* ---- the breaker ---- */
@@ -137,10 +115,10 @@ static void eject_a(void) {
   lease_serve(f, "a", 5000, 10, "m", "");
   lease_serve(f, "b", 5001, 10, "m", "");
   for (int i = 0; i < 5; i++) {
-    assert_int_equal(take(&only_a, &grant), 0);
-    assert_int_equal(release(&grant, COX_LEASE_TRANSPORT_ERROR), 0);
+    assert_int_equal(lease_ask_for(f, &only_a, &grant), 0);
+    assert_int_equal(lease_give_back(f, &grant, COX_LEASE_TRANSPORT_ERROR), 0);
   }
-  assert_int_equal(take(&only_a, &grant), COX_EBUSY);
+  assert_int_equal(lease_ask_for(f, &only_a, &grant), COX_EBUSY);
   fake_pass_time(f, 10.2);
 }
 
@@ -150,20 +128,20 @@ static void a_trial_that_never_says_how_it_went_is_not_waited_for_for_ever(void 
   eject_a();
   struct cox_lease_ask long_lease = only_a;
   long_lease.ttl_ms = COX_LEASE_TTL_MAX_MS;
-  assert_int_equal(take(&long_lease, &silent), 0);
+  assert_int_equal(lease_ask_for(f, &long_lease, &silent), 0);
   fake_pass_time(f, 299);
-  assert_int_equal(take(&only_a, &none), COX_EBUSY);
-  assert_string_equal(reason(&only_a, "a"), "ejected after failed requests: one trial request is under way");
+  assert_int_equal(lease_ask_for(f, &only_a, &none), COX_EBUSY);
+  assert_string_equal(lease_reason(f, &only_a, "a"), "ejected after failed requests: one trial request is under way");
   fake_pass_time(f, 2);
-  assert_int_equal(take(&only_a, &second), 0);
-  assert_int_equal(take(&only_a, &none), COX_EBUSY); /* one at a time all the same */
-  assert_int_equal(release(&silent, COX_LEASE_TIMEOUT), 0); /* it decides nothing any more */
-  assert_int_equal(take(&only_a, &none), COX_EBUSY);
-  assert_int_equal(release(&second, COX_LEASE_SUCCESS), 0);
-  assert_int_equal(take(&only_a, &second), 0);
-  assert_int_equal(take(&only_a, &none), 0);
-  release(&second, COX_LEASE_UNSAID);
-  release(&none, COX_LEASE_UNSAID);
+  assert_int_equal(lease_ask_for(f, &only_a, &second), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &none), COX_EBUSY); /* one at a time all the same */
+  assert_int_equal(lease_give_back(f, &silent, COX_LEASE_TIMEOUT), 0); /* it decides nothing any more */
+  assert_int_equal(lease_ask_for(f, &only_a, &none), COX_EBUSY);
+  assert_int_equal(lease_give_back(f, &second, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &second), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &none), 0);
+  lease_give_back(f, &second, COX_LEASE_UNSAID);
+  lease_give_back(f, &none, COX_LEASE_UNSAID);
 }
 
 static void a_trial_whose_lease_expires_makes_room_for_the_next(void **state) {
@@ -172,24 +150,24 @@ static void a_trial_whose_lease_expires_makes_room_for_the_next(void **state) {
   eject_a();
   struct cox_lease_ask brief = only_a;
   brief.ttl_ms = 1000;
-  assert_int_equal(take(&brief, &grant), 0);
+  assert_int_equal(lease_ask_for(f, &brief, &grant), 0);
   cox_lease_grant_fini(&grant);
-  assert_int_equal(take(&only_a, &none), COX_EBUSY);
+  assert_int_equal(lease_ask_for(f, &only_a, &none), COX_EBUSY);
   fake_pass_time(f, 1.5);
-  assert_int_equal(take(&only_a, &grant), 0);
-  assert_int_equal(take(&only_a, &none), COX_EBUSY);
-  assert_int_equal(release(&grant, COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &grant), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &none), COX_EBUSY);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_UNSAID), 0);
 }
 
 static void each_ejection_and_its_end_are_told_with_their_reason(void **state) {
   (void)state;
   struct cox_lease_grant trial;
   eject_a();
-  assert_int_equal(take(&only_a, &trial), 0);
-  assert_int_equal(release(&trial, COX_LEASE_TIMEOUT), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &trial), 0);
+  assert_int_equal(lease_give_back(f, &trial, COX_LEASE_TIMEOUT), 0);
   fake_pass_time(f, 20.2);
-  assert_int_equal(take(&only_a, &trial), 0);
-  assert_int_equal(release(&trial, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &trial), 0);
+  assert_int_equal(lease_give_back(f, &trial, COX_LEASE_SUCCESS), 0);
   fake_run(f);
   json_t *const out = notices("eject"), *const back = notices("readmit");
   static const char *const why[] = {"5 failed requests in a row, the last one transport_error: not leased for 10 s",
@@ -216,11 +194,11 @@ static void no_more_are_ejected_than_the_share_that_was_set(void **state) {
     const struct cox_lease_ask ask = {.model = "m", .skip = skip, .skips = 2};
     struct cox_lease_grant grant;
     for (int k = 0; k < 2; k++) {
-      assert_int_equal(take(&ask, &grant), 0);
-      assert_int_equal(release(&grant, COX_LEASE_TIMEOUT), 0);
+      assert_int_equal(lease_ask_for(f, &ask, &grant), 0);
+      assert_int_equal(lease_give_back(f, &grant, COX_LEASE_TIMEOUT), 0);
     }
-    assert_int_equal(take(&ask, &grant), i < 2 ? COX_EBUSY : 0); /* seven tenths of three: two */
-    if (i == 2) release(&grant, COX_LEASE_UNSAID);
+    assert_int_equal(lease_ask_for(f, &ask, &grant), i < 2 ? COX_EBUSY : 0); /* seven tenths of three: two */
+    if (i == 2) lease_give_back(f, &grant, COX_LEASE_UNSAID);
   }
   fake_intend(f, "c", json_pack("{ss}", "status", "STOPPED"));
   struct cox_lease_stats stats;
@@ -244,14 +222,14 @@ static void a_drain_that_is_called_off_leaves_the_node_serving(void **state) {
   assert_int_equal(lease_take(f, "m", &grant), 0);
   fake_intend(f, "node1", json_pack("{ss, sf}", "status", "STOPPED", "drain_s", 60.0));
   assert_int_equal(lease_take(f, "m", &second), COX_EBUSY);
-  assert_string_equal(reason(&(struct cox_lease_ask){.model = "m"}, "node1"), "it is to do something else than inference");
+  assert_string_equal(lease_reason(f, &(struct cox_lease_ask){.model = "m"}, "node1"), "it is to do something else than inference");
   fake_intend(f, "node1", fake_target("INFERENCE", NULL));
   if (fake_open(f, "node1") != NULL) fake_finish(f, "node1", COX_CLASS_NONE, NULL);
   assert_int_equal(lease_take(f, "m", &second), 0);
   fake_pass_time(f, 100);
   assert_null(fake_open(f, "node1")); /* nothing is left of the drain */
-  assert_int_equal(release(&second, COX_LEASE_SUCCESS), 0);
-  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_give_back(f, &second, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_SUCCESS), 0);
   fake_run(f);
   assert_null(fake_open(f, "node1"));
 }
@@ -276,7 +254,7 @@ static void a_proof_that_runs_is_not_missed_for_a_lease(void **state) {
   assert_null(fake_open(f, "node1"));
   see_block(107);
   assert_non_null(fake_open(f, "node1"));
-  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_SUCCESS), 0);
 }
 
 static void a_stop_while_others_prove_lets_its_leases_end(void **state) {
@@ -288,7 +266,7 @@ static void a_stop_while_others_prove_lets_its_leases_end(void **state) {
   fake_intend(f, "node1", json_pack("{ss, sf}", "status", "STOPPED", "drain_s", 500.0));
   see_block(141);
   assert_null(fake_open(f, "node1"));
-  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_SUCCESS), 0);
   fake_run(f);
   assert_non_null(fake_open(f, "node1"));
 }
@@ -300,7 +278,7 @@ static void a_removed_node_ends_its_drain_with_its_leases(void **state) {
   assert_int_equal(lease_take(f, "m", &grant), 0);
   fake_intend(f, "node1", json_pack("{ss, sf}", "status", "STOPPED", "drain_s", 60.0));
   fake_send(f, "remove", json_pack("{ss}", "node_id", "node1"));
-  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), COX_EGONE);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_SUCCESS), COX_EGONE);
   fake_pass_time(f, 100);
   assert_null(fake_open(f, "node1"));
   assert_int_equal(lease_active(f), 0);
@@ -353,7 +331,7 @@ static void a_slot_that_is_handed_out_while_its_node_goes_is_counted_no_longer(v
   lease_serve(f, "b", 5001, 2, "m", "");
   struct cox_lease_grant grant[2];
   for (int i = 0; i < 2; i++) assert_int_equal(lease_take(f, "m", &grant[i]), 0); /* none of the two is lost */
-  for (int i = 0; i < 2; i++) assert_int_equal(release(&grant[i], COX_LEASE_UNSAID), 0);
+  for (int i = 0; i < 2; i++) assert_int_equal(lease_give_back(f, &grant[i], COX_LEASE_UNSAID), 0);
 }
 
 static void who_waits_while_there_are_too_many_leases_is_served_when_there_are_fewer(void **state) {
@@ -370,12 +348,12 @@ static void who_waits_while_there_are_too_many_leases_is_served_when_there_are_f
   fake_intend(f, "a", fake_target("INFERENCE", NULL));
   fake_finish(f, "a", COX_CLASS_NONE, NULL);
   assert_int_equal(waiter.calls, 0); /* its node is free, and there are as many leases as there may be */
-  assert_int_equal(release(&grant[0], COX_LEASE_SUCCESS), 0); /* of another model */
+  assert_int_equal(lease_give_back(f, &grant[0], COX_LEASE_SUCCESS), 0); /* of another model */
   fake_pass_time(f, 0.1);
   assert_int_equal(waiter.calls, 1);
   assert_int_equal(waiter.rc, 0);
   assert_int_equal(lease_active(f), 2);
-  assert_int_equal(release(&grant[1], COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_give_back(f, &grant[1], COX_LEASE_SUCCESS), 0);
 }
 
 static void a_free_slot_that_others_wait_beside_is_said_to_be_kept_for_them(void **state) {
@@ -386,11 +364,11 @@ static void a_free_slot_that_others_wait_beside_is_said_to_be_kept_for_them(void
   wait_for(&waiter, "9.9.9");
   struct cox_lease_grant grant;
   const struct cox_lease_ask ask = {.model = "m"};
-  assert_int_equal(take(&ask, &grant), COX_EBUSY);
-  assert_string_equal(reason(&ask, "a"), "free, but kept for the 1 requests that wait for its model: wait with them (wait_ms)");
+  assert_int_equal(lease_ask_for(f, &ask, &grant), COX_EBUSY);
+  assert_string_equal(lease_reason(f, &ask, "a"), "free, but kept for the 1 requests that wait for its model: wait with them (wait_ms)");
   assert_true(cox_lease_cancel(f->broker, &waiter.wait));
-  assert_int_equal(take(&ask, &grant), 0);
-  assert_int_equal(release(&grant, COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_ask_for(f, &ask, &grant), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_UNSAID), 0);
 }
 
 /* ---- ids ---- */

@@ -56,3 +56,25 @@ size_t lease_waiters(struct fake *fake) {
   cox_lease_stats(fake->broker, &stats);
   return stats.waiters;
 }
+
+int lease_ask_for(struct fake *fake, const struct cox_lease_ask *ask, struct cox_lease_grant *grant) {
+  return cox_lease_acquire(fake->broker, ask, 0, NULL, grant, NULL);
+}
+
+int lease_give_back(struct fake *fake, struct cox_lease_grant *grant, enum cox_lease_outcome outcome) {
+  cox_lease_grant_fini(grant);
+  return cox_lease_release(fake->broker, grant->id, outcome, NULL);
+}
+
+const char *lease_reason(struct fake *fake, const struct cox_lease_ask *ask, const char *id) {
+  static char text[200];
+  size_t omitted, i;
+  json_t *const list = cox_lease_reasons(fake->broker, ask, &omitted), *entry;
+  text[0] = '\0';
+  json_array_foreach(list, i, entry) {
+    if (strcmp(json_string_value(json_object_get(entry, "node_id")), id) != 0) continue;
+    snprintf(text, sizeof text, "%s", json_string_value(json_object_get(entry, "reason")));
+  }
+  json_decref(list);
+  return text;
+}

@@ -18,4 +18,10 @@ int lease_count(struct fake *fake, const char *id);
 size_t lease_active(struct fake *fake);
 size_t lease_waiters(struct fake *fake);
 
+/* Without waiting; a code as of cox_lease_acquire. */
+int lease_ask_for(struct fake *fake, const struct cox_lease_ask *ask, struct cox_lease_grant *grant);
+int lease_give_back(struct fake *fake, struct cox_lease_grant *grant, enum cox_lease_outcome outcome);
+/* What a refusal says of that node, until the next call; "": nothing. */
+const char *lease_reason(struct fake *fake, const struct cox_lease_ask *ask, const char *id);
+
 #endif

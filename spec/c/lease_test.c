@@ -20,29 +20,6 @@ static int teardown(void **state) {
   return 0;
 }
 
-static int take(const struct cox_lease_ask *ask, struct cox_lease_grant *grant) {
-  return cox_lease_acquire(f->broker, ask, 0, NULL, grant, NULL);
-}
-
-static int release(struct cox_lease_grant *grant, enum cox_lease_outcome outcome) {
-  cox_lease_grant_fini(grant);
-  return cox_lease_release(f->broker, grant->id, outcome, NULL);
-}
-
-/* The reason a refusal gives for a node. */
-static const char *reason(const struct cox_lease_ask *ask, const char *id) {
-  static char text[200];
-  size_t omitted, i;
-  json_t *const list = cox_lease_reasons(f->broker, ask, &omitted), *entry;
-  text[0] = '\0';
-  json_array_foreach(list, i, entry) {
-    if (strcmp(json_string_value(json_object_get(entry, "node_id")), id) != 0) continue;
-    snprintf(text, sizeof text, "%s", json_string_value(json_object_get(entry, "reason")));
-  }
-  json_decref(list);
-  return text;
-}
-
 static void the_least_loaded_relative_to_its_limit_is_given(void **state) {
   (void)state;
   lease_serve(f, "small", 5000, 2, "m", "");
@@ -57,9 +34,9 @@ static void the_least_loaded_relative_to_its_limit_is_given(void **state) {
   assert_int_equal(small, 2);
   struct cox_lease_grant none;
   assert_int_equal(lease_take(f, "m", &none), COX_EBUSY);
-  assert_string_equal(reason(&(struct cox_lease_ask){.model = "m"}, "small"), "full: 2 of 2 leases");
+  assert_string_equal(lease_reason(f, &(struct cox_lease_ask){.model = "m"}, "small"), "full: 2 of 2 leases");
   assert_int_equal(lease_count(f, "large"), 8);
-  for (int i = 0; i < 10; i++) assert_int_equal(release(&grant[i], COX_LEASE_SUCCESS), 0);
+  for (int i = 0; i < 10; i++) assert_int_equal(lease_give_back(f, &grant[i], COX_LEASE_SUCCESS), 0);
   assert_int_equal(lease_count(f, "large"), 0);
 }
 
@@ -73,7 +50,7 @@ static void equals_are_drawn_at_random(void **state) {
     struct cox_lease_grant grant;
     assert_int_equal(lease_take(f, "m", &grant), 0);
     count[grant.place->node_id[0] - 'a']++;
-    release(&grant, COX_LEASE_UNSAID);
+    lease_give_back(f, &grant, COX_LEASE_UNSAID);
   }
   for (int i = 0; i < 3; i++) assert_in_range(count[i], 850, 1150); /* 3 sigma is 77 */
 }
@@ -82,7 +59,7 @@ static void a_grant_says_where_to_go_and_until_when(void **state) {
   (void)state;
   lease_serve(f, "a", 5000, 1, "m", "");
   struct cox_lease_grant grant;
-  assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .ttl_ms = 5000}, &grant), 0);
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .ttl_ms = 5000}, &grant), 0);
   assert_string_equal(grant.place->inference_url, "http://10.0.0.1:5000");
   assert_string_equal(grant.place->poc_url, "http://10.0.0.1:15000");
   assert_int_equal(grant.expires_ms, 1700000000000 + f->now_us / 1000 + 5000);
@@ -91,7 +68,7 @@ static void a_grant_says_where_to_go_and_until_when(void **state) {
   cox_lease_id_format(grant.id, text);
   assert_memory_equal(text, "00000007", 8);
   assert_true(cox_lease_id_parse(text, &id) && cox_lease_id_equal(id, grant.id));
-  release(&grant, COX_LEASE_UNSAID);
+  lease_give_back(f, &grant, COX_LEASE_UNSAID);
 }
 
 static void a_second_release_is_told_from_an_unknown_one(void **state) {
@@ -99,7 +76,7 @@ static void a_second_release_is_told_from_an_unknown_one(void **state) {
   lease_serve(f, "a", 5000, 1, "m", "");
   struct cox_lease_grant grant;
   assert_int_equal(lease_take(f, "m", &grant), 0);
-  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_SUCCESS), 0);
   assert_int_equal(cox_lease_release(f->broker, grant.id, COX_LEASE_SUCCESS, NULL), COX_EGONE);
   assert_int_equal(cox_lease_renew(f->broker, grant.id, 1000, NULL, NULL, NULL, NULL), COX_EGONE);
   assert_int_equal(cox_lease_renew(f->broker, grant.id, 1000, "a", NULL, NULL, NULL), COX_EGONE);
@@ -112,7 +89,7 @@ static void a_lease_ends_within_half_a_second_after_its_time(void **state) {
   (void)state;
   lease_serve(f, "a", 5000, 1, "m", "");
   struct cox_lease_grant grant;
-  assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .ttl_ms = 2000}, &grant), 0);
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .ttl_ms = 2000}, &grant), 0);
   fake_pass_time(f, 1.9);
   assert_int_equal(lease_count(f, "a"), 1);
   assert_int_equal(cox_lease_renew(f->broker, grant.id, 2000, NULL, NULL, NULL, NULL), 0);
@@ -129,7 +106,7 @@ static void a_clock_that_jumps_ahead_ends_them_all_at_once(void **state) {
   lease_serve(f, "a", 5000, 100, "m", "");
   for (int i = 0; i < 100; i++) {
     struct cox_lease_grant grant;
-    assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .ttl_ms = 1 + i * 800000}, &grant), 0);
+    assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .ttl_ms = 1 + i * 800000}, &grant), 0);
     cox_lease_grant_fini(&grant);
   }
   fake_pass_time(f, 10);
@@ -143,12 +120,12 @@ static void bad_times_are_refused(void **state) {
   (void)state;
   lease_serve(f, "a", 5000, 1, "m", "");
   struct cox_lease_grant grant;
-  assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .ttl_ms = -1}, &grant), COX_EINVAL);
-  assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .ttl_ms = 365LL * 86400000}, &grant), COX_EINVAL);
-  assert_int_equal(take(&(struct cox_lease_ask){.model = ""}, &grant), COX_EINVAL);
-  assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .ttl_ms = 86400000}, &grant), 0);
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .ttl_ms = -1}, &grant), COX_EINVAL);
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .ttl_ms = 365LL * 86400000}, &grant), COX_EINVAL);
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = ""}, &grant), COX_EINVAL);
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .ttl_ms = 86400000}, &grant), 0);
   assert_int_equal(cox_lease_renew(f->broker, grant.id, 86400001, NULL, NULL, NULL, NULL), COX_EINVAL);
-  assert_int_equal(release(&grant, COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_UNSAID), 0);
 }
 
 static void an_unknown_model_is_told_from_one_that_nobody_serves_now(void **state) {
@@ -160,7 +137,7 @@ static void an_unknown_model_is_told_from_one_that_nobody_serves_now(void **stat
   assert_int_equal(lease_take(f, "other", &grant), COX_ENOENT);
   fake_send(f, "block", json_pack("{si, sb, s{s[{ss}]}}", "height", 9, "synced", 1, "epoch_models", "node1", "id", "other"));
   assert_int_equal(lease_take(f, "other", &grant), COX_EBUSY);
-  assert_string_equal(reason(&(struct cox_lease_ask){.model = "other"}, "node1"), "nothing is intended for it yet");
+  assert_string_equal(lease_reason(f, &(struct cox_lease_ask){.model = "other"}, "node1"), "nothing is intended for it yet");
 }
 
 static void only_settled_inference_without_an_attempt_is_given(void **state) {
@@ -176,7 +153,7 @@ static void only_settled_inference_without_an_attempt_is_given(void **state) {
   assert_int_equal(lease_take(f, "m", &none), COX_EBUSY);
   fake_intend(f, "node1", fake_target("INFERENCE", NULL));
   assert_int_equal(lease_take(f, "m", &none), COX_EBUSY);
-  assert_string_equal(reason(&(struct cox_lease_ask){.model = "m"}, "node1"),
+  assert_string_equal(lease_reason(f, &(struct cox_lease_ask){.model = "m"}, "node1"),
                       "an attempt is under way: it is being brought to its target or verified");
   fake_finish(f, "node1", COX_CLASS_TIMEOUT, "slow");
   assert_int_equal(lease_take(f, "m", &none), COX_EBUSY);
@@ -184,8 +161,8 @@ static void only_settled_inference_without_an_attempt_is_given(void **state) {
   fake_finish(f, "node1", COX_CLASS_NONE, NULL);
   assert_int_equal(lease_take(f, "m", &none), 0);
   assert_int_equal(lease_count(f, "node1"), 2);
-  assert_int_equal(release(&none, COX_LEASE_UNSAID), 0);
-  assert_int_equal(release(&grant, COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_give_back(f, &none, COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_UNSAID), 0);
 }
 
 static void probe(bool is_ready, const char *model) {
@@ -206,7 +183,7 @@ static void after_a_start_a_stored_intent_is_believed_when_a_probe_sees_it(void 
   fake_register(f, "node1", 5000);
   fake_intend(f, "node1", fake_target("INFERENCE", NULL)); /* as if it came from the store: no block yet */
   assert_int_equal(lease_take(f, "m", &grant), COX_EBUSY);
-  assert_string_equal(reason(&ask, "node1"), "since the start no probe has found it serving");
+  assert_string_equal(lease_reason(f, &ask, "node1"), "since the start no probe has found it serving");
   probe(true, "other");
   assert_int_equal(lease_take(f, "m", &grant), COX_EBUSY);
   probe(false, "m");
@@ -222,8 +199,8 @@ static void after_a_start_a_stored_intent_is_believed_when_a_probe_sees_it(void 
   assert_int_equal(lease_count(f, "node1"), 1);
   fake_finish(f, "node1", COX_CLASS_NONE, NULL);
   assert_int_equal(lease_take(f, "m", &none), 0);
-  release(&none, COX_LEASE_UNSAID);
-  release(&grant, COX_LEASE_UNSAID);
+  lease_give_back(f, &none, COX_LEASE_UNSAID);
+  lease_give_back(f, &grant, COX_LEASE_UNSAID);
 }
 
 static void another_model_is_served_only_when_it_is_settled(void **state) {
@@ -237,8 +214,8 @@ static void another_model_is_served_only_when_it_is_settled(void **state) {
   assert_int_equal(lease_take(f, "n", &grant), 0);
   struct cox_lease_grant none;
   assert_int_equal(lease_take(f, "m", &none), COX_EBUSY);
-  assert_string_equal(reason(&(struct cox_lease_ask){.model = "m"}, "a"), "it serves n");
-  release(&grant, COX_LEASE_UNSAID);
+  assert_string_equal(lease_reason(f, &(struct cox_lease_ask){.model = "m"}, "a"), "it serves n");
+  lease_give_back(f, &grant, COX_LEASE_UNSAID);
 }
 
 static void versions_match_by_their_order(void **state) {
@@ -248,16 +225,16 @@ static void versions_match_by_their_order(void **state) {
   lease_serve(f, "new", 5001, 5, "m", "1.10.0");
   lease_serve(f, "none", 5002, 5, "m", "");
   for (int i = 0; i < 5; i++) {
-    assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .version = "v1.10"}, &grant), 0);
+    assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .version = "v1.10"}, &grant), 0);
     assert_string_equal(grant.place->node_id, "new");
     cox_lease_grant_fini(&grant);
   }
-  assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .version = "1.10.0"}, &grant), COX_EBUSY);
-  assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .version = "1.10.0", .accepts_earlier = true}, &grant), 0);
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .version = "1.10.0"}, &grant), COX_EBUSY);
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .version = "1.10.0", .accepts_earlier = true}, &grant), 0);
   assert_string_equal(grant.place->node_id, "old");
   cox_lease_grant_fini(&grant);
-  assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .version = "1.1.9", .accepts_earlier = true}, &grant), COX_EBUSY);
-  assert_string_equal(reason(&(struct cox_lease_ask){.model = "m", .version = "1.1.9"}, "none"), "its version is not said");
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .version = "1.1.9", .accepts_earlier = true}, &grant), COX_EBUSY);
+  assert_string_equal(lease_reason(f, &(struct cox_lease_ask){.model = "m", .version = "1.1.9"}, "none"), "its version is not said");
 }
 
 static void versions_are_ordered_as_semver_says(void **state) {
@@ -285,12 +262,12 @@ static void skipped_nodes_are_not_given(void **state) {
   const char *const skip[] = {"a", "unheard-of", "a"};
   struct cox_lease_grant grant;
   for (int i = 0; i < 9; i++) {
-    assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .skip = skip, .skips = 3}, &grant), 0);
+    assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .skip = skip, .skips = 3}, &grant), 0);
     assert_string_equal(grant.place->node_id, "b");
     cox_lease_grant_fini(&grant);
   }
-  assert_int_equal(take(&(struct cox_lease_ask){.model = "m", .skip = skip, .skips = 3}, &grant), COX_EBUSY);
-  assert_string_equal(reason(&(struct cox_lease_ask){.model = "m", .skip = skip, .skips = 3}, "a"), "the request skips it");
+  assert_int_equal(lease_ask_for(f, &(struct cox_lease_ask){.model = "m", .skip = skip, .skips = 3}, &grant), COX_EBUSY);
+  assert_string_equal(lease_reason(f, &(struct cox_lease_ask){.model = "m", .skip = skip, .skips = 3}, "a"), "the request skips it");
   assert_int_equal(lease_take(f, "m", &grant), 0);
   assert_string_equal(grant.place->node_id, "a");
   cox_lease_grant_fini(&grant);
@@ -305,17 +282,17 @@ static void an_affinity_key_stays_with_its_node_until_that_is_too_busy(void **st
   }
   const struct cox_lease_ask ask = {.model = "m", .affinity = "conversation 1"};
   struct cox_lease_grant grant;
-  assert_int_equal(take(&ask, &grant), 0);
+  assert_int_equal(lease_ask_for(f, &ask, &grant), 0);
   char home[16];
   snprintf(home, sizeof home, "%s", grant.place->node_id);
-  assert_int_equal(release(&grant, COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_UNSAID), 0);
   for (int i = 0; i < 50; i++) {
-    assert_int_equal(take(&ask, &grant), 0);
+    assert_int_equal(lease_ask_for(f, &ask, &grant), 0);
     assert_string_equal(grant.place->node_id, home);
-    assert_int_equal(release(&grant, COX_LEASE_UNSAID), 0);
+    assert_int_equal(lease_give_back(f, &grant, COX_LEASE_UNSAID), 0);
   }
   for (int i = 0; i < 80; i++) { /* all with one key: bounded by 125 % of the mean, rounded up */
-    assert_int_equal(take(&ask, &grant), 0);
+    assert_int_equal(lease_ask_for(f, &ask, &grant), 0);
     cox_lease_grant_fini(&grant);
   }
   for (int i = 0; i < 8; i++) {
@@ -332,13 +309,13 @@ static void a_limit_that_was_lowered_is_kept_from_then_on(void **state) {
   for (int i = 0; i < 3; i++) assert_int_equal(lease_take(f, "m", &grant[i]), 0);
   fake_send(f, "update", json_pack("{so}", "node", lease_node("a", 5000, 1, "m", "")));
   assert_int_equal(lease_count(f, "a"), 3);
-  assert_int_equal(release(&grant[0], COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_give_back(f, &grant[0], COX_LEASE_UNSAID), 0);
   assert_int_equal(lease_take(f, "m", &none), COX_EBUSY);
-  assert_int_equal(release(&grant[1], COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_give_back(f, &grant[1], COX_LEASE_UNSAID), 0);
   assert_int_equal(lease_take(f, "m", &none), COX_EBUSY);
-  assert_int_equal(release(&grant[2], COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_give_back(f, &grant[2], COX_LEASE_UNSAID), 0);
   assert_int_equal(lease_take(f, "m", &none), 0);
-  assert_int_equal(release(&none, COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_give_back(f, &none, COX_LEASE_UNSAID), 0);
 }
 
 static void a_removed_node_takes_its_leases_along(void **state) {
@@ -349,11 +326,11 @@ static void a_removed_node_takes_its_leases_along(void **state) {
   assert_int_equal(lease_take(f, "m", &grant[1]), 0);
   fake_send(f, "remove", json_pack("{ss}", "node_id", "a"));
   assert_int_equal(lease_active(f), 0);
-  assert_int_equal(release(&grant[0], COX_LEASE_SUCCESS), COX_EGONE);
+  assert_int_equal(lease_give_back(f, &grant[0], COX_LEASE_SUCCESS), COX_EGONE);
   lease_serve(f, "a", 5000, 3, "m", "");
   assert_int_equal(lease_count(f, "a"), 0);
   assert_int_equal(cox_lease_renew(f->broker, grant[1].id, 1000, "a", NULL, NULL, NULL), COX_EGONE);
-  assert_int_equal(release(&grant[1], COX_LEASE_SUCCESS), COX_EGONE);
+  assert_int_equal(lease_give_back(f, &grant[1], COX_LEASE_SUCCESS), COX_EGONE);
   assert_int_equal(lease_count(f, "a"), 0);
 }
 
@@ -371,7 +348,7 @@ static void a_lease_of_an_earlier_start_is_taken_over(void **state) {
   assert_int_equal(cox_lease_renew(f->broker, earlier, 60000, "a", NULL, NULL, NULL), 0);
   assert_int_equal(cox_lease_renew(f->broker, earlier, 60000, "b", NULL, NULL, NULL), COX_EBUSY);
   assert_int_equal(lease_count(f, "a"), 2);
-  assert_int_equal(release(&grant, COX_LEASE_UNSAID), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_UNSAID), 0);
   assert_int_equal(lease_take(f, "m", &grant), COX_EBUSY);
   assert_int_equal(cox_lease_release(f->broker, earlier, COX_LEASE_SUCCESS, NULL), 0);
   assert_int_equal(cox_lease_release(f->broker, earlier, COX_LEASE_SUCCESS, NULL), COX_EGONE);
@@ -379,7 +356,7 @@ static void a_lease_of_an_earlier_start_is_taken_over(void **state) {
   fake_pass_time(f, 59);
   assert_int_equal(cox_lease_release(f->broker, earlier, COX_LEASE_SUCCESS, NULL), COX_EGONE);
   assert_int_equal(lease_take(f, "m", &grant), 0);
-  release(&grant, COX_LEASE_UNSAID);
+  lease_give_back(f, &grant, COX_LEASE_UNSAID);
   const struct cox_lease_id other = {(uint64_t)6 << 32 | 2, 3};
   fake_pass_time(f, 24.0 * 3600);
   assert_int_equal(cox_lease_renew(f->broker, other, 60000, "a", NULL, NULL, NULL), COX_ENOENT);
@@ -393,7 +370,7 @@ static void too_many_leases_are_refused(void **state) {
   struct cox_lease_grant grant[2], none;
   for (int i = 0; i < 2; i++) assert_int_equal(lease_take(f, "m", &grant[i]), 0);
   assert_int_equal(lease_take(f, "m", &none), COX_EFULL);
-  for (int i = 0; i < 2; i++) assert_int_equal(release(&grant[i], COX_LEASE_UNSAID), 0);
+  for (int i = 0; i < 2; i++) assert_int_equal(lease_give_back(f, &grant[i], COX_LEASE_UNSAID), 0);
 }
 
 static void a_node_that_just_became_ready_gets_less_but_is_never_refused(void **state) {
@@ -425,8 +402,8 @@ static int fail_until_ejected(const char *only, int most) {
   const struct cox_lease_ask ask = {.model = "m", .skip = skips, .skips = count};
   for (int i = 1; i <= most; i++) {
     struct cox_lease_grant grant;
-    if (take(&ask, &grant) != 0) return i - 1;
-    assert_int_equal(release(&grant, i % 2 ? COX_LEASE_TRANSPORT_ERROR : COX_LEASE_TIMEOUT), 0);
+    if (lease_ask_for(f, &ask, &grant) != 0) return i - 1;
+    assert_int_equal(lease_give_back(f, &grant, i % 2 ? COX_LEASE_TRANSPORT_ERROR : COX_LEASE_TIMEOUT), 0);
   }
   return 0;
 }
@@ -452,26 +429,26 @@ static void a_node_whose_requests_fail_is_ejected_and_tried_once(void **state) {
   assert_int_equal(ejections(), 1);
   const char *const skip[] = {"b"};
   const struct cox_lease_ask only_a = {.model = "m", .skip = skip, .skips = 1};
-  assert_string_equal(reason(&only_a, "a"), "ejected after failed requests, for another 10.0 s");
+  assert_string_equal(lease_reason(f, &only_a, "a"), "ejected after failed requests, for another 10.0 s");
   fake_pass_time(f, 10.2);
   struct cox_lease_grant trial, none;
-  assert_int_equal(take(&only_a, &trial), 0);
-  assert_int_equal(take(&only_a, &none), COX_EBUSY);
-  assert_string_equal(reason(&only_a, "a"), "ejected after failed requests: one trial request is under way");
-  assert_int_equal(release(&trial, COX_LEASE_TIMEOUT), 0);
-  assert_int_equal(take(&only_a, &none), COX_EBUSY);
+  assert_int_equal(lease_ask_for(f, &only_a, &trial), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &none), COX_EBUSY);
+  assert_string_equal(lease_reason(f, &only_a, "a"), "ejected after failed requests: one trial request is under way");
+  assert_int_equal(lease_give_back(f, &trial, COX_LEASE_TIMEOUT), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &none), COX_EBUSY);
   fake_pass_time(f, 10.2);
-  assert_int_equal(take(&only_a, &none), COX_EBUSY); /* twice as long */
+  assert_int_equal(lease_ask_for(f, &only_a, &none), COX_EBUSY); /* twice as long */
   fake_pass_time(f, 10.2);
-  assert_int_equal(take(&only_a, &trial), 0);
-  assert_int_equal(release(&trial, COX_LEASE_APPLICATION_ERROR), 0); /* neutral: the next trial */
-  assert_int_equal(take(&only_a, &trial), 0);
-  assert_int_equal(take(&only_a, &none), COX_EBUSY);
-  assert_int_equal(release(&trial, COX_LEASE_SUCCESS), 0);
-  assert_int_equal(take(&only_a, &trial), 0);
-  assert_int_equal(take(&only_a, &none), 0);
-  release(&trial, COX_LEASE_UNSAID);
-  release(&none, COX_LEASE_UNSAID);
+  assert_int_equal(lease_ask_for(f, &only_a, &trial), 0);
+  assert_int_equal(lease_give_back(f, &trial, COX_LEASE_APPLICATION_ERROR), 0); /* neutral: the next trial */
+  assert_int_equal(lease_ask_for(f, &only_a, &trial), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &none), COX_EBUSY);
+  assert_int_equal(lease_give_back(f, &trial, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &trial), 0);
+  assert_int_equal(lease_ask_for(f, &only_a, &none), 0);
+  lease_give_back(f, &trial, COX_LEASE_UNSAID);
+  lease_give_back(f, &none, COX_LEASE_UNSAID);
   fake_run(f);
   assert_int_equal(ejections(), 2);
 }
@@ -491,7 +468,7 @@ static void at_most_a_share_is_ejected_and_none_when_too_few_are_left(void **sta
   assert_int_equal(stats.ejected, 0);
   struct cox_lease_grant grant;
   assert_int_equal(lease_take(f, "m", &grant), 0);
-  release(&grant, COX_LEASE_UNSAID);
+  lease_give_back(f, &grant, COX_LEASE_UNSAID);
 }
 
 static void answers_of_the_application_are_no_fault_of_the_node(void **state) {
@@ -501,7 +478,7 @@ static void answers_of_the_application_are_no_fault_of_the_node(void **state) {
   for (int i = 0; i < 100; i++) {
     struct cox_lease_grant grant;
     assert_int_equal(lease_take(f, "m", &grant), 0);
-    assert_int_equal(release(&grant, i % 3 == 2 ? COX_LEASE_UNSAID : COX_LEASE_APPLICATION_ERROR), 0);
+    assert_int_equal(lease_give_back(f, &grant, i % 3 == 2 ? COX_LEASE_UNSAID : COX_LEASE_APPLICATION_ERROR), 0);
   }
   struct cox_lease_stats stats;
   cox_lease_stats(f->broker, &stats);
@@ -522,7 +499,7 @@ static void a_drain_waits_for_the_last_lease(void **state) {
   assert_non_null(strstr(json_string_value(json_object_get(explain, "doing")), "draining: 1 leases"));
   assert_true(json_is_true(json_object_get(json_object_get(explain, "lease"), "draining")));
   json_decref(node);
-  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_SUCCESS), 0);
   fake_run(f);
   assert_non_null(fake_open(f, "node1"));
 }
@@ -538,7 +515,7 @@ static void a_drain_ends_with_its_time(void **state) {
   fake_pass_time(f, 0.2);
   assert_non_null(fake_open(f, "node1"));
   assert_int_equal(lease_count(f, "node1"), 1); /* its leases stay until they are released */
-  assert_int_equal(release(&grant, COX_LEASE_SUCCESS), 0);
+  assert_int_equal(lease_give_back(f, &grant, COX_LEASE_SUCCESS), 0);
 }
 
 static void a_drain_that_comes_late_in_the_epoch_is_none(void **state) {
@@ -553,7 +530,7 @@ static void a_drain_that_comes_late_in_the_epoch_is_none(void **state) {
   fake_send(f, "block", json_pack(world, "height", 190, "synced", 1, "epoch", 3, "poc_start_height", 100, "params", "epoch_length", 100));
   fake_pass_time(f, 1.1);
   assert_non_null(fake_open(f, "node1"));
-  release(&grant, COX_LEASE_SUCCESS);
+  lease_give_back(f, &grant, COX_LEASE_SUCCESS);
 }
 
 int main(void) {

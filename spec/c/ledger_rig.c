@@ -20,6 +20,7 @@ int ledger_setup(void **state) {
 
 int ledger_teardown(void **state) {
   (void)state;
+  if (ledger_fake == NULL) return 0;
   manual_commit_all(ledger_fake);
   fake_destroy(ledger_fake);
   return 0;

@@ -6,7 +6,7 @@
 
 extern struct fake *ledger_fake;
 int ledger_setup(void **state);
-int ledger_teardown(void **state);
+int ledger_teardown(void **state); /* a spec that ended the broker leaves NULL */
 
 struct ledger_question {
   bool is_answered;

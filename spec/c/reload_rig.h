@@ -33,6 +33,13 @@ enum reload_rig_ask { RIG_RELOAD, RIG_ROLLBACK, RIG_PLAN };
  * is_watching and the folders, when they exist already.                                                                          */
 void reload_rig_start(struct reload_rig *rig);
 void reload_rig_stop(struct reload_rig *rig);
+/* A policy script, a line of it, and one that leaves node2 stopped instead: for reload_rig_edit. */
+#define RIG_PHASES "policy/phases.lua"
+#define RIG_SERVE "if ask.status == \"INFERENCE\" then return serve(node, \"inference_up_all\") end"
+#define RIG_STOP_ONE                                                                                                  \
+  "if ask.status == \"INFERENCE\" and node.id == \"node2\" then return { status = \"STOPPED\" }, \"tried out\" end\n" \
+  "  " RIG_SERVE
+
 /* Replaces `from` (which must be there) by `to` in a script of the scratch copy. */
 void reload_rig_edit(struct reload_rig *rig, const char *path, const char *from, const char *to);
 /* Writes a script of the scratch copy. */

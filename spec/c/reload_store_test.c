@@ -22,11 +22,6 @@ static int teardown(void **state) {
   return 0;
 }
 
-#define PHASES "policy/phases.lua"
-#define SERVE "if ask.status == \"INFERENCE\" then return serve(node, \"inference_up_all\") end"
-#define STOP_ONE                                                                                                      \
-  "if ask.status == \"INFERENCE\" and node.id == \"node2\" then return { status = \"STOPPED\" }, \"tried out\" end\n" \
-  "  " SERVE
 
 static int refuse(void *ctx, struct cox_batch *batch, struct cox_err *err) {
   (void)ctx;
@@ -76,7 +71,7 @@ static bool is_told_as_stored(struct reload_rig *asked) {
 static void a_choice_that_a_full_disk_refused_is_stored_when_there_is_room(void **state) {
   (void)state;
   int (*const append)(void *, struct cox_batch *, struct cox_err *) = begin_full_disk();
-  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   assert_false(is_live_stored(&rig));
   const char *const why = json_string_value(json_object_get(rig.result, "unstored")); /* who asked knows */
@@ -91,7 +86,7 @@ static void a_choice_that_a_full_disk_refused_is_stored_when_there_is_room(void 
 static void a_stop_stores_a_choice_that_is_still_owed(void **state) {
   (void)state;
   int (*const append)(void *, struct cox_batch *, struct cox_err *) = begin_full_disk();
-  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   end_full_disk(append);
   cox_script_stop(rig.script);
@@ -124,7 +119,7 @@ static void a_choice_its_texts_and_what_is_forgotten_are_one_commit(void **state
   int (*const append)(void *, struct cox_batch *, struct cox_err *) = rig.fake->store.append;
   rig.fake->store.append = count_batches;
   batches_with_scripts = 0;
-  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   assert_int_equal(batches_with_scripts, 1);
   const size_t texts = stored_texts(); /* of the set before, too */

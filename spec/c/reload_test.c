@@ -20,17 +20,12 @@ static int teardown(void **state) {
   return 0;
 }
 
-#define PHASES "policy/phases.lua"
 #define ASK_SERVE "inference_up_all = { status = \"INFERENCE\" },"
-#define SERVE "if ask.status == \"INFERENCE\" then return serve(node, \"inference_up_all\") end"
-#define STOP_ONE                                                                                                      \
-  "if ask.status == \"INFERENCE\" and node.id == \"node2\" then return { status = \"STOPPED\" }, \"tried out\" end\n" \
-  "  " SERVE
 
 static void a_reload_changes_exactly_the_targets_that_the_plan_named(void **state) {
   (void)state;
   assert_string_equal(fake_state(rig.fake, "node2", "intended_status"), "INFERENCE");
-  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_PLAN, NULL), COX_SCRIPTS_DONE);
   json_t *const change = json_array_get(json_object_get(rig.result, "changes"), 0);
   assert_int_equal(json_array_size(json_object_get(rig.result, "changes")), 1);
@@ -50,7 +45,7 @@ static void a_reload_changes_exactly_the_targets_that_the_plan_named(void **stat
 
 static void a_rollback_brings_the_targets_back_and_remembers_what_it_left(void **state) {
   (void)state;
-  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   assert_true(json_is_true(json_object_get(reload_rig_show(&rig), "can_roll_back")));
   assert_int_equal(reload_rig_ask(&rig, RIG_ROLLBACK, NULL), COX_SCRIPTS_DONE);
@@ -75,10 +70,10 @@ static void the_same_content_is_unchanged(void **state) {
 
 static void a_syntax_error_is_refused_with_file_and_line(void **state) {
   (void)state;
-  reload_rig_edit(&rig, PHASES, ASK_SERVE, ASK_SERVE "\n  this is no Lua");
+  reload_rig_edit(&rig, RIG_PHASES, ASK_SERVE, ASK_SERVE "\n  this is no Lua");
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
   const json_t *const fault = json_array_get(rig.result, 0);
-  assert_non_null(strstr(json_string_value(json_object_get(fault, "file")), PHASES));
+  assert_non_null(strstr(json_string_value(json_object_get(fault, "file")), RIG_PHASES));
   assert_true(json_integer_value(json_object_get(fault, "line")) > 5);
   assert_non_null(strstr(rig.err.text, "phases.lua:"));
   assert_int_equal(reload_rig_number(&rig), 1);
@@ -95,7 +90,7 @@ static void a_plan_of_another_folder_changes_nothing(void **state) {
   snprintf(other, sizeof other, "%s/other", rig.folder); /* not read with the rest: its scripts are below no known folder */
   snprintf(text, sizeof text, "mkdir %s && cp -r scripts/. %s", other, other);
   assert_int_equal(system(text), 0);
-  reload_rig_edit(&rig, "other/" PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, "other/" RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_PLAN, other), COX_SCRIPTS_DONE);
   assert_int_equal(json_array_size(json_object_get(rig.result, "changes")), 1);
   assert_int_equal(reload_rig_ask(&rig, RIG_PLAN, "/nowhere"), COX_SCRIPTS_REFUSED);
@@ -106,21 +101,21 @@ static void a_plan_of_another_folder_changes_nothing(void **state) {
 
 static void a_failure_in_a_window_to_come_is_found_before_it_comes(void **state) {
   (void)state;
-  reload_rig_edit(&rig, PHASES, SERVE, "if world.epoch ~= 7 and world.command == \"init_validate\" then error(\"not thought of\") end\n  " SERVE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, "if world.epoch ~= 7 and world.command == \"init_validate\" then error(\"not thought of\") end\n  " RIG_SERVE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
   assert_non_null(strstr(rig.err.text, "init_validate"));
   assert_non_null(strstr(rig.err.text, "not thought of"));
-  assert_non_null(strstr(json_string_value(json_object_get(json_array_get(rig.result, 0), "file")), PHASES));
+  assert_non_null(strstr(json_string_value(json_object_get(json_array_get(rig.result, 0), "file")), RIG_PHASES));
   assert_true(json_integer_value(json_object_get(json_array_get(rig.result, 0), "line")) > 0);
   assert_int_equal(reload_rig_number(&rig), 1);
 }
 
 static void a_refusal_is_shown_until_the_folders_hold_something_else(void **state) {
   (void)state;
-  reload_rig_edit(&rig, PHASES, SERVE, "= broken");
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, "= broken");
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
   assert_non_null(json_object_get(reload_rig_show(&rig), "rejected"));
-  reload_rig_edit(&rig, PHASES, "= broken", STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, "= broken", RIG_STOP_ONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   assert_null(json_object_get(reload_rig_show(&rig), "rejected"));
 }
@@ -193,11 +188,11 @@ static void a_state_that_cannot_be_restored_refuses_the_new_scripts(void **state
 static bool is_first_again(struct reload_rig *of) { return json_object_get(reload_rig_show(of), "rejected") != NULL && reload_rig_number(of) == 1; }
 
 /* A phase command that fails only at heights that no rehearsal knows. */
-#define FAIL_LATE "if world.height and world.height >= 60 and world.height < 90 then local t = nil; t.x = 1 end\n  " SERVE
+#define FAIL_LATE "if world.height and world.height >= 60 and world.height < 90 then local t = nil; t.x = 1 end\n  " RIG_SERVE
 
 static void three_failures_of_a_phase_command_go_back_at_any_age(void **state) {
   (void)state;
-  reload_rig_edit(&rig, PHASES, SERVE, FAIL_LATE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, FAIL_LATE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   for (int height = 51; height <= 60; height++) assert_int_equal(reload_rig_block(&rig, height, 0, 0), COX_ANSWER_DONE);
   for (int i = 0; i < 2; i++) assert_int_equal(fake_send(rig.fake, "inference_up_all", json_object()), COX_ANSWER_ERROR);
@@ -222,7 +217,7 @@ static void a_bad_start_goes_back(void **state) {
 
 static void a_refusal_in_words_is_no_failure(void **state) {
   (void)state;
-  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   for (int i = 0; i < 5; i++) {
     assert_int_equal(fake_send(rig.fake, "set_admin_state", json_pack("{ss, sb}", "node_id", "gone", "enabled", 1)), COX_ANSWER_ERROR);
@@ -233,7 +228,7 @@ static void a_refusal_in_words_is_no_failure(void **state) {
 
 static void where_there_is_nothing_to_go_back_to_it_goes_on(void **state) {
   (void)state;
-  reload_rig_edit(&rig, PHASES, SERVE, FAIL_LATE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, FAIL_LATE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_ROLLBACK, NULL), COX_SCRIPTS_DONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
@@ -261,7 +256,7 @@ static void only_what_is_held_stays(void **state) {
 
 static void the_same_content_again_does_not_push_out_the_one_before(void **state) {
   (void)state;
-  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   reload_rig_write(&rig, "jobs/bad.lua", "return 1");
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_REFUSED);
@@ -275,13 +270,13 @@ static void the_same_content_again_does_not_push_out_the_one_before(void **state
 
 static void the_difference_shows_both_texts(void **state) {
   (void)state;
-  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   reload_rig_write(&rig, "policy/note.lua", "return {}\n");
   assert_int_equal(reload_rig_ask(&rig, RIG_RELOAD, NULL), COX_SCRIPTS_DONE);
   json_t *const difference = rig.scripts->difference(rig.scripts->ctx), *const files = json_object_get(difference, "files");
   assert_int_equal(json_object_size(files), 2);
-  assert_non_null(strstr(json_string_value(json_object_get(json_object_get(files, PHASES), "live")), "tried out"));
-  assert_null(strstr(json_string_value(json_object_get(json_object_get(files, PHASES), "previous")), "tried out"));
+  assert_non_null(strstr(json_string_value(json_object_get(json_object_get(files, RIG_PHASES), "live")), "tried out"));
+  assert_null(strstr(json_string_value(json_object_get(json_object_get(files, RIG_PHASES), "previous")), "tried out"));
   assert_null(json_object_get(json_object_get(files, "policy/note.lua"), "previous"));
   json_decref(difference);
 }
@@ -341,7 +336,7 @@ static bool is_answered_after_a_commit(struct reload_rig *asked) {
 static void who_asked_is_answered_after_the_choice_is_stored(void **state) {
   (void)state;
   int (*const append)(void *, struct cox_batch *, struct cox_err *) = rig.fake->store.append;
-  reload_rig_edit(&rig, PHASES, SERVE, STOP_ONE);
+  reload_rig_edit(&rig, RIG_PHASES, RIG_SERVE, RIG_STOP_ONE);
   for (int i = 0; i < 2; i++) {
     rig.fake->store.append = hold_back;
     is_choice_stored = was_stored_when_answered = false;
@@ -386,8 +381,8 @@ static void the_first_folder_replaces_and_adds(void **state) {
   assert_string_equal(json_string_value(json_array_get(json_object_get(show, "folders"), 0)), rig.second);
   assert_string_equal(json_string_value(json_object_get(models, "from")), rig.second);
   assert_string_equal(json_string_value(json_array_get(json_object_get(models, "shadows"), 0)), rig.folder);
-  assert_string_equal(json_string_value(json_object_get(file_named(show, PHASES), "from")), rig.folder);
-  assert_null(json_object_get(file_named(show, PHASES), "shadows"));
+  assert_string_equal(json_string_value(json_object_get(file_named(show, RIG_PHASES), "from")), rig.folder);
+  assert_null(json_object_get(file_named(show, RIG_PHASES), "shadows"));
   assert_int_equal(fake_send(rig.fake, "hello", json_object()), COX_ANSWER_DONE);
   assert_true(json_is_true(json_object_get(rig.fake->last.result, "hello"))); /* require goes through the folders */
 }

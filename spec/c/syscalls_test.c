@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "daemon.h"
 #include "failing.h"
+#include "hostile.h"
 #include "scripted_net.h"
 #include "script/script.h"
 
@@ -230,12 +231,7 @@ static void copied(void *arg, const struct cox_err *err) { tell(arg, err == NULL
 /* New contents for a script that nobody needs. */
 static void edit_scripts(void) {
   static int number;
-  char path[128];
-  snprintf(path, sizeof path, "%s/policy/edited.lua", scripts);
-  FILE *const file = fopen(path, "w");
-  assert_non_null(file);
-  fprintf(file, "return { number = %d }\n", ++number);
-  fclose(file);
+  hostile_put(scripts, "policy/edited.lua", "return { number = %d }\n", ++number);
 }
 
 enum work { RELOAD, ROLLBACK, PLAN, COPY, WORKS };
